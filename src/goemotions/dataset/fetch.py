@@ -1,0 +1,86 @@
+"""Make data/<dataset>: the three splits and metadata.json, verified against their pins."""
+
+import hashlib
+from pathlib import Path
+
+from goemotions import files, params, sources
+from goemotions.dataset import sample, splits
+from goemotions.errors import UserError
+from goemotions.labels import LABELS
+
+
+def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
+    """Write train.jsonl, val.jsonl, test.jsonl and metadata.json into `folder`, whole or not at all.
+
+    Returns:
+        split -> number of rows.
+
+    Raises:
+        UserError: a source is out of reach, a row breaks a rule, or a count or a digest is not
+            the pinned one. `folder` is then what it was before.
+    """
+    if isinstance(settings, params.HubDataset):
+        rows = _from_parquet(settings)
+        revision: str | None = settings.revision
+    else:
+        rows = sample.generate(settings.seed, settings.rows)
+        revision = None
+    contents = {}
+    for split in splits.SPLITS:
+        splits.check(rows[split], f"{name}, split {split}")
+        contents[split] = splits.encode(rows[split])
+    digests = {split: hashlib.sha256(content).hexdigest() for split, content in contents.items()}
+    counts = {split: len(rows[split]) for split in splits.SPLITS}
+    if isinstance(settings, params.HubDataset):
+        _compare(name, settings, counts, digests)
+    with files.published(folder) as draft:
+        for split, content in contents.items():
+            (draft / f"{split}.jsonl").write_bytes(content)
+        files.write_json(
+            draft / "metadata.json",
+            {
+                "dataset": name,
+                "revision": revision,
+                "rows": {**counts, "total": sum(counts.values())},
+                "sha256": digests,
+                "labels": list(LABELS),
+            },
+        )
+    return counts
+
+
+def _compare(
+    name: str, pins: params.HubDataset, counts: dict[str, int], digests: dict[str, str]
+) -> None:
+    for setting, found in (("rows", counts), ("sha256", digests)):
+        pinned = getattr(pins, setting)
+        for split in splits.SPLITS:
+            if found[split] != pinned[split]:
+                raise UserError(
+                    f"{name}, split {split}: {setting} is {found[split]}, but "
+                    f"datasets.{name}.{setting}.{split} pins {pinned[split]}; the source does not "
+                    f"hold revision {pins.revision}. Fetch it again, or correct the mirror"
+                )
+
+
+def _from_parquet(settings: params.HubDataset) -> dict[str, list[splits.Row]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    # A parquet file's own bytes differ between writers; the rows' digests are what is pinned.
+    names: dict[str, str | None] = dict.fromkeys(settings.files.values())
+    paths = sources.from_hub(
+        "dataset", settings.repo, settings.revision, names, any_bytes=True
+    )
+    rows = {}
+    for split in splits.SPLITS:
+        path = paths[settings.files[split]]
+        try:
+            table = parquet.read_table(path, columns=["id", "text", "labels"]).to_pydict()
+            columns = zip(table["id"], table["text"], table["labels"], strict=True)
+            rows[split] = [splits.Row(i, t, list(map(int, labels))) for i, t, labels in columns]
+        except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} is not a parquet file with the columns id, text and labels: {error}"
+            ) from None
+    return rows

@@ -1,0 +1,97 @@
+"""A split: ids, texts and labels, checked row by row, as one JSON object a line."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goemotions.errors import UserError
+from goemotions.labels import LABELS
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comment: its id, its text and the indices of its labels."""
+
+    id: str
+    text: str
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split in memory: `targets` is multi-hot, bool, [rows, 28]."""
+
+    ids: list[str]
+    texts: list[str]
+    targets: NDArray[np.bool_]
+
+
+def encode(rows: Iterable[Row]) -> bytes:
+    """The content of a split's file: what its SHA-256 in params.yaml is taken of."""
+    lines = (
+        json.dumps({"id": r.id, "text": r.text, "labels": r.labels}, ensure_ascii=False) + "\n"
+        for r in rows
+    )
+    return "".join(lines).encode("utf-8")
+
+
+def check(rows: list[Row], where: str) -> None:
+    """Raise UserError for the first row that breaks a rule, naming the row and the rule.
+
+    The rules: at least one row; ids unique and not empty; text not blank; at least one label;
+    labels from 0 to 27, none twice.
+    """
+    if not rows:
+        raise UserError(f"{where} holds no row")
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=1):
+        place = f"{where}, row {number} (id {row.id!r})"
+        if not row.id or row.id in seen:
+            raise UserError(f"{place}: the id is {'not unique' if row.id else 'empty'}")
+        seen.add(row.id)
+        if not row.text.strip():
+            raise UserError(f"{place}: the text is empty")
+        if not row.labels:
+            raise UserError(f"{place}: there is no label")
+        if outside := [label for label in row.labels if not 0 <= label < len(LABELS)]:
+            raise UserError(f"{place}: label {outside[0]} is outside 0 to {len(LABELS) - 1}")
+        if len(set(row.labels)) < len(row.labels):
+            raise UserError(f"{place}: a label is repeated in {row.labels}")
+
+
+def read(path: Path) -> Split:
+    """Read and check a split.
+
+    Raises:
+        UserError: the file is missing or a line is not a valid row; names file, line and reason.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro fetch_dataset`") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: {error}; run `dvc repro fetch_dataset`") from None
+    rows = []
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+        try:
+            raw = json.loads(line)
+            row = Row(raw["id"], raw["text"], raw["labels"])
+            integers = isinstance(row.labels, list) and all(type(x) is int for x in row.labels)
+            if not (isinstance(row.id, str) and isinstance(row.text, str) and integers):
+                raise TypeError("id and text must be strings, labels a list of whole numbers")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UserError(
+                f"{path}, line {number} is not a row ({error!r}); run `dvc repro fetch_dataset`"
+            ) from None
+        rows.append(row)
+    check(rows, str(path))
+    targets = np.zeros((len(rows), len(LABELS)), dtype=bool)
+    for index, row in enumerate(rows):
+        targets[index, row.labels] = True
+    return Split([row.id for row in rows], [row.text for row in rows], targets)

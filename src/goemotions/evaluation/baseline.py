@@ -1,0 +1,52 @@
+"""The bar that a fine-tuned transformer must clear: TF-IDF and logistic regression."""
+
+from pathlib import Path
+
+from goemotions import files
+from goemotions.dataset import splits
+from goemotions.evaluation import metrics
+from goemotions.params import Evaluate
+from goemotions.thresholds import fit, preferred
+
+
+def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
+    """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
+
+    The features are TF-IDF of words and pairs of words that occur twice or more; the model is one
+    logistic regression a label. Scores and protocol are those of `evaluate`.
+
+    Raises:
+        UserError: a split is missing or invalid.
+    """
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    read = {name: splits.read(data / f"{name}.jsonl") for name in splits.SPLITS}
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    features = {
+        name: vectorizer.fit_transform(split.texts)
+        if name == "train"
+        else vectorizer.transform(split.texts)
+        for name, split in read.items()
+    }
+    targets = read["train"].targets
+    columns: dict[str, list[np.ndarray]] = {"val": [], "test": []}
+    for label in range(targets.shape[1]):
+        model = LogisticRegression(solver="liblinear", C=10.0, random_state=0)
+        model.fit(features["train"], targets[:, label])
+        for name, column in columns.items():
+            column.append(model.decision_function(features[name]))
+    logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
+    fits = fit(logits["val"], read["val"].targets)
+    chosen = preferred(fits) if settings.thresholds == "cross_validated" else settings.thresholds
+    scores = metrics.headline(
+        logits["test"],
+        read["test"].targets,
+        np.array(fits[chosen].probabilities),
+        np.array(fits["per_label"].probabilities),
+        draws=settings.bootstrap,
+        seed=settings.seed,
+    )
+    files.write_json(path, scores)
+    return scores

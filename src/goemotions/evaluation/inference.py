@@ -1,0 +1,105 @@
+"""Logits from a trained folder: sorted by length, batched by tokens, in the order of the texts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from goemotions.errors import UserError
+from goemotions.training.batching import Collator, Rows
+
+TOKENS_A_BATCH = 4096  # padded tokens; enough to keep a CPU busy, little memory on a GPU
+
+
+@dataclass
+class Classifier:
+    """A trained folder, ready to predict.
+
+    Attributes:
+        labels: the label names, in the order of the logits.
+        thresholds: method -> one probability a label.
+        preferred: the method that cross-validation on validation preferred.
+    """
+
+    model: Any
+    tokenizer: Any
+    labels: list[str]
+    thresholds: dict[str, NDArray[np.float64]]
+    preferred: str
+    max_length: int
+
+    @classmethod
+    def load(cls, folder: Path) -> "Classifier":
+        """Load models/trained/<loss>.
+
+        Raises:
+            UserError: the folder lacks a file, or thresholds.json does not fit the model.
+        """
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
+        if missing := [name for name in needed if not (folder / name).is_file()]:
+            raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro train`")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        try:
+            content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
+            thresholds = {
+                method: np.array([entry["probabilities"][label] for label in labels], dtype=float)
+                for method, entry in content["methods"].items()
+            }
+            preferred, max_length = content["preferred"], int(content["max_length"])
+            thresholds[preferred]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
+                f"({error!r}); run `dvc repro train`"
+            ) from None
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return cls(model.to(device).eval(), tokenizer, labels, thresholds, preferred, max_length)
+
+    def logits(self, texts: Sequence[str], *, progress: str | None = None) -> NDArray[np.float32]:
+        """The logits of each text, [len(texts), labels], in the order of the texts.
+
+        Args:
+            texts: any strings, also empty ones.
+            progress: the caption of a progress bar on stderr; None shows none.
+        """
+        from tqdm import tqdm
+
+        rows = Rows(self.tokenizer, texts, None, self.max_length)
+        collate = Collator(self.tokenizer.pad_token_id)
+        lengths = np.array([len(ids) for ids in rows.input_ids])
+        result = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        with (
+            torch.inference_mode(),
+            tqdm(total=len(texts), desc=progress, disable=progress is None, unit="text") as bar,
+        ):
+            for batch in batches(lengths):
+                inputs = collate([rows[index] for index in batch])
+                inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
+                result[batch] = self.model(**inputs).logits.float().cpu().numpy()
+                bar.update(len(batch))
+        return result
+
+
+def batches(lengths: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Row indices by rising length, cut so that a batch has at most TOKENS_A_BATCH padded tokens.
+
+    A row longer than that is a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")
+    cut: list[NDArray[np.integer]] = []
+    start = 0
+    for end in range(1, len(order) + 1):
+        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > TOKENS_A_BATCH
+        if full or end == len(order):
+            cut.append(order[start:end])
+            start = end
+    return cut

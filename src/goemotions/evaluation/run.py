@@ -1,0 +1,82 @@
+"""Score a trained folder on the test split, under thresholds fitted on validation."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goemotions import files
+from goemotions.dataset import splits
+from goemotions.evaluation import metrics
+from goemotions.evaluation.inference import Classifier
+from goemotions.params import Evaluate
+from goemotions.thresholds import sigmoid
+
+
+def evaluate(
+    data: Path, trained: Path, folder: Path, settings: Evaluate
+) -> dict[str, float]:
+    """Write evaluation.json, the tables and curves, and predictions.parquet into `folder`.
+
+    Args:
+        data: data/<dataset>.
+        trained: models/trained/<loss>.
+        folder: metrics/.
+        settings: which thresholds, and the bootstrap.
+
+    Returns:
+        what evaluation.json holds.
+
+    Raises:
+        UserError: an input is missing or invalid.
+    """
+    classifier = Classifier.load(trained)
+    read = {name: splits.read(data / f"{name}.jsonl") for name in ("val", "test")}
+    logits = {name: classifier.logits(s.texts, progress=name) for name, s in read.items()}
+    chosen = classifier.preferred if settings.thresholds == "cross_validated" else settings.thresholds
+    thresholds = classifier.thresholds[chosen]
+    targets = read["test"].targets
+    scores = metrics.headline(
+        logits["test"],
+        targets,
+        thresholds,
+        classifier.thresholds["per_label"],
+        draws=settings.bootstrap,
+        seed=settings.seed,
+    )
+    decisions = sigmoid(logits["test"]) >= thresholds
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_predictions(folder / "predictions.parquet", read, logits)
+    for name, rows in (
+        ("per_label", metrics.per_label(logits["test"], targets, thresholds)),
+        ("precision_recall", metrics.precision_recall(logits["test"], targets)),
+        ("confusion", metrics.confusions(decisions, targets)),
+    ):
+        write_csv(folder / f"{name}.csv", rows)
+    files.write_json(folder / "evaluation.json", scores)
+    return scores
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows that share their keys as CSV with a header."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_predictions(
+    path: Path, read: dict[str, splits.Split], logits: dict[str, NDArray[np.float32]]
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns: dict[str, list[Any]] = {"split": [], "id": [], "targets": [], "logits": []}
+    for name, split in read.items():
+        columns["split"] += [name] * len(split.ids)
+        columns["id"] += split.ids
+        columns["targets"] += [np.flatnonzero(row) for row in split.targets]
+        columns["logits"] += list(logits[name])
+    parquet.write_table(pyarrow.table(columns), path)

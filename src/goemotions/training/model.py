@@ -1,0 +1,84 @@
+"""The classifier that is trained: a base model in float32 with a head that starts sensibly."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from goemotions.labels import LABELS
+from goemotions.params import Recipe
+
+HEAD = ("classifier", "pooler", "bert.pooler")
+
+
+def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
+    """A sequence classifier of 28 labels on the base model in `folder`.
+
+    The weights are float32 whatever dtype they were saved in: DeBERTa-v3's are half precision,
+    and training in that ends in NaN. The classifier's bias starts at each label's log-odds in
+    `targets` (Lin et al. 2017, section 4.1), so that the first steps are not spent on learning
+    that most labels are absent.
+
+    Args:
+        folder: models/<model>.
+        recipe: gives the head's dropout.
+        targets: the training split's, multi-hot, [rows, 28].
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(
+        folder,
+        num_labels=len(LABELS),
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+        problem_type="multi_label_classification",
+        dtype="float32",
+    )
+    if config.model_type == "deberta-v2":
+        config.cls_dropout = recipe.head_dropout
+        config.pooler_dropout = 0.0
+        config.pooler_hidden_size = config.hidden_size
+    else:
+        config.classifier_dropout = recipe.head_dropout
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, config=config, dtype=torch.float32, use_safetensors=True
+    )
+    # One positive and one negative more than there are, so that no log-odds is infinite.
+    positive = torch.from_numpy(targets.sum(0)).double() + 1
+    log_odds = torch.log(positive / (len(targets) + 2 - positive))
+    with torch.no_grad():
+        model.classifier.bias.copy_(log_odds)
+    return model
+
+
+def parameter_groups(
+    model: nn.Module, recipe: Recipe, weight_decay: float
+) -> list[dict[str, Any]]:
+    """One group a parameter with its rate: the head's, or the encoder's decayed layer by layer.
+
+    Weight decay is for matrices: biases and layer norms have none.
+    """
+    depth = 1 + max(
+        (layer for name, _ in model.named_parameters() if (layer := _layer(name)) is not None),
+        default=0,
+    )
+    groups = []
+    for name, parameter in model.named_parameters():
+        if name.startswith(HEAD):
+            rate = recipe.head_learning_rate
+        else:
+            layer = _layer(name)
+            below = depth if layer is None else depth - 1 - layer
+            rate = recipe.learning_rate * recipe.layer_decay**below
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    return groups
+
+
+def _layer(name: str) -> int | None:
+    """The number of the encoder layer that a parameter belongs to; None for embeddings."""
+    _, found, rest = name.partition(".layer.")
+    return int(rest.split(".")[0]) if found else None

@@ -1,0 +1,160 @@
+"""Train one loss: from data/<dataset> and models/<model> to models/trained/<loss>."""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from goemotions import files, thresholds
+from goemotions.dataset import splits
+from goemotions.errors import UserError
+from goemotions.params import Params
+from goemotions.training import losses, model, trainer
+from goemotions.training.batching import Collator, Rows
+
+# The base model's files that the trained folder replaces; the tokenizer's are taken over.
+_REPLACED = {"config.json", "model.safetensors", "manifest.json"}
+
+
+def train(params: Params, loss_name: str) -> None:
+    """Fine-tune the selected model with one loss and write models/trained/<loss>.
+
+    The folder loads with AutoModelForSequenceClassification and holds thresholds.json. The curves
+    and a summary go to metrics/training/<loss>.
+
+    Raises:
+        UserError: a setting is wrong, an input is missing or another process trains this loss;
+            or the loss became infinite. models/trained/<loss> is then what it was.
+    """
+    from transformers import AutoTokenizer, set_seed
+
+    folder, curves = params.trained_folder(loss_name), Path("metrics", "training", loss_name)
+    if loss_name not in params.losses:
+        raise UserError(f"loss {loss_name!r} is unknown; known: {', '.join(params.losses)}")
+    recipe = params.recipes[params.model]
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
+    is_main = int(os.environ.get("RANK", 0)) == 0
+    with _only_one(folder, is_main), tempfile.TemporaryDirectory() as scratch:
+        arguments = trainer.arguments(
+            params.train, recipe, Path(scratch), processes, accumulation
+        )
+        _check_base_model(params)
+        train_split = splits.read(params.data_folder / "train.jsonl")
+        val_split = splits.read(params.data_folder / "val.jsonl")
+        counts = torch.tensor([*train_split.targets.sum(0), len(train_split.ids)])
+        loss = losses.build(loss_name, params.losses[loss_name], counts)
+        if is_main:
+            print(
+                f"training {params.model} with {loss_name} on {len(train_split.ids):,} rows of "
+                f"{params.dataset}: {recipe.epochs} epochs, {processes} process(es) on "
+                f"{arguments.device.type}, {'bf16' if arguments.bf16 else 'fp32'}",
+                flush=True,
+            )
+        tokenizer = AutoTokenizer.from_pretrained(params.model_folder)
+        length = params.train.max_length
+        set_seed(params.train.seed)
+        loop = trainer.LossTrainer(
+            model.load(params.model_folder, recipe, train_split.targets),
+            arguments,
+            loss,
+            recipe,
+            Collator(tokenizer.pad_token_id),
+            Rows(tokenizer, train_split.texts, train_split.targets, length),
+            Rows(tokenizer, val_split.texts, val_split.targets, length),
+        )
+        if is_main:
+            loop.add_callback(trainer.Curves(curves))
+        start = time.perf_counter()
+        loop.train()
+        loop.check_finite()
+        seconds = time.perf_counter() - start
+        if is_main:
+            _save(loop, params.model_folder, folder, length)
+            files.write_json(curves / "summary.json", _summary(loop, seconds))
+
+
+def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) -> None:
+    """Write the best epoch's weights, the tokenizer and the thresholds, whole or not at all."""
+    loop.model.load_state_dict(loop.best)
+    fits = thresholds.fit(loop.best_logits, loop.best_targets)
+    with files.published(folder) as draft:
+        loop.model.save_pretrained(draft)
+        for path in sorted(base.iterdir()):
+            if path.name not in _REPLACED:
+                (draft / path.name).write_bytes(path.read_bytes())
+        files.write_json(
+            draft / "thresholds.json",
+            {
+                "preferred": thresholds.preferred(fits),
+                "max_length": max_length,
+                "methods": {
+                    method: {
+                        "validation_macro_f1": fit.macro_f1,
+                        "shrinkage": fit.shrinkage,
+                        "probabilities": dict(
+                            zip(loop.model.config.id2label.values(), fit.probabilities, strict=True)
+                        ),
+                    }
+                    for method, fit in fits.items()
+                },
+            },
+        )
+
+
+def _summary(loop: trainer.LossTrainer, seconds: float) -> dict[str, Any]:
+    steps, epochs = loop.state.global_step, loop.state.num_train_epochs
+    cuda = torch.cuda.is_available()
+    return {
+        "seconds": round(seconds, 1),
+        "examples_per_second": round(len(loop.train_dataset) * epochs / seconds, 1),
+        "steps": steps,
+        "best_epoch": loop.best_epoch,
+        "validation_macro_f1": loop.best_macro_f1,
+        "processes": loop.args.world_size,
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "precision": "bf16" if loop.args.bf16 else "fp32",
+        "torch": torch.__version__,
+    }
+
+
+def _check_base_model(params: Params) -> None:
+    folder = params.model_folder
+    needed = ("config.json", "model.safetensors", "tokenizer.json")
+    if missing := [name for name in needed if not (folder / name).is_file()]:
+        raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro cache_model`")
+
+
+@contextmanager
+def _only_one(folder: Path, is_main: bool) -> Iterator[None]:
+    """Hold the lock on training into `folder`, in the main process, until the block ends.
+
+    DVC's own lock ends with `dvc repro`, but a training process can outlive it. The kernel drops
+    this one when the process ends, however it ends.
+    """
+    if not is_main:
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.parent / f".{folder.name}.lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"{folder} is being trained by process {owner}; wait for it, or end it with "
+                f"`kill {owner}`, and run this again"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

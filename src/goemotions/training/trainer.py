@@ -1,0 +1,241 @@
+"""The one training loop: transformers' Trainer with our loss, rates and averaged weights."""
+
+import csv
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.optim.swa_utils import AveragedModel
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from goemotions import thresholds
+from goemotions.errors import UserError
+from goemotions.params import Recipe, Train
+from goemotions.training import model as models
+from goemotions.training.batching import Collator, Rows
+from goemotions.training.losses import Loss
+
+LOG_EVERY = 20  # steps between two points of the training curve
+
+
+class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
+    """Trains on `loss`; validates and keeps the exponential moving average of the weights.
+
+    Attributes:
+        best: the averaged weights of the epoch with the highest validation macro-F1, on the CPU.
+        best_macro_f1: that macro-F1, cross-validated over thresholds.
+        best_logits, best_targets: that epoch's validation logits and targets, [rows, 28].
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        arguments: TrainingArguments,
+        loss: Loss,
+        recipe: Recipe,
+        collator: Collator,
+        train: Rows,
+        val: Rows,
+    ) -> None:
+        self.loss, self.recipe = loss, recipe
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_macro_f1 = -1.0
+        self.best_epoch = 0
+        self.best_logits: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+        self.best_targets: NDArray[np.bool_] = np.empty(0, dtype=bool)
+        super().__init__(
+            model,
+            arguments,
+            data_collator=collator,
+            train_dataset=train,
+            eval_dataset=val,
+            compute_metrics=self._score,
+        )
+        self.average = _average(self.model, recipe.ema_decay)
+        # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
+        self.broken_step = torch.full((), torch.inf, device=self.args.device)
+        self.add_callback(_AfterEachStep(self))
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        groups = models.parameter_groups(self.model, self.recipe, self.args.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        return self.optimizer
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> Any:
+        inputs = dict(inputs)
+        targets = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = self.loss(outputs.logits, targets)
+        step = torch.full_like(self.broken_step, self.state.global_step + 1)
+        self.broken_step = torch.where(
+            loss.detach().isfinite(), self.broken_step, torch.minimum(self.broken_step, step)
+        )
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        with self._averaged():
+            return super().evaluate(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def check_finite(self) -> None:
+        """Raise UserError when a loss was infinite or not a number, naming the step."""
+        step = float(self.broken_step)
+        if math.isfinite(step):
+            raise UserError(
+                f"the loss is not finite at step {step:.0f}; nothing was saved. Try a lower "
+                "learning_rate in the model's recipe, train.precision=fp32, a longer "
+                "train.warmup_ratio, or train.max_grad_norm=1"
+            )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        # Trainer's own would draw from the global generator, which dropout moves on as well.
+        return LengthGroupedSampler(
+            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            lengths=[len(ids) for ids in self.train_dataset.input_ids],
+            generator=torch.Generator().manual_seed(self.args.seed),
+        )
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within the block the model has the averaged weights, where there is an average."""
+        if self.average is None or not int(self.average.n_averaged):
+            yield
+            return
+        now = [parameter.detach().clone() for parameter in self.model.parameters()]
+        with torch.no_grad():
+            torch._foreach_copy_(
+                list(self.model.parameters()), list(self.average.module.parameters())
+            )
+            yield
+            torch._foreach_copy_(list(self.model.parameters()), now)
+
+    def _score(self, prediction: EvalPrediction) -> dict[str, float]:
+        """Validation macro-F1; when it is the best so far, keep the weights and the logits."""
+        logits, targets = prediction.predictions, prediction.label_ids > 0.5
+        fits = thresholds.fit(logits, targets)
+        macro_f1 = fits[thresholds.preferred(fits)].macro_f1
+        if macro_f1 > self.best_macro_f1:
+            self.best_macro_f1, self.best_epoch = macro_f1, round(self.state.epoch or 0)
+            self.best_logits, self.best_targets = logits, targets
+            self.best = {
+                name: value.detach().to("cpu", copy=True).contiguous()
+                for name, value in self.model.state_dict().items()
+            }
+        return {"macro_f1": macro_f1}
+
+
+class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, trainer: LossTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.average is not None:
+            self.trainer.average.update_parameters(self.trainer.model)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.check_finite()
+
+
+class Curves(TrainerCallback):  # type: ignore[misc]
+    """Writes training.csv and validation.csv against the step, for `dvc plots`, as they grow."""
+
+    _COLUMNS: dict[str, tuple[str, ...]] = {
+        "training": ("step", "loss", "learning_rate", "grad_norm"),
+        "validation": ("step", "epoch", "macro_f1", "loss"),
+    }
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        for name, columns in self._COLUMNS.items():
+            self._write(name, "w", list(columns))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        if "loss" in logs:
+            row = [state.global_step, logs["loss"], logs["learning_rate"], logs["grad_norm"]]
+            self._write("training", "a", row)
+        elif "eval_macro_f1" in logs:
+            row = [state.global_step, state.epoch, logs["eval_macro_f1"], logs["eval_loss"]]
+            self._write("validation", "a", row)
+
+    def _write(self, name: str, mode: str, row: list[Any]) -> None:
+        with (self.folder / f"{name}.csv").open(mode, newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def arguments(
+    train: Train, recipe: Recipe, scratch: Path, processes: int, accumulation: int
+) -> TrainingArguments:
+    """What the Trainer is told, for one of `processes` processes.
+
+    Raises:
+        UserError: the global batch cannot be divided among processes and micro-batches.
+    """
+    parts = processes * accumulation
+    if train.batch_size % parts:
+        raise UserError(
+            f"train.batch_size is {train.batch_size}, which {processes} processes x "
+            f"{accumulation} gradient accumulation steps cannot share evenly; use a multiple of "
+            f"{parts}, or change `accelerate config`"
+        )
+    return TrainingArguments(
+        output_dir=str(scratch),
+        seed=train.seed,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=train.batch_size // parts,
+        per_device_eval_batch_size=max(64, 2 * train.batch_size // parts),
+        gradient_accumulation_steps=accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=train.warmup_ratio,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        bf16=uses_bf16(train.precision),
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch",
+        save_strategy="no",
+        logging_steps=LOG_EVERY,
+        logging_nan_inf_filter=False,  # it would hide NaN from the log
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def uses_bf16(precision: str) -> bool:
+    """Whether matrix products are autocast to bfloat16; "auto" does so on GPUs that have it.
+
+    Raises:
+        UserError: bf16 was asked for and the GPU lacks it.
+    """
+    supported = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if precision == "bf16" and torch.cuda.is_available() and not supported:
+        raise UserError("train.precision is bf16, and this GPU has no bfloat16; use auto or fp32")
+    return precision == "bf16" or (precision == "auto" and supported)
+
+
+def _average(model: Any, decay: float) -> AveragedModel | None:
+    """The moving average of the weights, whose memory grows with the steps up to `decay`."""
+    if decay == 0:
+        return None
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        # At step n the decay is at most (1+n)/(10+n): the random head is forgotten quickly.
+        seen = float(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
+
+    return AveragedModel(model, multi_avg_fn=update)

@@ -1,0 +1,15 @@
+"""Stage baseline: TF-IDF and logistic regression, scored into metrics/baseline.json."""
+
+from pathlib import Path
+
+from goemotions import params
+from goemotions.errors import reported
+from goemotions.evaluation.baseline import baseline
+
+if __name__ == "__main__":
+    with reported():
+        settings = params.load()
+        path = Path("metrics", "baseline.json")
+        path.parent.mkdir(exist_ok=True)
+        scores = baseline(settings.data_folder, path, settings.evaluate)
+        print(f"baseline: test macro-F1 {scores['macro_f1']:.4f}")

@@ -1,0 +1,18 @@
+"""Stage evaluate: score models/trained/<loss> on the test split into metrics/."""
+
+from pathlib import Path
+
+from goemotions import params
+from goemotions.errors import reported
+
+if __name__ == "__main__":
+    with reported():
+        settings = params.load()
+        from goemotions.evaluation.run import evaluate
+
+        trained = settings.trained_folder(settings.loss)
+        scores = evaluate(settings.data_folder, trained, Path("metrics"), settings.evaluate)
+        print(
+            f"{settings.loss}: test macro-F1 {scores['macro_f1']:.4f} "
+            f"[{scores['macro_f1_low']:.4f}, {scores['macro_f1_high']:.4f}]"
+        )

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Runs a stage's command in the project's environment, whether or not it is active: the one on
+# PATH that has goemotions, or the first .venv in this folder or above it (a temporary experiment
+# lies inside the project, in .dvc/tmp/exps).
+if ! command -v goemotions >/dev/null 2>&1; then
+    dir=$PWD
+    while [ ! -x "$dir/.venv/bin/goemotions" ]; do
+        if [ "$dir" = / ]; then
+            echo "error: goemotions is not installed here: run \`make setup\`, or activate" \
+                "the environment that has it" >&2
+            exit 1
+        fi
+        dir=$(dirname "$dir")
+    done
+    PATH="$dir/.venv/bin:$PATH"
+fi
+# `accelerate launch` would start a CPU run with one thread.
+export PATH OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
+exec "$@"

@@ -1,0 +1,16 @@
+"""Stage train@<loss>: make models/trained/<loss>. Started by `accelerate launch`."""
+
+import argparse
+
+from goemotions import params
+from goemotions.errors import reported
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--loss", required=True, help="an entry of params.yaml's `losses`")
+    loss = parser.parse_args().loss
+    with reported():
+        settings = params.load()
+        from goemotions.training.run import train  # after the settings: torch takes seconds
+
+        train(settings, loss)
