@@ -14,6 +14,9 @@ if ! command -v goemotions >/dev/null 2>&1; then
     done
     PATH="$dir/.venv/bin:$PATH"
 fi
-# `accelerate launch` would start a CPU run with one thread.
-export PATH OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
+# `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
+# spin: on cores that another program shares, spinning made training twenty times slower.
+export PATH
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$@"

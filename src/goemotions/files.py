@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,10 +36,10 @@ def published(path: Path) -> Iterator[Path]:
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            os.replace(path, old)
-            os.replace(draft, path)
+            path.replace(old)
+            draft.replace(path)
             shutil.rmtree(old)
         else:
-            os.replace(draft, path)
+            draft.replace(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

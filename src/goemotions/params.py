@@ -11,7 +11,9 @@ from goemotions.errors import UserError
 T = TypeVar("T")
 
 
-def setting(*, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+def setting(
+    *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
     """A dataclass field with the range (both ends included) or the choices that it allows."""
     return field(metadata={"low": low, "high": high, "choices": choices})
 
@@ -77,6 +79,7 @@ class Recipe:
     """How one base model is fine-tuned; the units are beside the values in params.yaml."""
 
     epochs: int = setting(low=1)
+    pooling: str = setting(choices=("cls", "mean"))
     learning_rate: float = setting(low=0)
     head_learning_rate: float = setting(low=0)
     layer_decay: float = setting(low=0.1, high=1)
@@ -166,11 +169,15 @@ def parse(raw: Any) -> Params:
     keys = {f.name for f in dataclasses.fields(Params)}
     _check_keys("", raw, keys)
     losses = _catalogue("losses", raw["losses"], lambda name, entry: _loss(name, entry))
-    models = _catalogue("models", raw["models"], lambda name, entry: _sourced(name, entry, MODEL_SOURCES))
+    models = _catalogue(
+        "models", raw["models"], lambda name, entry: _sourced(name, entry, MODEL_SOURCES)
+    )
     datasets = _catalogue(
         "datasets", raw["datasets"], lambda name, entry: _sourced(name, entry, DATASET_SOURCES)
     )
-    recipes = _catalogue("recipes", raw["recipes"], lambda name, entry: _settings(name, entry, Recipe))
+    recipes = _catalogue(
+        "recipes", raw["recipes"], lambda name, entry: _settings(name, entry, Recipe)
+    )
     for selector, catalogue in (("loss", losses), ("model", models), ("dataset", datasets)):
         _one_of(selector, raw[selector], tuple(catalogue))
     if raw["model"] not in recipes:
@@ -252,10 +259,14 @@ def _typed(where: str, value: Any, kind: Any) -> Any:
 def _check_keys(name: str, raw: Any, known: set[str]) -> None:
     title = name or "params.yaml"
     if not isinstance(raw, dict):
-        raise UserError(f"{title} is {raw!r}; it must be a mapping with: {', '.join(sorted(known))}")
+        raise UserError(
+            f"{title} is {raw!r}; it must be a mapping with: {', '.join(sorted(known))}"
+        )
     for key in raw:
         if key not in known:
-            raise UserError(f"{title} has an unknown setting {key!r}; known: {', '.join(sorted(known))}")
+            raise UserError(
+                f"{title} has an unknown setting {key!r}; known: {', '.join(sorted(known))}"
+            )
     if missing := sorted(known - set(raw)):
         raise UserError(f"{title} lacks: {', '.join(missing)}")
 

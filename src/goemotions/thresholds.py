@@ -8,6 +8,7 @@ k = infinity one for all; cross-validation inside the validation split chooses k
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +46,9 @@ def logit(probabilities: Sequence[float] | Floats) -> Floats:
     return np.log(p) - np.log1p(-p)
 
 
-def f1(true_positive: NDArray, predicted: NDArray, actual: NDArray) -> Floats:
+def f1(true_positive: Any, predicted: Any, actual: Any) -> Floats:
     """F1 from counts of any equal shape; 0 where a label is neither predicted nor present."""
-    return 2.0 * true_positive / np.maximum(predicted + actual, 1)
+    return np.asarray(2.0 * true_positive / np.maximum(predicted + actual, 1))
 
 
 def macro_f1(decisions: Bools, targets: Bools) -> float:
@@ -99,7 +100,11 @@ class _Fitted:
         self.own = np.where(self.positives > 0, own, self.shared)
 
     def thresholds(self, k: float) -> Floats:
-        weight = np.zeros(len(self.own)) if np.isinf(k) else self.positives / (self.positives + k + 1e-12)
+        weight = (
+            np.zeros(len(self.own))
+            if np.isinf(k)
+            else self.positives / (self.positives + k + 1e-12)
+        )
         return weight * self.own + (1.0 - weight) * self.shared
 
 
@@ -135,7 +140,7 @@ def _best_per_label(scores: Floats, targets: Bools) -> Floats:
     value[ranked == following] = -1.0  # a threshold cannot part equal scores
     best = value.argmax(0)[None, :]
     above, below = (np.take_along_axis(x, best, axis=0)[0] for x in (ranked, following))
-    return (above + below) / 2.0
+    return np.asarray((above + below) / 2.0)
 
 
 def _best_shared(scores: Floats, targets: Bools) -> float:

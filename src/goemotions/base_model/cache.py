@@ -1,8 +1,8 @@
 """Make models/<model>: a folder that transformers loads without conversion, network or pickle.
 
 It holds config.json, model.safetensors, tokenizer.json, tokenizer_config.json, the tokenizer's
-other files, spm.model where the model has one, and manifest.json, which says where each source
-file came from.
+other files, spm.model where the model has one, and manifest.json: the source, and size and SHA-256
+of every source file (`files`) and of every file here (`written`).
 """
 
 import shutil
@@ -42,9 +42,7 @@ def cache(name: str, settings: params.Model, folder: Path) -> dict[str, Any]:
         else:
             if isinstance(settings, params.HubModel):
                 origin |= {"repo": settings.repo, "revision": settings.revision}
-                paths = sources.from_hub(
-                    "model", settings.repo, settings.revision, settings.files
-                )
+                paths = sources.from_hub("model", settings.repo, settings.revision, settings.files)
             else:
                 origin |= {"distribution": settings.distribution}
                 paths = sources.from_package(
@@ -59,10 +57,8 @@ def cache(name: str, settings: params.Model, folder: Path) -> dict[str, Any]:
                 tokenizer.convert(draft)
         manifest = {
             **origin,
-            "files": {
-                file: {"size": path.stat().st_size, "sha256": files.sha256(path)}
-                for file, path in sorted(paths.items())
-            },
+            "files": _digests(paths),
+            "written": _digests({path.name: path for path in draft.iterdir()}),
         }
         files.write_json(draft / "manifest.json", manifest)
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
@@ -71,3 +67,10 @@ def cache(name: str, settings: params.Model, folder: Path) -> dict[str, Any]:
                 f"do: {PICKLE} or {SAFETENSORS}, and {SPM} or tokenizer.json"
             )
     return manifest
+
+
+def _digests(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
+    return {
+        name: {"size": path.stat().st_size, "sha256": files.sha256(path)}
+        for name, path in sorted(paths.items())
+    }

@@ -15,7 +15,7 @@ from goemotions.errors import UserError
 
 # Texts on which the two must agree before a folder is published: what is odd in comments.
 PROBES = (
-    "Thanks, that was really kind of you!", "I love this 😂😂 ❤️ 👩‍👩‍👧‍👦", "[NAME] said… “no way”™",
+    "Thanks, that was really kind!", "I love this 😂😂 ❤️ 👩‍👩‍👧‍👦", "[NAME] said… “no way”™",
     "ﬁne ①②③ Ａｂｃ ½", "zero\u200bwidth\u200djoiner", "نص عربي", "日本語のテキスト", "e\u0301 é İstanbul ß",
     "a\u2028b\u00a0c\td\ne", "  leading  and   double  spaces  ", "▁under_score ¯\\_(ツ)_/¯", "x",
 )  # fmt: skip
@@ -55,7 +55,7 @@ def convert(folder: Path) -> None:
         eos_token="[SEP]",
         unk_token="[UNK]",
         pad_token="[PAD]",
-        mask_token="[MASK]",  # noqa: S106
+        mask_token="[MASK]",
         model_max_length=512,
     )
     fast.save_pretrained(folder)

@@ -10,7 +10,7 @@ from goemotions.labels import LABELS
 
 
 def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
-    """Write train.jsonl, val.jsonl, test.jsonl and metadata.json into `folder`, whole or not at all.
+    """Write the three splits and metadata.json into `folder`, whole or not at all.
 
     Returns:
         split -> number of rows.
@@ -69,9 +69,7 @@ def _from_parquet(settings: params.HubDataset) -> dict[str, list[splits.Row]]:
 
     # A parquet file's own bytes differ between writers; the rows' digests are what is pinned.
     names: dict[str, str | None] = dict.fromkeys(settings.files.values())
-    paths = sources.from_hub(
-        "dataset", settings.repo, settings.revision, names, any_bytes=True
-    )
+    paths = sources.from_hub("dataset", settings.repo, settings.revision, names, any_bytes=True)
     rows = {}
     for split in splits.SPLITS:
         path = paths[settings.files[split]]

@@ -73,7 +73,9 @@ def generate(seed: int, counts: dict[str, int]) -> dict[str, list[Row]]:
     Returns:
         split -> rows with unique ids.
     """
-    return {split: _split(split, random.Random(f"{seed}-{split}"), counts[split]) for split in SPLITS}
+    return {
+        split: _split(split, random.Random(f"{seed}-{split}"), counts[split]) for split in SPLITS
+    }
 
 
 def _split(split: str, rng: random.Random, count: int) -> list[Row]:

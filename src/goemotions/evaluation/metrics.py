@@ -51,9 +51,7 @@ def headline(
     }
 
 
-def interval(
-    decisions: Bools, targets: Bools, *, draws: int, seed: int
-) -> tuple[float, float]:
+def interval(decisions: Bools, targets: Bools, *, draws: int, seed: int) -> tuple[float, float]:
     """The 95% percentile interval of macro-F1 over rows drawn with replacement.
 
     Thresholds stay fixed. A draw is a vector of row counts, so all draws are one matrix product
@@ -87,7 +85,9 @@ def grouped(matrix: Bools, groups: dict[str, tuple[str, ...]]) -> Bools:
     return np.stack([matrix[:, columns].any(1) for columns in members], axis=1)
 
 
-def per_label(logits: NDArray[np.floating], targets: Bools, thresholds: Floats) -> list[dict[str, Any]]:
+def per_label(
+    logits: NDArray[np.floating], targets: Bools, thresholds: Floats
+) -> list[dict[str, Any]]:
     """A row a label: precision, recall, F1, average precision, threshold and support."""
     decisions = sigmoid(logits) >= thresholds
     hits, predicted, actual = ((x).sum(0) for x in (decisions & targets, decisions, targets))

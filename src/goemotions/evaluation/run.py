@@ -15,9 +15,7 @@ from goemotions.params import Evaluate
 from goemotions.thresholds import sigmoid
 
 
-def evaluate(
-    data: Path, trained: Path, folder: Path, settings: Evaluate
-) -> dict[str, float]:
+def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dict[str, float]:
     """Write evaluation.json, the tables and curves, and predictions.parquet into `folder`.
 
     Args:
@@ -35,7 +33,9 @@ def evaluate(
     classifier = Classifier.load(trained)
     read = {name: splits.read(data / f"{name}.jsonl") for name in ("val", "test")}
     logits = {name: classifier.logits(s.texts, progress=name) for name, s in read.items()}
-    chosen = classifier.preferred if settings.thresholds == "cross_validated" else settings.thresholds
+    chosen = (
+        classifier.preferred if settings.thresholds == "cross_validated" else settings.thresholds
+    )
     thresholds = classifier.thresholds[chosen]
     targets = read["test"].targets
     scores = metrics.headline(

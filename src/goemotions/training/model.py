@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from goemotions.errors import UserError
 from goemotions.labels import LABELS
 from goemotions.params import Recipe
 
@@ -43,6 +44,13 @@ def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
         config.pooler_hidden_size = config.hidden_size
     else:
         config.classifier_dropout = recipe.head_dropout
+    if recipe.pooling == "mean":
+        if config.model_type != "bert":
+            raise UserError(
+                f"the recipe's pooling is 'mean', which is for bert models; {config.model_type} "
+                "models take 'cls'"
+            )
+        config.num_hidden_layers += 1
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, config=config, dtype=torch.float32, use_safetensors=True
     )
@@ -51,12 +59,35 @@ def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
     log_odds = torch.log(positive / (len(targets) + 2 - positive))
     with torch.no_grad():
         model.classifier.bias.copy_(log_odds)
+        if recipe.pooling == "mean":
+            _start_as_mean(model.bert)
     return model
 
 
-def parameter_groups(
-    model: nn.Module, recipe: Recipe, weight_decay: float
-) -> list[dict[str, Any]]:
+def _start_as_mean(bert: Any) -> None:
+    """Make BERT's last layer and pooler hand the mean over all tokens to the classifier.
+
+    all-MiniLM was pretrained to be pooled by the mean, but BertForSequenceClassification reads
+    the first token only. A further layer with zero keys attends to every token alike, padding
+    excepted, so its first token becomes the mean; and as a layer of BERT it loads anywhere and
+    learns. The queries are not zero, or no gradient would reach the keys.
+    """
+    layer = bert.encoder.layer[-1]
+    attention, output = layer.attention.self, layer.attention.output.dense
+    identity = torch.eye(bert.config.hidden_size)
+    for part in (attention.query, attention.key, attention.value, output, layer.output.dense):
+        part.bias.zero_()
+    attention.key.weight.zero_()
+    attention.value.weight.copy_(identity)
+    # Four times the mean, beside which the first token, which the residual adds, counts little.
+    output.weight.copy_(4 * identity)
+    layer.output.dense.weight.zero_()
+    # Layer norm leaves entries near 1, where tanh is flat; at half of that it is nearly linear.
+    bert.pooler.dense.weight.copy_(0.5 * identity)
+    bert.pooler.dense.bias.zero_()
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> list[dict[str, Any]]:
     """One group a parameter with its rate: the head's, or the encoder's decayed layer by layer.
 
     Weight decay is for matrices: biases and layer norms have none.

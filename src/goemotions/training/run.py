@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from goemotions import files, thresholds
@@ -43,9 +42,7 @@ def train(params: Params, loss_name: str) -> None:
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     is_main = int(os.environ.get("RANK", 0)) == 0
     with _only_one(folder, is_main), tempfile.TemporaryDirectory() as scratch:
-        arguments = trainer.arguments(
-            params.train, recipe, Path(scratch), processes, accumulation
-        )
+        arguments = trainer.arguments(params.train, recipe, Path(scratch), processes, accumulation)
         _check_base_model(params)
         train_split = splits.read(params.data_folder / "train.jsonl")
         val_split = splits.read(params.data_folder / "val.jsonl")
@@ -119,7 +116,9 @@ def _summary(loop: trainer.LossTrainer, seconds: float) -> dict[str, Any]:
         "best_epoch": loop.best_epoch,
         "validation_macro_f1": loop.best_macro_f1,
         "processes": loop.args.world_size,
-        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else f"CPU, {torch.get_num_threads()} threads",
         "precision": "bf16" if loop.args.bf16 else "fp32",
         "torch": torch.__version__,
     }

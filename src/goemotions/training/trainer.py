@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
 class Curves(TrainerCallback):  # type: ignore[misc]
     """Writes training.csv and validation.csv against the step, for `dvc plots`, as they grow."""
 
-    _COLUMNS: dict[str, tuple[str, ...]] = {
+    _COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
         "training": ("step", "loss", "learning_rate", "grad_norm"),
         "validation": ("step", "epoch", "macro_f1", "loss"),
     }

@@ -1,0 +1,1 @@
+"""Across experiments: collect them and set their scores side by side."""

@@ -1,0 +1,86 @@
+"""The experiments of this repository that have an evaluation, as tables by dataset and model."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from goemotions.errors import UserError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One evaluated experiment: what was selected, and its test macro-F1 with a 95% interval."""
+
+    name: str
+    dataset: str
+    model: str
+    loss: str
+    seed: int
+    macro_f1: float
+    macro_f1_low: float
+    macro_f1_high: float
+
+
+def experiments(prefix: str = "") -> list[Experiment]:
+    """Every evaluated experiment of the current commit, and the workspace, best first.
+
+    Args:
+        prefix: only experiments whose name begins so.
+
+    Raises:
+        UserError: this is no DVC repository.
+    """
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        rows: list[dict[str, Any]] = dvc.api.exp_show()
+    except DvcException as error:
+        raise UserError(f"cannot list experiments: {error}") from None
+    found = []
+    for row in rows:
+        # The commit that experiments start from has no name; "workspace" is a revision.
+        name = row.get("Experiment") or row["rev"]
+        if row.get("macro_f1") is None or not name.startswith(prefix):
+            continue
+        found.append(
+            Experiment(
+                name=name,
+                dataset=row["dataset"],
+                model=row["model"],
+                loss=row["loss"],
+                seed=int(row["train.seed"]),
+                macro_f1=row["macro_f1"],
+                macro_f1_low=row["macro_f1_low"],
+                macro_f1_high=row["macro_f1_high"],
+            )
+        )
+    return sorted(found, key=lambda e: (e.dataset, e.model, -e.macro_f1))
+
+
+def show(found: list[Experiment], *, as_json: bool) -> None:
+    """Print one table a dataset and model, 80 columns wide, or JSON.
+
+    Raises:
+        UserError: there is nothing to show.
+    """
+    if as_json:
+        print(json.dumps([asdict(experiment) for experiment in found], indent=2))
+        return
+    if not found:
+        raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for dataset, model in dict.fromkeys((e.dataset, e.model) for e in found):
+        table = Table(title=f"{model} on {dataset}, test split", title_justify="left")
+        for column in ("experiment", "loss"):
+            table.add_column(column)
+        for column in ("seed", "macro-F1", "95% interval"):
+            table.add_column(column, justify="right")
+        for e in found:
+            if (e.dataset, e.model) == (dataset, model):
+                span = f"{e.macro_f1_low:.4f} to {e.macro_f1_high:.4f}"
+                table.add_row(e.name, e.loss, str(e.seed), f"{e.macro_f1:.4f}", span)
+        console.print(table)

@@ -1,0 +1,240 @@
+"""The cache verification report: could training start now, and if not, what mends it?"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goemotions import params, sources
+from goemotions.base_model import cache
+from goemotions.dataset import splits
+from goemotions.errors import UserError
+from goemotions.files import sha256
+
+PACKAGES = (
+    "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
+    "protobuf", "scikit-learn", "numpy", "pyarrow", "dvc", "huggingface_hub",
+)  # fmt: skip
+NO_VOCAB_JSON = (
+    "not missing: DeBERTa-v3 is tokenised by SentencePiece (spm.model); vocab.json and merges.txt "
+    "belong to the byte-pair tokenizer of the first DeBERTa"
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `mend` is the command for a failure."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+@dataclass
+class Report:
+    """Everything that was checked."""
+
+    checks: list[Check] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+
+def verify(settings: params.Params) -> Report:
+    """Check the selected dataset and model, and whether both load. Never writes, never fetches."""
+    report = Report(environment=_environment())
+    data_ok = _dataset(report, settings)
+    _model(report, settings, data_ok)
+    return report
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Print the report as a table, or as JSON with `ok`, `checks` and `environment`."""
+    if as_json:
+        checks = [asdict(check) for check in report.checks]
+        content = {"ok": report.ok, "checks": checks, "environment": report.environment}
+        print(json.dumps(content, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    for name, value in report.environment.items():
+        console.print(f"[dim]{name:<16}[/] {escape(value)}", soft_wrap=True)
+    console.print()
+    for check in report.checks:
+        mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
+        console.print(f"{mark} {escape(check.what)}: {escape(check.found)}", soft_wrap=True)
+    console.print()
+    if report.ok:
+        console.print("[green]Training can start:[/] dvc repro")
+        return
+    console.print("[bold red]Training could not start.[/] What mends it:")
+    for command in dict.fromkeys(check.mend for check in report.checks if not check.ok):
+        console.print(f"  {escape(command)}", soft_wrap=True)
+
+
+def _dataset(report: Report, settings: params.Params) -> bool:
+    folder, entry = settings.data_folder, settings.datasets[settings.dataset]
+    mend = "dvc repro fetch_dataset"
+    if not _present(
+        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), "metadata.json"], mend
+    ):
+        return False
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        digests, rows = dict(metadata["sha256"]), dict(metadata["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        report.checks.append(
+            Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", mend)
+        )
+        return False
+    if isinstance(entry, params.HubDataset):
+        digests, rows = entry.sha256, entry.rows
+    for split in splits.SPLITS:
+        path = folder / f"{split}.jsonl"
+
+        def check(path: Path = path, split: str = split) -> str:
+            if (digest := sha256(path)) != digests.get(split):
+                raise UserError(f"SHA-256 is {digest}, must be {digests.get(split)}")
+            count = len(splits.read(path).ids)
+            if count != rows.get(split):
+                raise UserError(f"{count:,} rows, must be {rows.get(split):,}")
+            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… as pinned"
+
+        _run(report, str(path), check, mend)
+    return all(c.ok for c in report.checks)
+
+
+def _model(report: Report, settings: params.Params, data_ok: bool) -> None:
+    folder, entry = settings.model_folder, settings.models[settings.model]
+    mend = "dvc repro cache_model"
+    required = list(cache.REQUIRED)
+    named = settings.model.startswith("deberta-v3")
+    if isinstance(entry, params.ScratchModel) or cache.SPM in entry.files:
+        required.append(cache.SPM)
+    whole = _present(report, folder, required, mend)
+    if named:
+        report.checks.append(Check("vocab.json, merges.txt", True, NO_VOCAB_JSON))
+    if not whole:
+        return
+    try:
+        written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["written"]
+        pins = {name: value["sha256"] for name, value in written.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        report.checks.append(
+            Check(f"{folder}/manifest.json", False, f"unreadable: {error!r}", mend)
+        )
+        return
+    for name, pin in pins.items():
+
+        def check(name: str = name, pin: str = pin) -> str:
+            path = folder / name
+            if not path.is_file():
+                raise UserError("missing")
+            if (digest := sha256(path)) != pin:
+                raise UserError(f"SHA-256 is {digest}, must be {pin}")
+            return f"{_size(path)}, SHA-256 {digest[:12]}… as in manifest.json"
+
+        _run(report, str(folder / name), check, mend)
+    if all(c.ok for c in report.checks if c.mend == mend):
+        _run(report, "tokenizer loads", lambda: _load_tokenizer(settings, data_ok), mend)
+        _run(report, "model loads", lambda: _load_model(folder), mend)
+
+
+def _load_tokenizer(settings: params.Params, data_ok: bool) -> str:
+    from transformers import AutoTokenizer
+
+    from goemotions.base_model.tokenizer import PROBES, disagreements
+
+    folder = settings.model_folder
+    size = len(AutoTokenizer.from_pretrained(folder))
+    if not (folder / cache.SPM).exists():
+        return f"{size:,} tokens"
+    texts: list[str] = list(PROBES)
+    if data_ok:
+        for split in splits.SPLITS:
+            texts += splits.read(settings.data_folder / f"{split}.jsonl").texts
+    different = disagreements(folder, texts)
+    return (
+        f"{size:,} tokens; ids differ from spm.model's on {len(different)} of {len(texts):,} texts"
+        + (f", for example {different[0]!r}" if different else "")
+    )
+
+
+def _load_model(folder: Path) -> str:
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, info = AutoModel.from_pretrained(folder, dtype="auto", output_loading_info=True)
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+    # A pooler is the one part that an encoder may lack: fine-tuning starts with a fresh one.
+    if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
+        raise UserError(f"model.safetensors lacks {len(missing)} tensors, such as {missing[0]}")
+    return f"{type(model).__name__}, {model.num_parameters():,} parameters, {model.dtype}"
+
+
+def _present(report: Report, folder: Path, names: list[str], mend: str) -> bool:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not folder.is_dir():
+        found = "missing"
+    elif missing:
+        found = f"lacks {', '.join(missing)}; has {', '.join(n for n in names if n not in missing)}"
+    else:
+        found = f"all {len(names)} required files are there"
+    report.checks.append(Check(str(folder), not missing, found, mend))
+    return not missing
+
+
+def _run(report: Report, what: str, check: Callable[[], str], mend: str) -> None:
+    try:
+        report.checks.append(Check(what, True, check(), mend))
+    except Exception as error:  # whatever a damaged file makes a library raise is a finding
+        lines = str(error).splitlines() or [type(error).__name__]
+        report.checks.append(Check(what, False, lines[0], mend))
+
+
+def _environment() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    found["accelerators"] = _accelerators()
+    found["free disk"] = f"{shutil.disk_usage('.').free / 1e9:,.1f} GB"
+    try:
+        mirror: Any = sources.mirror()
+    except UserError as error:
+        mirror = error
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    offline = " (offline)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    found["files come from"] = str(mirror) if mirror else hub + offline
+    return found
+
+
+def _accelerators() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return f"none; {torch.get_num_threads()} CPU threads"
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size:,} bytes"
