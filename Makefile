@@ -1,0 +1,46 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOSSES := bce asl combined_70 combined_50 combined_30
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(BIN)/goemotions  ## make .venv from the exact pins in requirements.txt
+
+$(BIN)/goemotions: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or later is needed; name one: make setup PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@# torch first and alone: its choice of build must not depend on the other packages.
+	$(BIN)/pip install --disable-pip-version-check "$$(grep -o '^torch==[^ ]*' requirements.txt)"
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline
+	@for loss in $(LOSSES); do \
+		echo "== loss $$loss"; \
+		$(BIN)/dvc exp remove -q demo-$$loss 2>/dev/null; \
+		$(BIN)/dvc exp run --temp -n demo-$$loss -S loss=$$loss \
+			-S dataset=sample -S model=deberta-v3-tiny evaluate || exit 1; \
+	done
+	@echo
+	@$(BIN)/goemotions compare --only demo-
+	@echo "The sample is generated: its numbers say nothing about GoEmotions. To look further:"
+	@echo "  source .venv/bin/activate"
+	@echo "  dvc exp show --only-changed             all settings and scores"
+	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"
+	@echo "  dvc plots diff demo-bce demo-asl        their curves, as a page"
+	@echo "  dvc exp run -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"
+
+test: setup  ## run the tests
+	$(BIN)/pytest -n auto --dist loadgroup
+
+lint: setup  ## ruff and strict mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
