@@ -42,7 +42,7 @@ def write(settings: params.ScratchModel, folder: Path) -> None:
         attention_probs_dropout_prob=settings.dropout,
         type_vocab_size=0,
         layer_norm_eps=1e-7,
-        # Pretrained models start at 0.02; so small a model would spend its epochs growing out of it.
+        # Pretrained models start at 0.02; one so small would spend its epochs growing from there.
         initializer_range=settings.hidden_size**-0.5,
         relative_attention=True,
         position_buckets=256,

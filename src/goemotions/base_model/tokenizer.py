@@ -15,9 +15,10 @@ from goemotions.errors import UserError
 
 # Texts on which the two must agree before a folder is published: what is odd in comments.
 PROBES = (
-    "Thanks, that was really kind!", "I love this 😂😂 ❤️ 👩‍👩‍👧‍👦", "[NAME] said… “no way”™",
-    "ﬁne ①②③ Ａｂｃ ½", "zero\u200bwidth\u200djoiner", "نص عربي", "日本語のテキスト", "e\u0301 é İstanbul ß",
-    "a\u2028b\u00a0c\td\ne", "  leading  and   double  spaces  ", "▁under_score ¯\\_(ツ)_/¯", "x",
+    "Thanks, that was really kind!", "I love this 😂😂 ❤️ 👩‍👩‍👧‍👦", "[NAME] said… “no way”™", "x",
+    "ﬁne ①②③ Ａｂｃ ½", "zero\u200bwidth\u200djoiner", "نص عربي", "日本語のテキスト",
+    "e\u0301 é İstanbul ß", "a\u2028b\u00a0c\td\ne", "  leading  and   double  spaces  ",
+    "▁under_score ¯\\_(ツ)_/¯",
 )  # fmt: skip
 
 

@@ -1,0 +1,46 @@
+"""What several tests share: the project's params, the real mirror and one small cached model."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+# huggingface_hub reads it once, when it is imported: no test asks the real Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from goemotions import params
+from goemotions.base_model import cache
+
+ROOT = Path(__file__).parents[1]
+# Read now, since tests set the variable for themselves.
+MIRROR = ROOT / (os.environ.get("GOEMOTIONS_MIRROR") or "../shared/mirror")
+
+
+@pytest.fixture
+def raw():
+    """A fresh copy of what params.yaml holds, to be spoiled."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """The project's own params.yaml."""
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def real_mirror(monkeypatch):
+    """GOEMOTIONS_MIRROR set to the folder with the real GoEmotions and DeBERTa-v3 configs."""
+    if not MIRROR.is_dir():
+        pytest.skip(f"no mirror of the real files: {MIRROR} is no folder")
+    monkeypatch.setenv("GOEMOTIONS_MIRROR", str(MIRROR))
+    return MIRROR
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, settings):
+    """models/deberta-v3-tiny as cache_model makes it; not to be changed."""
+    folder = tmp_path_factory.mktemp("models") / "deberta-v3-tiny"
+    cache.cache("deberta-v3-tiny", settings.models["deberta-v3-tiny"], folder)
+    return folder

@@ -1,0 +1,127 @@
+"""A copy of the project in a temporary git repository, driven by the real dvc."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+
+# The sample and the model at a size that trains in seconds.
+SMALL = {
+    "dataset": "sample",
+    "model": "deberta-v3-tiny",
+    "datasets.sample.rows": {"train": 160, "val": 120, "test": 120},
+    "models.deberta-v3-tiny.hidden_size": 16,
+    "models.deberta-v3-tiny.intermediate_size": 16,
+    "recipes.deberta-v3-tiny.epochs": 1,
+}
+
+
+@dataclass
+class Clone:
+    """A clone and how to run commands in it, as from a shell without the environment active."""
+
+    folder: Path
+    env: dict[str, str]
+
+    def run(
+        self, *command: str, cwd: Path | None = None, ok: bool = True
+    ) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=500,
+        )
+        assert (done.returncode == 0) is ok, (
+            f"{command} ended with {done.returncode}:\n{done.stdout}"
+        )
+        return done
+
+    def dvc(self, *arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
+        dvc = str(self.folder / ".venv" / "bin" / "dvc")
+        return self.run(dvc, *arguments, cwd=cwd, ok=ok).stdout
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments).stdout
+
+    def params(self, changes: dict[str, object]) -> None:
+        """Set dotted keys of params.yaml."""
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            place = content
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
+    """Copy the working tree into `folder` and commit it with small settings."""
+    env = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",  # the environment is deliberately not on it
+        "HOME": str(home),  # no `accelerate config`, no Hub cache
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "t",
+        "GIT_AUTHOR_EMAIL": "t@example.com",
+        "GIT_COMMITTER_NAME": "t",
+        "GIT_COMMITTER_EMAIL": "t@example.com",
+    }
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    clone = Clone(folder, env)
+    clone.params(SMALL)
+    clone.git("init", "-q", "-b", "main")
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "small")
+    clone.dvc("cache", "dir", "--local", str(cache))
+    return clone
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC cache that clones share, so that a stage that did run is not run again."""
+    return tmp_path_factory.mktemp("dvc-cache")
+
+
+@pytest.fixture
+def new_clone(tmp_path: Path) -> Callable[[str, Path], Clone]:
+    """Make a clone of a given name, with a given DVC cache."""
+
+    def make(name: str, cache: Path) -> Clone:
+        folder = tmp_path / name
+        folder.mkdir()
+        return make_clone(folder, cache, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def clone(new_clone: Callable[[str, Path], Clone], shared_cache: Path) -> Clone:
+    """A fresh clone, in a path with a space."""
+    return new_clone("a clone", shared_cache)

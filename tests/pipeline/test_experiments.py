@@ -1,0 +1,74 @@
+"""Experiments: in the workspace, with --temp and queued; each records its macro-F1."""
+
+import json
+import os
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def compared(clone, *arguments):
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    return json.loads(clone.run(goemotions, "compare", "--json", *arguments).stdout)
+
+
+def test_every_kind_of_experiment_records_its_macro_f1(clone):
+    (clone.folder / "docs").mkdir(exist_ok=True)
+    clone.dvc("exp", "run", "-n", "here", "-S", "loss=bce", "evaluate", cwd=clone.folder / "docs")
+    clone.git("stash", "-q")
+    clone.dvc("exp", "run", "--temp", "-n", "temp", "-S", "train.seed=2", "evaluate")
+    clone.dvc(
+        "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"
+    )
+    clone.dvc("exp", "run", "--run-all")
+    assert clone.git("status", "--porcelain") == ""
+
+    found = {(e["loss"], e["seed"]): e for e in compared(clone)}
+    assert set(found) == {("bce", 1), ("asl", 2), ("bce", 3), ("combined_50", 3)}
+    assert found["bce", 1]["name"] == "here"
+    assert found["asl", 2]["name"] == "temp"
+    for experiment in found.values():
+        low, value, high = (experiment[f"macro_f1{end}"] for end in ("_low", "", "_high"))
+        assert 0 <= low <= value <= high <= 1
+    assert [e["name"] for e in compared(clone, "--only", "te")] == ["temp"]
+
+    clone.env["COLUMNS"] = "80"
+    metrics = clone.dvc("metrics", "diff", "here", "temp")
+    assert "macro_f1_ekman" in metrics
+    rows = [line for line in metrics.splitlines() if line.startswith("metrics/evaluation.json")]
+    assert 8 <= len(rows) <= 12
+    assert max(map(len, metrics.splitlines())) <= 80
+    params = clone.dvc("params", "diff", "here", "temp")
+    assert "train.seed" in params
+    assert "loss" in params
+    plots = clone.dvc("plots", "diff", "here", "temp", "--json", "-o", "plots")
+    drawn = json.loads(plots)["data"]
+    assert set(drawn) == {
+        "training loss", "validation macro-F1", "F1 by label", "precision and recall",
+        "confused labels",
+    }  # fmt: skip
+
+
+def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):
+    clone.env["GOEMOTIONS_MIRROR"] = os.path.relpath(tmp_path / "mirror", clone.folder)
+    (tmp_path / "mirror").mkdir()
+    arguments = ("exp", "run", "--temp", "-S", "dataset=goemotions", "fetch_dataset")
+    output = clone.dvc(*arguments, ok=False)
+    wanted = tmp_path / "mirror/datasets/google-research-datasets/go_emotions"
+    assert f"the mirror {wanted} lacks simplified/train-00000-of-00001.parquet" in output.replace(
+        f"{clone.folder}/../", f"{tmp_path}/"
+    )
+
+
+def test_without_an_environment_the_command_says_what_to_do(clone):
+    dvc = (clone.folder / ".venv").resolve() / "bin/dvc"
+    (clone.folder / ".venv").unlink()
+    output = clone.run(str(dvc), "repro", "fetch_dataset", ok=False).stdout
+    assert "goemotions is not installed here: run `make setup`" in output
+
+
+def test_a_loss_is_never_part_of_a_shell_command(clone):
+    output = clone.dvc("exp", "run", "--temp", "-S", "loss='asl; touch x'", "train", ok=False)
+    assert not list(clone.folder.rglob("x"))
+    assert "Traceback" not in output

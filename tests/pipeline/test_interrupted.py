@@ -1,0 +1,54 @@
+"""A second run beside a live one, and beside an orphan that a killed `dvc repro` left."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+@pytest.fixture
+def training(clone):
+    """A clone, and its `dvc repro` while the model is being trained; both end with the test."""
+    clone.params({"recipes.deberta-v3-tiny.epochs": 2000})
+    lock = clone.folder / "models/trained/.asl.lock"
+    process = subprocess.Popen(
+        [str(clone.folder / ".venv/bin/dvc"), "repro", "train"],
+        cwd=clone.folder,
+        env=clone.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not (lock.exists() and lock.read_text()):
+        assert process.poll() is None, "dvc repro ended before it trained"
+        assert time.monotonic() < deadline, "training did not start"
+        time.sleep(0.2)
+    owner = int(lock.read_text())
+    yield clone, process, owner
+    for pid in (process.pid, owner):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_second_repro_stops_beside_a_live_one(training):
+    clone, process, _ = training
+    output = clone.dvc("repro", "train", ok=False)
+    assert str(process.pid) in output
+    assert process.poll() is None
+
+
+def test_an_orphan_is_named_and_nothing_trains_beside_it(training):
+    clone, process, owner = training
+    process.kill()
+    process.wait()
+    os.kill(owner, 0)  # the orphan lives on
+    output = clone.dvc("repro", "train", ok=False)
+    assert f"models/trained/asl is being trained by process {owner}" in output
+    assert f"`kill {owner}`" in output
+    os.kill(owner, signal.SIGKILL)

@@ -1,0 +1,96 @@
+import hashlib
+import json
+import stat
+
+import pytest
+
+from goemotions import files
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"\x00\xff" * 200_000)
+    assert files.sha256(path) == hashlib.sha256(b"\x00\xff" * 200_000).hexdigest()
+
+
+def test_sha256_of_an_empty_file_is_the_known_constant(tmp_path):
+    (tmp_path / "file").touch()
+    assert files.sha256(tmp_path / "file").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_json_keeps_unicode_and_order_and_ends_in_a_newline(tmp_path):
+    files.write_json(tmp_path / "a.json", {"é": "😂", "a": [1]})
+    written = (tmp_path / "a.json").read_bytes()
+    assert written == '{\n  "é": "😂",\n  "a": [\n    1\n  ]\n}\n'.encode()
+    assert json.loads(written) == {"é": "😂", "a": [1]}
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with files.published(target) as draft:
+        (draft / "a").write_text("1")
+        assert not target.exists()
+        assert draft.parent == target.parent
+    assert content(target) == {"a": "1"}
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_new_folder_replaces_the_whole_of_the_old_one(tmp_path):
+    target = tmp_path / "folder"
+    (target / "sub").mkdir(parents=True)
+    (target / "sub" / "old").touch()
+    with files.published(target) as draft:
+        (draft / "new").write_text("2")
+        assert (target / "sub" / "old").is_file()
+    assert content(target) == {"new": "2"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_old_folder_and_no_draft(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("1")
+
+    with pytest.raises(KeyboardInterrupt), files.published(target) as draft:
+        (draft / "half").write_text("2")
+        raise KeyboardInterrupt
+
+    assert content(target) == {"old": "1"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_nothing_where_nothing_was(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.published(tmp_path / "folder") as draft:
+        (draft / "half").write_text("2")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_folder_can_be_read_by_others(tmp_path):
+    with files.published(tmp_path / "folder"):
+        pass
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+
+
+def test_old_files_that_dvc_made_read_only_are_replaced(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch(mode=0o444)
+    with files.published(target) as draft:
+        (draft / "new").write_text("2")
+    assert content(target) == {"new": "2"}
+
+
+@pytest.mark.xfail(strict=True, reason="published cannot replace a link, and leaves a folder behind")
+def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "old").touch()
+    (tmp_path / "link").symlink_to("disk")
+    with files.published(tmp_path / "link") as draft:
+        (draft / "new").write_text("2")
+    assert content(tmp_path / "link") == {"new": "2"}
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "link"}
