@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint results
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,3 +44,6 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+results: setup  ## docs/results.md's table from docs/results.json
+	$(BIN)/python -m goemotions.comparison.results docs/results.json docs/results.md

@@ -85,7 +85,9 @@ def test_old_files_that_dvc_made_read_only_are_replaced(tmp_path):
     assert content(target) == {"new": "2"}
 
 
-@pytest.mark.xfail(strict=True, reason="published cannot replace a link, and leaves a folder behind")
+@pytest.mark.xfail(
+    strict=True, reason="published cannot replace a link, and leaves a folder behind"
+)
 def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "old").touch()

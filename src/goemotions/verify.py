@@ -15,6 +15,7 @@ from goemotions.base_model import cache
 from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.files import sha256
+from goemotions.quiet import quiet
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
@@ -172,16 +173,9 @@ def _load_tokenizer(settings: params.Params, data_ok: bool) -> str:
 
 def _load_model(folder: Path) -> str:
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
+    with quiet():
         model, info = AutoModel.from_pretrained(folder, dtype="auto", output_loading_info=True)
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
     # A pooler is the one part that an encoder may lack: fine-tuning starts with a fresh one.
     if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
         raise UserError(f"model.safetensors lacks {len(missing)} tensors, such as {missing[0]}")

@@ -100,15 +100,11 @@ def test_both_losses_stay_in_the_lock(made):
     assert ran(made.dvc("repro")) == []
 
 
-def test_two_fresh_clones_make_the_same_bytes(tmp_path):
-    from conftest_pipeline import make_clone
-
+def test_two_fresh_clones_make_the_same_bytes(new_clone, tmp_path):
     results = []
     for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        clone = make_clone(folder, tmp_path / f"cache-{name}", tmp_path)
+        clone = new_clone(name, tmp_path / f"cache-{name}")
         clone.dvc("repro", "evaluate")
-        trained = digests(folder / "models/trained/asl")
-        results.append((trained, (folder / "metrics/evaluation.json").read_bytes()))
+        trained = digests(clone.folder / "models/trained/asl")
+        results.append((trained, (clone.folder / "metrics/evaluation.json").read_bytes()))
     assert results[0] == results[1]

@@ -11,6 +11,7 @@ from goemotions import params
 from goemotions.base_model import tokenizer
 from goemotions.dataset import sample
 from goemotions.errors import UserError
+from goemotions.quiet import quiet
 
 _TEXTS = {"train": 4000, "val": 1, "test": 1}
 
@@ -54,7 +55,8 @@ def write(settings: params.ScratchModel, folder: Path) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        DebertaV2Model(config).save_pretrained(folder)
+        with quiet():
+            DebertaV2Model(config).save_pretrained(folder)
 
 
 def _sentencepiece(settings: params.ScratchModel) -> bytes:

@@ -9,7 +9,11 @@ from goemotions.errors import UserError
 
 @dataclass(frozen=True)
 class Experiment:
-    """One evaluated experiment: what was selected, and its test macro-F1 with a 95% interval."""
+    """One evaluated experiment: what was selected, and its test macro-F1 with a 95% interval.
+
+    `seconds` is the training's wall-clock time, None where the summary is not in the DVC cache;
+    `commit` is the one that the experiment started from.
+    """
 
     name: str
     dataset: str
@@ -19,6 +23,9 @@ class Experiment:
     macro_f1: float
     macro_f1_low: float
     macro_f1_high: float
+    micro_f1: float
+    seconds: float | None
+    commit: str
 
 
 def experiments(prefix: str = "") -> list[Experiment]:
@@ -32,16 +39,20 @@ def experiments(prefix: str = "") -> list[Experiment]:
     """
     import dvc.api
     from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
     try:
         rows: list[dict[str, Any]] = dvc.api.exp_show()
+        with Repo() as repo:
+            head: str = repo.scm.get_rev()[:7]
     except DvcException as error:
         raise UserError(f"cannot list experiments: {error}") from None
     found = []
     for row in rows:
         # The commit that experiments start from has no name; "workspace" is a revision.
         name = row.get("Experiment") or row["rev"]
-        if row.get("macro_f1") is None or not name.startswith(prefix):
+        # DVC fills in "!" where a metrics file cannot be read.
+        if not isinstance(row.get("macro_f1"), float) or not name.startswith(prefix):
             continue
         found.append(
             Experiment(
@@ -53,9 +64,26 @@ def experiments(prefix: str = "") -> list[Experiment]:
                 macro_f1=row["macro_f1"],
                 macro_f1_low=row["macro_f1_low"],
                 macro_f1_high=row["macro_f1_high"],
+                micro_f1=row["micro_f1"],
+                seconds=_seconds(row),
+                commit=head,
             )
         )
     return sorted(found, key=lambda e: (e.dataset, e.model, -e.macro_f1))
+
+
+def _seconds(row: dict[str, Any]) -> float | None:
+    """How long the experiment trained: from its summary, where the DVC cache has it."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    path = f"metrics/training/{row['loss']}/summary.json"
+    revision = None if row["rev"] == "workspace" else row["rev"]
+    try:
+        with dvc.api.open(path, rev=revision) as file:
+            return float(json.load(file)["seconds"])
+    except (DvcException, OSError, ValueError, KeyError):
+        return None
 
 
 def show(found: list[Experiment], *, as_json: bool) -> None:

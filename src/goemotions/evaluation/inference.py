@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from goemotions.errors import UserError
+from goemotions.quiet import quiet
 from goemotions.training.batching import Collator, Rows
 
 TOKENS_A_BATCH = 4096  # padded tokens; enough to keep a CPU busy, little memory on a GPU
@@ -46,7 +47,8 @@ class Classifier:
         if missing := [name for name in needed if not (folder / name).is_file()]:
             raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro train`")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        with quiet():
+            model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         try:
             content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from torch import nn
 from goemotions.errors import UserError
 from goemotions.labels import LABELS
 from goemotions.params import Recipe
+from goemotions.quiet import quiet
 
 HEAD = ("classifier", "pooler", "bert.pooler")
 
@@ -51,9 +52,10 @@ def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
                 "models take 'cls'"
             )
         config.num_hidden_layers += 1
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, config=config, dtype=torch.float32, use_safetensors=True
-    )
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, dtype=torch.float32, use_safetensors=True
+        )
     # One positive and one negative more than there are, so that no log-odds is infinite.
     positive = torch.from_numpy(targets.sum(0)).double() + 1
     log_odds = torch.log(positive / (len(targets) + 2 - positive))

@@ -15,6 +15,7 @@ from goemotions import files, thresholds
 from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.params import Params
+from goemotions.quiet import quiet
 from goemotions.training import losses, model, trainer
 from goemotions.training.batching import Collator, Rows
 
@@ -83,7 +84,8 @@ def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) 
     loop.model.load_state_dict(loop.best)
     fits = thresholds.fit(loop.best_logits, loop.best_targets)
     with files.published(folder) as draft:
-        loop.model.save_pretrained(draft)
+        with quiet():
+            loop.model.save_pretrained(draft)
         for path in sorted(base.iterdir()):
             if path.name not in _REPLACED:
                 (draft / path.name).write_bytes(path.read_bytes())

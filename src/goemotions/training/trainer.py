@@ -57,6 +57,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             eval_dataset=val,
             compute_metrics=self._score,
         )
+        self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
         self.average = _average(self.model, recipe.ema_decay)
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
         self.broken_step = torch.full((), torch.inf, device=self.args.device)
@@ -78,6 +79,10 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         targets = inputs.pop("labels")
         outputs = model(**inputs)
         loss = self.loss(outputs.logits, targets)
+        if num_items_in_batch is not None:
+            # The mean over the global batch: this micro-batch's share of its entries, times the
+            # processes, over which DDP averages. Right also where the last batch is uneven.
+            loss = loss * (targets.numel() / num_items_in_batch) * self.args.world_size
         step = torch.full_like(self.broken_step, self.state.global_step + 1)
         self.broken_step = torch.where(
             loss.detach().isfinite(), self.broken_step, torch.minimum(self.broken_step, step)
@@ -85,6 +90,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.check_finite()
         with self._averaged():
             return super().evaluate(*args, **kwargs)  # type: ignore[no-any-return]
 
@@ -92,11 +98,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         """Raise UserError when a loss was infinite or not a number, naming the step."""
         step = float(self.broken_step)
         if math.isfinite(step):
-            raise UserError(
-                f"the loss is not finite at step {step:.0f}; nothing was saved. Try a lower "
-                "learning_rate in the model's recipe, train.precision=fp32, a longer "
-                "train.warmup_ratio, or train.max_grad_norm=1"
-            )
+            raise _not_finite("loss", int(step))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         # Trainer's own would draw from the global generator, which dropout moves on as well.
@@ -123,6 +125,8 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     def _score(self, prediction: EvalPrediction) -> dict[str, float]:
         """Validation macro-F1; when it is the best so far, keep the weights and the logits."""
         logits, targets = prediction.predictions, prediction.label_ids > 0.5
+        if not np.isfinite(logits).all():  # the last step's update, which no loss has seen yet
+            raise _not_finite("prediction", self.state.global_step)
         fits = thresholds.fit(logits, targets)
         macro_f1 = fits[thresholds.preferred(fits)].macro_f1
         if macro_f1 > self.best_macro_f1:
@@ -225,6 +229,14 @@ def uses_bf16(precision: str) -> bool:
     if precision == "bf16" and torch.cuda.is_available() and not supported:
         raise UserError("train.precision is bf16, and this GPU has no bfloat16; use auto or fp32")
     return precision == "bf16" or (precision == "auto" and supported)
+
+
+def _not_finite(what: str, step: int) -> UserError:
+    return UserError(
+        f"the {what} is not finite at step {step}; nothing was saved. Try a lower learning_rate "
+        "in the model's recipe, train.precision=fp32, a longer train.warmup_ratio, or "
+        "train.max_grad_norm=1"
+    )
 
 
 def _average(model: Any, decay: float) -> AveragedModel | None:

@@ -1,0 +1,291 @@
+import math
+import re
+
+import pytest
+import torch
+
+from goemotions.errors import UserError
+from goemotions.training import losses
+
+LOGITS = [[0.0, 2.0, -1.5], [-3.5, 0.7, 1.0]]
+TARGETS = [[1, 0, 0], [0, 1, 0]]
+ASL = {"gamma_neg": 4, "gamma_pos": 1, "clip": 0.05}
+COMBINED = {**ASL, "ratio": 0.7, "alpha": 0.25, "gamma": 2}
+
+
+def tensors(dtype=torch.float64):
+    return torch.tensor(LOGITS, dtype=dtype), torch.tensor(TARGETS)
+
+
+def mean(term):
+    """The mean of term(p, y, label) over the example."""
+    terms = [
+        term(1 / (1 + math.exp(-z)), y, label)
+        for row, targets in zip(LOGITS, TARGETS, strict=True)
+        for label, (z, y) in enumerate(zip(row, targets, strict=True))
+    ]
+    return sum(terms) / len(terms)
+
+
+def bce_term(p, y, label=0):
+    return -math.log(p) if y else -math.log(1 - p)
+
+
+def asl_term(p, y, label=0, gamma_neg=4, gamma_pos=1, clip=0.05):
+    if y:
+        return -((1 - p) ** gamma_pos) * math.log(p)
+    missed = max(p - clip, 0)
+    return -(missed**gamma_neg) * math.log(1 - missed)
+
+
+def focal_term(p, y, alpha, gamma):
+    if y:
+        return -alpha * (1 - p) ** gamma * math.log(p)
+    return -(1 - alpha) * p**gamma * math.log(1 - p)
+
+
+def counts(*labels, rows):
+    return torch.tensor([*labels, rows])
+
+
+def test_bce_is_binary_cross_entropy():
+    assert losses.bce(*tensors()).item() == pytest.approx(mean(bce_term), rel=1e-12)
+
+
+def test_bce_of_an_undecided_logit_is_log_2():
+    assert losses.bce(torch.zeros(1, 1), torch.ones(1, 1)).item() == pytest.approx(math.log(2))
+
+
+def test_asl_is_equation_7_of_its_paper():
+    assert losses.asl(*tensors(), **ASL).item() == pytest.approx(mean(asl_term), rel=1e-12)
+
+
+def test_asl_of_undecided_logits():
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    positive = losses.asl(zero, torch.ones(1, 1), **ASL).item()
+    negative = losses.asl(zero, torch.zeros(1, 1), **ASL).item()
+    assert positive == pytest.approx(0.5 * math.log(2))
+    assert negative == pytest.approx(0.45**4 * -math.log(0.55))
+
+
+def test_asl_without_focusing_and_clip_is_bce():
+    plain = losses.asl(*tensors(), gamma_neg=0, gamma_pos=0, clip=0)
+    assert plain.item() == pytest.approx(losses.bce(*tensors()).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0, 1, 4])
+def test_a_negative_below_the_clip_counts_for_nothing(gamma):
+    logits = torch.tensor([[-3.0, -20.0]], requires_grad=True)  # p is 0.047 and 2e-9
+    loss = losses.asl(logits, torch.zeros(1, 2), gamma_neg=gamma, gamma_pos=1, clip=0.05)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.tolist() == [[0, 0]]
+
+
+def test_the_clip_leaves_positives_alone():
+    logits, positives = torch.tensor([[-3.0, 1.0]]), torch.ones(1, 2)
+    clipped = losses.asl(logits, positives, gamma_neg=4, gamma_pos=1, clip=0.5)
+    assert clipped.item() == losses.asl(logits, positives, gamma_neg=4, gamma_pos=1, clip=0).item()
+
+
+def test_combined_mixes_asl_with_focal_weighted_by_inverse_frequency():
+    def term(p, y, label):
+        weight = 12 / (3 * (2, 4, 8)[label])
+        return 0.7 * asl_term(p, y) + 0.3 * weight * focal_term(p, y, alpha=0.25, gamma=2)
+
+    found = losses.combined(*tensors(), **COMBINED, class_counts=counts(2, 4, 8, rows=12))
+    assert found.item() == pytest.approx(mean(term), rel=1e-12)
+
+
+def test_combined_with_ratio_1_is_asl():
+    settings = {**COMBINED, "ratio": 1}
+    found = losses.combined(*tensors(), **settings, class_counts=counts(1, 2, 3, rows=9))
+    assert found.item() == pytest.approx(losses.asl(*tensors(), **ASL).item(), rel=1e-12)
+
+
+def test_plain_focal_with_equal_weights_of_1_is_half_of_bce():
+    settings = {**COMBINED, "ratio": 0, "alpha": 0.5, "gamma": 0}
+    # 12 rows / (3 labels x 4 rows of each) is 1.
+    found = losses.combined(*tensors(), **settings, class_counts=counts(4, 4, 4, rows=12))
+    assert found.item() == pytest.approx(0.5 * losses.bce(*tensors()).item(), rel=1e-12)
+
+
+def test_a_class_half_as_frequent_weighs_twice_as_much():
+    logits = torch.zeros(1, 2)
+    settings = {**COMBINED, "ratio": 0}
+    rare, frequent = (
+        losses.combined(logits, target, **settings, class_counts=counts(10, 20, rows=40))
+        for target in (torch.tensor([[1, 0]]), torch.tensor([[0, 1]]))
+    )
+    # Weights are 40/(2x10) = 2 and 40/(2x20) = 1; 0.25 of log 2 for the hit, 0.75 for the other.
+    unit = 0.5**2 * math.log(2) / 2
+    assert rare.item() == pytest.approx((2 * 0.25 + 1 * 0.75) * unit)
+    assert frequent.item() == pytest.approx((2 * 0.75 + 1 * 0.25) * unit)
+
+
+def test_a_class_that_training_lacks_counts_as_one_row_and_stays_finite():
+    none, one = (
+        losses.combined(*tensors(), **COMBINED, class_counts=counts(n, 5, 5, rows=10)).item()
+        for n in (0, 1)
+    )
+    assert math.isfinite(none)
+    assert none == one
+
+
+FUNCTIONS = {
+    "bce": losses.bce,
+    "asl": lambda z, y: losses.asl(z, y, **ASL),
+    "asl without clip": lambda z, y: losses.asl(z, y, gamma_neg=4, gamma_pos=1, clip=0),
+    "asl without focusing": lambda z, y: losses.asl(z, y, gamma_neg=0, gamma_pos=0, clip=0.05),
+    "combined": lambda z, y: losses.combined(
+        z, y, **COMBINED, class_counts=counts(2, 4, 8, rows=12)
+    ),
+}
+every_loss = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
+
+
+@every_loss
+def test_the_gradient_is_that_of_the_value(loss):
+    logits, targets = tensors()
+    assert torch.autograd.gradcheck(lambda z: loss(z, targets), logits.requires_grad_())
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("target", [0, 1])
+def test_value_and_gradient_are_finite_at_extreme_logits(loss, dtype, target):
+    column = torch.linspace(-80, 80, 321).to(dtype)[:, None]
+    logits = column.expand(-1, 3).clone().requires_grad_()
+    value = loss(logits, torch.full((321, 3), target))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad.dtype == dtype
+
+
+@every_loss
+def test_a_confident_mistake_costs_more_than_a_confident_hit(loss):
+    sure = torch.full((1, 3), 6.0)
+    right, wrong = torch.ones(1, 3), torch.zeros(1, 3)
+    assert loss(sure, wrong).item() > 10 * loss(sure, right).item() > 0
+
+
+@every_loss
+def test_the_value_is_a_mean_over_the_batch(loss):
+    logits, targets = tensors()
+    twice = loss(logits.repeat(2, 1), targets.repeat(2, 1)).item()
+    assert twice == pytest.approx(loss(logits, targets).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["bce", "asl", "asl without focusing"])
+def test_the_value_is_a_mean_over_the_labels(name):
+    logits, targets = tensors()
+    twice = FUNCTIONS[name](logits.repeat(1, 2), targets.repeat(1, 2)).item()
+    assert twice == pytest.approx(FUNCTIONS[name](logits, targets).item(), rel=1e-12)
+
+
+@every_loss
+def test_inputs_are_left_unchanged(loss):
+    logits, targets = tensors()
+    loss(logits, targets)
+    assert logits.tolist() == LOGITS
+    assert targets.tolist() == TARGETS
+
+
+@every_loss
+def test_targets_may_be_of_any_dtype(loss):
+    logits, targets = tensors()
+    assert loss(logits, targets.bool()).item() == loss(logits, targets.double()).item()
+
+
+def test_half_precision_logits_are_computed_in_float32():
+    logits = torch.tensor(LOGITS).bfloat16()
+    targets = torch.tensor(TARGETS)
+    assert (
+        losses.asl(logits, targets, **ASL).item()
+        == losses.asl(logits.float(), targets, **ASL).item()
+    )
+
+
+def test_build_hands_the_settings_to_the_function():
+    built = losses.build("mine", {"function": "asl", **ASL}, counts(1, 1, 1, rows=3))
+    assert built(*tensors()).item() == pytest.approx(mean(asl_term))
+
+
+def test_build_hands_the_class_counts_to_the_loss_that_takes_them():
+    class_counts = counts(2, 4, 8, rows=12)
+    built = losses.build("mine", {"function": "combined", **COMBINED}, class_counts)
+    direct = losses.combined(*tensors(), **COMBINED, class_counts=class_counts)
+    assert built(*tensors()).item() == direct.item()
+
+
+def test_the_catalogue_holds_the_five_losses_of_the_question(settings):
+    class_counts = counts(2, 4, 8, rows=12)
+    value = {
+        name: losses.build(name, entry, class_counts)(*tensors()).item()
+        for name, entry in settings.losses.items()
+    }
+    assert value["bce"] == pytest.approx(mean(bce_term))
+    assert value["asl"] == pytest.approx(mean(asl_term))
+    for share in (70, 50, 30):
+        direct = losses.combined(
+            *tensors(), **{**COMBINED, "ratio": share / 100}, class_counts=class_counts
+        )
+        assert value[f"combined_{share}"] == pytest.approx(direct.item())
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"function": "focal"},
+            "losses.x.function is 'focal'; choose one of: bce, asl, combined",
+        ),
+        (
+            {"function": "asl", **ASL, "gama": 1},
+            "losses.x has clip, gama, gamma_neg, gamma_pos; it takes: clip, gamma_neg, gamma_pos",
+        ),
+        (
+            {"function": "asl", "clip": 0.05, "gamma_neg": 4},
+            "losses.x has clip, gamma_neg; it takes: clip, gamma_neg, gamma_pos",
+        ),
+        ({"function": "asl"}, "losses.x has none; it takes: clip, gamma_neg, gamma_pos"),
+        ({"function": "bce", "clip": 0}, "losses.x has clip; it takes: no settings"),
+        (
+            {"function": "combined", **COMBINED, "class_counts": 1},
+            "losses.x has alpha, class_counts, clip, gamma",
+        ),
+    ],
+)
+def test_build_names_an_unknown_function_or_setting_and_a_missing_one(entry, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        losses.build("x", entry, counts(1, 1, rows=2))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("gamma", 0.5, "0, or at least 1"),
+        ("gamma_neg", -1, "0, or at least 1"),
+        ("gamma_pos", math.inf, "0, or at least 1"),
+        ("gamma", math.nan, "0, or at least 1"),
+        ("clip", 1, "from 0 to below 1"),
+        ("clip", -0.1, "from 0 to below 1"),
+        ("ratio", 2, "from 0 to 1"),
+        ("ratio", "0.5", "from 0 to 1"),
+        ("alpha", True, "from 0 to 1"),
+        ("alpha", None, "from 0 to 1"),
+    ],
+)
+def test_build_names_a_value_out_of_range(setting, value, allowed):
+    entry = {"function": "combined", **COMBINED, setting: value}
+    message = f"losses.x.{setting} is {value!r}; it must be {allowed}"
+    with pytest.raises(UserError, match=re.escape(message)):
+        losses.build("x", entry, counts(1, 1, rows=2))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("gamma", 0), ("gamma", 1), ("clip", 0)])
+def test_build_allows_the_ends_of_the_ranges(setting, value):
+    entry = {"function": "combined", **COMBINED, setting: value}
+    assert losses.build("x", entry, counts(2, 4, 8, rows=12))(*tensors()).item() > 0

@@ -1,0 +1,217 @@
+"""Training end to end, in process, on a two-layer model: what is written and what stops a run."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from goemotions import params, thresholds
+from goemotions.base_model.cache import cache
+from goemotions.dataset.fetch import fetch
+from goemotions.errors import UserError
+from goemotions.files import sha256
+from goemotions.labels import LABELS
+from goemotions.training import run
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
+
+
+def settings(**changes):
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
+    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
+    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
+    raw["recipes"]["deberta-v3-tiny"].update({"epochs": 2} | changes)
+    return raw
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """data/sample and models/deberta-v3-tiny, small."""
+    folder = tmp_path_factory.mktemp("inputs")
+    p = params.parse(settings())
+    fetch("sample", p.datasets["sample"], folder / p.data_folder)
+    cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], folder / p.model_folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(inputs, tmp_path, monkeypatch):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
+    from transformers import pipeline
+
+    run.train(params.parse(settings()), "bce")
+
+    folder = workspace / "models/trained/bce"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "spm.model", "thresholds.json",
+    }  # fmt: skip
+    classify = pipeline("text-classification", str(folder), top_k=None)
+    found = classify(["thank you so much"])[0]
+    assert {entry["label"] for entry in found} == set(LABELS)
+    # Multi-label: each score is a sigmoid of its own, so they do not sum to 1 as softmax's would.
+    logits = classify.model(**classify.tokenizer("thank you so much", return_tensors="pt")).logits
+    expected = dict(zip(LABELS, torch.sigmoid(logits[0]).tolist(), strict=True))
+    assert {e["label"]: e["score"] for e in found} == pytest.approx(expected, abs=1e-5)
+
+    saved = json.loads((folder / "thresholds.json").read_text())
+    assert set(saved["methods"]) == set(thresholds.METHODS)
+    assert saved["preferred"] in thresholds.METHODS
+    for method in saved["methods"].values():
+        assert list(method["probabilities"]) == list(LABELS)
+        assert all(0 < p < 1 for p in method["probabilities"].values())
+
+
+def test_curves_have_a_row_every_twenty_steps_and_every_epoch(workspace):
+    run.train(params.parse(settings(epochs=8)), "bce")
+    folder = workspace / "metrics/training/bce"
+    training = (folder / "training.csv").read_text().splitlines()
+    assert training[0] == "step,loss,learning_rate,grad_norm"
+    assert [line.split(",")[0] for line in training[1:]] == ["20", "40"]
+    validation = (folder / "validation.csv").read_text().splitlines()
+    assert validation[0] == "step,epoch,macro_f1,loss"
+    assert [line.split(",")[0] for line in validation[1:]] == [str(5 * n) for n in range(1, 9)]
+    summary = json.loads((folder / "summary.json").read_text())
+    best = max(float(line.split(",")[2]) for line in validation[1:])
+    assert summary["validation_macro_f1"] == best
+    assert summary["steps"] == 40
+    assert summary["processes"] == 1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(workspace):
+    digests = []
+    for seed in (1, 1, 2):
+        raw = settings()
+        raw["train"]["seed"] = seed
+        run.train(params.parse(raw), "bce")
+        digests.append(sha256(workspace / "models/trained/bce/model.safetensors"))
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_a_half_precision_pickle_trains_in_float32_and_stays_finite(workspace, monkeypatch):
+    """The Hub's DeBERTa-v3: pytorch_model.bin in float16 and spm.model, nothing else."""
+    from transformers import AutoModel
+
+    tiny = workspace / "models/deberta-v3-tiny"
+    repo = workspace / "mirror/models/someone/half"
+    repo.mkdir(parents=True)
+    half = AutoModel.from_pretrained(tiny, dtype=torch.float32).half()
+    torch.save(half.state_dict(), repo / "pytorch_model.bin")
+    shutil.copy(tiny / "spm.model", repo)
+    content = json.loads((tiny / "config.json").read_text()) | {"dtype": "float16"}
+    (repo / "config.json").write_text(json.dumps(content))
+    (repo / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}')
+    raw = settings(learning_rate=1e-3)
+    raw["model"] = "half"
+    raw["models"]["half"] = {
+        "source": "hub", "repo": "someone/half", "revision": "main",
+        "files": {path.name: sha256(path) for path in repo.iterdir()},
+    }  # fmt: skip
+    raw["recipes"]["half"] = raw["recipes"]["deberta-v3-tiny"]
+    monkeypatch.setenv("GOEMOTIONS_MIRROR", "mirror")
+    p = params.parse(raw)
+    cache("half", p.models["half"], p.model_folder)
+    cached = load_file(workspace / "models/half/model.safetensors")
+    assert {tensor.dtype for tensor in cached.values()} == {torch.float16}
+
+    run.train(p, "bce")
+
+    trained = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
+    assert all(tensor.isfinite().all() for tensor in trained.values())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(workspace):
+    old = workspace / "models/trained/bce"
+    old.mkdir(parents=True)
+    (old / "kept").write_text("old")
+    with pytest.raises(UserError, match=r"not finite at step \d+; .*learning_rate"):
+        run.train(
+            params.parse(settings(learning_rate=1e30, head_learning_rate=1e30, epochs=8)), "bce"
+        )
+    assert [path.name for path in old.iterdir()] == ["kept"]
+
+
+def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
+    (workspace / "models/deberta-v3-tiny/model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"lacks model\.safetensors; run `dvc repro cache_model`"):
+        run.train(params.parse(settings()), "bce")
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(workspace, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "5")
+    with pytest.raises(UserError, match=r"batch_size is 32, .* use a multiple of 5"):
+        run.train(params.parse(settings()), "bce")
+
+
+def test_gradient_accumulation_does_not_change_the_result(workspace, monkeypatch):
+    def losses():
+        folder = workspace / "metrics/training/bce"
+        training = (folder / "training.csv").read_text().splitlines()[1:]
+        validation = (folder / "validation.csv").read_text().splitlines()[1:]
+        return [float(x.split(",")[1]) for x in training] + [
+            float(x.split(",")[3]) for x in validation
+        ]
+
+    # 160 rows in batches of 48: the last batch of an epoch is uneven.
+    raw = settings(epochs=6)
+    raw["train"]["batch_size"] = 48
+    run.train(params.parse(raw), "bce")
+    whole = losses()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    run.train(params.parse(raw), "bce")
+    assert len(whole) == 1 + 6
+    assert losses() == pytest.approx(whole, rel=2e-3)
+
+
+def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
+    from goemotions.dataset import splits
+    from goemotions.training import model
+
+    targets = splits.read(workspace / "data/sample/train.jsonl").targets
+    p = params.parse(settings())
+    loaded = model.load(p.model_folder, p.recipes["deberta-v3-tiny"], targets)
+    grief = LABELS.index("grief")
+    positives = int(targets[:, grief].sum())
+    expected = math.log((positives + 1) / (160 - positives + 1))
+    assert loaded.classifier.bias[grief].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path, monkeypatch):
+    import numpy as np
+    from transformers import AutoModel, AutoTokenizer
+
+    from goemotions.training import model
+
+    raw = settings()
+    raw["model"] = "minilm-l6"
+    p = params.parse(raw)
+    monkeypatch.chdir(tmp_path)
+    cache("minilm-l6", p.models["minilm-l6"], p.model_folder)
+    classifier = model.load(p.model_folder, p.recipes["minilm-l6"], np.eye(28, dtype=bool)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(p.model_folder)
+    batch = tokenizer(["thank you so much", "no"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        tokens = (
+            AutoModel.from_pretrained(p.model_folder, dtype=torch.float32)
+            .eval()(**batch)
+            .last_hidden_state
+        )
+        mask = batch["attention_mask"][..., None]
+        mean = (tokens * mask).sum(1) / mask.sum(1)
+        pooled = classifier.bert(**batch).last_hidden_state[:, 0]
+    expected = torch.nn.functional.layer_norm(4 * mean + tokens[:, 0], (384,))
+    assert torch.allclose(pooled, expected, atol=1e-4)
