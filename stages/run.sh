@@ -14,6 +14,8 @@ if ! command -v goemotions >/dev/null 2>&1; then
     done
     PATH="$dir/.venv/bin:$PATH"
 fi
+# A temporary experiment runs its own copy of the code, not the workspace's.
+export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 # `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
 # spin: on cores that another program shares, spinning made training twenty times slower.
 export PATH
