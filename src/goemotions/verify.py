@@ -52,6 +52,9 @@ class Report:
 def verify(settings: params.Params) -> Report:
     """Check the selected dataset and model, and whether both load. Never writes, never fetches."""
     report = Report(environment=_environment())
+    if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
+        found = f"{', '.join(absent)} not installed"
+        report.checks.append(Check("packages", False, found, "make setup"))
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -203,6 +206,7 @@ def _run(report: Report, what: str, check: Callable[[], str], mend: str) -> None
 
 
 def _environment() -> dict[str, str]:
+    """Versions, accelerators, disk and where files would come from; "not installed" if so."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:

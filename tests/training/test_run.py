@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -215,3 +218,31 @@ def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path
         pooled = classifier.bert(**batch).last_hidden_state[:, 0]
     expected = torch.nn.functional.layer_norm(4 * mean + tokens[:, 0], (384,))
     assert torch.allclose(pooled, expected, atol=1e-4)
+
+
+def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_path):
+    """On CPUs `accelerate launch` starts one process where two were asked for."""
+    config = tmp_path / "hf/accelerate/default_config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nmixed_precision: 'no'\n"
+        "num_processes: 2\nnum_machines: 1\nuse_cpu: true\n"
+    )
+    (workspace / "params.yaml").write_text(yaml.safe_dump(settings()))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            ROOT / "stages/train.py",
+            "--loss",
+            "bce",
+        ],
+        env=os.environ | {"HF_HOME": str(tmp_path / "hf")},
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "asks for num_processes 2, and 1 started" in done.stderr
+    assert "torchrun --nproc_per_node 2" in done.stderr

@@ -33,7 +33,7 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     targets = read["train"].targets
     columns: dict[str, list[np.ndarray]] = {"val": [], "test": []}
     for label in range(targets.shape[1]):
-        model = LogisticRegression(solver="liblinear", C=10.0, random_state=0)
+        model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
         model.fit(features["train"], targets[:, label])
         for name, column in columns.items():
             column.append(model.decision_function(features[name]))

@@ -39,7 +39,7 @@ def train(params: Params, loss_name: str) -> None:
     if loss_name not in params.losses:
         raise UserError(f"loss {loss_name!r} is unknown; known: {', '.join(params.losses)}")
     recipe = params.recipes[params.model]
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+    processes = _processes()
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     is_main = int(os.environ.get("RANK", 0)) == 0
     with _only_one(folder, is_main), tempfile.TemporaryDirectory() as scratch:
@@ -124,6 +124,29 @@ def _summary(loop: trainer.LossTrainer, seconds: float) -> dict[str, Any]:
         "precision": "bf16" if loop.args.bf16 else "fp32",
         "torch": torch.__version__,
     }
+
+
+def _processes() -> int:
+    """How many processes train together.
+
+    Raises:
+        UserError: `accelerate config` asks for another number. On CPUs `accelerate launch` can
+            start one process where several were asked for, and says nothing.
+    """
+    from accelerate.commands.config import config_args
+
+    started = int(os.environ.get("WORLD_SIZE", 1))
+    path = Path(config_args.default_config_file)
+    asked = config_args.load_config_from_file(None).num_processes if path.is_file() else None
+    # torchrun sets TORCHELASTIC_RUN_ID: who starts the processes by hand means that number.
+    by_hand = "TORCHELASTIC_RUN_ID" in os.environ and "ACCELERATE_MIXED_PRECISION" not in os.environ
+    if asked and asked != started and not by_hand:
+        raise UserError(
+            f"{path} asks for num_processes {asked}, and {started} started; run `accelerate "
+            f"config` again, or on CPUs start them with `torchrun --nproc_per_node {asked} "
+            "stages/train.py --loss ...`"
+        )
+    return started
 
 
 def _check_base_model(params: Params) -> None:

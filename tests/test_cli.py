@@ -1,0 +1,169 @@
+"""The command line as a user meets it: verify, predict and their help."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goemotions import cli, params
+from goemotions.base_model.cache import cache
+from goemotions.dataset.fetch import fetch
+from goemotions.labels import LABELS
+from goemotions.training import run
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project folder with the sample, the tiny model and a trained folder, all small."""
+    folder = tmp_path_factory.mktemp("project")
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
+    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
+    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
+    raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    p = params.parse(raw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fetch("sample", p.datasets["sample"], p.data_folder)
+        cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
+        run.train(p, "bce")
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def report(capsys, status):
+    assert cli.main(["verify", "--json"]) == status
+    content = json.loads(capsys.readouterr().out)
+    assert content["ok"] is (status == 0)
+    return content
+
+
+def failures(content):
+    return {check["what"]: check for check in content["checks"] if not check["ok"]}
+
+
+def test_verify_passes_on_a_whole_cache(project, capsys):
+    content = report(capsys, 0)
+    found = {check["what"]: check["found"] for check in content["checks"]}
+    assert found["data/sample/train.jsonl"].startswith("160 rows, ")
+    assert "differ from spm.model's on 0 of 412 texts" in found["tokenizer loads"]
+    assert found["model loads"].startswith("DebertaV2Model, ")
+    assert content["environment"]["torch"].startswith("2.")
+    assert set(content["environment"]) > {"python", "accelerators", "free disk", "files come from"}
+
+
+def test_verify_says_why_deberta_v3_has_no_vocab_json(project, capsys):
+    content = report(capsys, 0)
+    (check,) = [c for c in content["checks"] if c["what"] == "vocab.json, merges.txt"]
+    assert "byte-pair tokenizer of the first DeBERTa" in check["found"]
+
+
+def test_verify_works_before_anything_was_fetched(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    failed = failures(report(capsys, 1))
+    assert failed["data/goemotions"]["mend"] == "dvc repro fetch_dataset"
+    assert failed["models/deberta-v3-large"]["mend"] == "dvc repro cache_model"
+    assert failed["models/deberta-v3-large"]["found"] == "missing"
+    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+
+
+def test_verify_names_every_missing_file_of_a_half_deleted_folder(project, capsys):
+    (project / "models/deberta-v3-tiny/spm.model").unlink()
+    (project / "models/deberta-v3-tiny/model.safetensors").unlink()
+    found = failures(report(capsys, 1))["models/deberta-v3-tiny"]["found"]
+    assert found.startswith("lacks model.safetensors, spm.model; has config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("data/sample/val.jsonl", "dvc repro fetch_dataset"),
+        ("models/deberta-v3-tiny/model.safetensors", "dvc repro cache_model"),
+        ("models/deberta-v3-tiny/tokenizer.json", "dvc repro cache_model"),
+    ],
+)
+def test_verify_notices_one_flipped_byte(project, capsys, name, mend):
+    content = bytearray((project / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (project / name).write_bytes(content)
+    check = failures(report(capsys, 1))[name]
+    assert "SHA-256 is" in check["found"]
+    assert check["mend"] == mend
+
+
+def test_verify_prints_the_mending_commands_for_people(project, capsys):
+    shutil.rmtree(project / "models/deberta-v3-tiny")
+    assert cli.main(["verify"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL models/deberta-v3-tiny: missing" in out
+    assert out.rstrip().endswith(
+        "Training could not start. What mends it:\n  dvc repro cache_model"
+    )
+
+
+def test_predict_uses_the_folders_own_thresholds(project, capsys):
+    path = project / "models/trained/bce/thresholds.json"
+    content = json.loads(path.read_text())
+    for method in content["methods"].values():
+        method["probabilities"] = dict.fromkeys(LABELS, 0.9999) | {"joy": 1e-9}
+    path.write_text(json.dumps(content))
+    assert cli.main(["predict", "thank you", "so sad"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0::2] == ["thank you", "so sad"]
+    assert all(line.startswith("  joy 0.") and "," not in line for line in lines[1::2])
+
+
+def test_predict_writes_a_line_a_text_in_order(project, capsys):
+    texts = ["thank you", "", "😂", "a" * 5000, "line\u2028separator", "x"]
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    assert cli.main(["predict", "--file", "texts.txt", "--output", "labels.jsonl"]) == 0
+    lines = (project / "labels.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    results = [json.loads(line) for line in lines]
+    assert [result["text"] for result in results] == texts
+    for result in results:
+        probabilities = list(result["probabilities"].values())
+        assert set(result["probabilities"]) == set(LABELS)
+        assert probabilities == sorted(probabilities, reverse=True)
+    assert not list(project.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict"], "give either texts or --file"),
+        (["predict", "--file", "none.txt"], "cannot read none.txt: No such file or directory"),
+        (["predict", "--model", "nowhere", "x"], "nowhere lacks config.json, model.safetensors"),
+        (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt is not UTF-8 after line"),
+    ],
+)
+def test_a_mistake_ends_in_a_message_and_status_1(project, capsys, arguments, message):
+    (project / "latin.txt").write_bytes("ok\ncaf\xe9\n".encode("latin-1"))
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(arguments)
+    error = capsys.readouterr().err
+    assert f"error: {message}" in error
+    assert "Traceback" not in error
+    assert not (project / "o").exists()
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from goemotions import cli\ntry: cli.main(['predict', '--help'])\n"
+    code += "finally: print(sorted({'torch', 'transformers', 'dvc', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--thresholds" in done.stdout
