@@ -181,14 +181,12 @@ def test_the_selected_model_needs_a_recipe(raw):
         params.parse(raw)
 
 
-@pytest.mark.xfail(strict=True, reason="params.parse does not compare the keys with the splits")
 @pytest.mark.parametrize("rows", [{"train": 9}, {"train": 9, "val": 9, "test": 9, "tets": 9}])
 def test_rows_must_be_given_for_exactly_the_three_splits(raw, rows):
     with pytest.raises(UserError, match=re.escape("datasets.sample.rows")):
         parse_with(raw, "datasets/sample/rows", rows)
 
 
-@pytest.mark.xfail(strict=True, reason="params.parse takes infinity where there is no upper end")
 def test_infinity_is_no_learning_rate(raw):
     with pytest.raises(UserError, match=re.escape("learning_rate is inf")):
         parse_with(raw, "recipes/minilm-l6/learning_rate", float("inf"))

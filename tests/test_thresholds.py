@@ -92,6 +92,13 @@ def test_no_point_of_the_grid_is_better_than_the_global_threshold(seed):
     assert thresholds.macro_f1(sigmoid(logits) >= shared, targets) == pytest.approx(best)
 
 
+def test_a_score_at_the_global_threshold_is_a_yes():
+    point = np.arange(-6, 3, 0.05)[40]
+    logits = np.array([[point], [point - 0.01]])
+    shared = fit(logits, np.array([[True], [False]]))["global"].probabilities
+    assert (sigmoid(logits) >= shared).tolist() == [[True], [False]]
+
+
 def test_a_label_without_positives_takes_the_threshold_for_all():
     logits, targets = noisy(rows=20, labels=3, seed=1)
     targets[:, 1] = False

@@ -9,6 +9,11 @@ class UserError(Exception):
     """Something the user can mend: names the setting or file, what it got, what is allowed."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in one line; its type where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn a UserError into its message on stderr and exit status 1, without a traceback."""

@@ -28,6 +28,7 @@ def published(path: Path) -> Iterator[Path]:
     The draft is an empty folder. Until the block ends without an exception `path` is what it was,
     and a draft that did not make it is removed.
     """
+    path = path.resolve()  # through a link, for a folder that lives on another disk
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
@@ -37,7 +38,11 @@ def published(path: Path) -> Iterator[Path]:
             # A folder cannot be renamed over another: move the old one out of the way first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
             path.replace(old)
-            draft.replace(path)
+            try:
+                draft.replace(path)
+            except OSError:
+                old.replace(path)
+                raise
             shutil.rmtree(old)
         else:
             draft.replace(path)

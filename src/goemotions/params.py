@@ -1,6 +1,8 @@
 """params.yaml as typed settings: unknown keys, missing keys and wrong values are errors."""
 
 import dataclasses
+import math
+import re
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +12,24 @@ from goemotions.errors import UserError
 
 T = TypeVar("T")
 
+SPLITS = ("train", "val", "test")
+
 
 def setting(
-    *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    keys: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field with the range (both ends included) or the choices that it allows."""
-    return field(metadata={"low": low, "high": high, "choices": choices})
+    """A dataclass field with what it allows.
+
+    Args:
+        low, high: the range of a number, both ends included; of each number in a mapping.
+        choices: the values of a string.
+        keys: the keys that a mapping must have, and no others.
+    """
+    return field(metadata={"low": low, "high": high, "choices": choices, "keys": keys})
 
 
 @dataclass(frozen=True)
@@ -25,9 +39,9 @@ class HubDataset:
     source: str
     repo: str
     revision: str
-    files: dict[str, str]
-    rows: dict[str, int]
-    sha256: dict[str, str]
+    files: dict[str, str] = setting(keys=SPLITS)
+    rows: dict[str, int] = setting(low=1, keys=SPLITS)
+    sha256: dict[str, str] = setting(keys=SPLITS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class GeneratedDataset:
 
     source: str
     seed: int = setting(low=0)
-    rows: dict[str, int] = setting(low=1)
+    rows: dict[str, int] = setting(low=1, keys=SPLITS)
 
 
 @dataclass(frozen=True)
@@ -200,7 +214,7 @@ def _catalogue(name: str, raw: Any, entry: Any) -> dict[str, Any]:
         raise UserError(f"{name} is {raw!r}; it must list at least one entry")
     for key in raw:
         # Entries become folder names and parts of stage names.
-        if not isinstance(key, str) or not key.replace("-", "").replace("_", "").isalnum():
+        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", key):
             raise UserError(f"{name} has an entry {key!r}; use letters, digits, - and _")
     if "trained" in raw and name == "models":
         raise UserError("models.trained is taken: models/trained holds the trained models")
@@ -217,7 +231,13 @@ def _sourced(name: str, raw: Any, sources: dict[str, type]) -> Any:
     if not isinstance(raw, dict) or "source" not in raw:
         raise UserError(f"{name} is {raw!r}; it needs `source`, one of: {', '.join(sources)}")
     _one_of(f"{name}.source", raw["source"], tuple(sources))
-    return _settings(name, raw, sources[raw["source"]])
+    entry: Any = _settings(name, raw, sources[raw["source"]])
+    if isinstance(entry, (HubModel, PackageModel)):
+        for file in entry.files:
+            # They become files of models/<model>, and must not leave it.
+            if "/" in file or file in (".", ".."):
+                raise UserError(f"{name}.files has {file!r}; name files without folders")
+    return entry
 
 
 def _settings(name: str, raw: Any, kind: type[T]) -> T:
@@ -228,6 +248,8 @@ def _settings(name: str, raw: Any, kind: type[T]) -> T:
         allowed = fields[key].metadata
         where = f"{name}.{key}"
         values[key] = _typed(where, value, fields[key].type)
+        if allowed.get("keys"):
+            _check_keys(where, value, set(allowed["keys"]))
         if allowed.get("choices"):
             _one_of(where, value, allowed["choices"])
         for number in value.values() if isinstance(value, dict) else [value]:
@@ -250,8 +272,7 @@ def _typed(where: str, value: Any, kind: Any) -> Any:
         return {str(k): _typed(f"{where}.{k}", v, get_args(kind)[1]) for k, v in value.items()}
     if kind is float and type(value) is int:
         value = float(value)
-    # NaN is the one float that is in no range, and passes every comparison.
-    if type(value) is not kind or value != value:
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise UserError(f"{where} is {value!r}; it must be {_article(kind.__name__)}")
     return value
 

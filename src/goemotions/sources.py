@@ -10,7 +10,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
 from goemotions.files import sha256
 
 
@@ -135,11 +135,13 @@ def _download(kind: str, repo: str, revision: str, name: str) -> Path:
     except errors.RevisionNotFoundError:
         reason = "the revision does not exist"
     except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError) as error:
-        # LocalEntryNotFoundError is an EntryNotFoundError too: nothing cached and no connection.
-        offline = isinstance(error, errors.LocalEntryNotFoundError)
-        reason = "the Hub cannot be reached" if offline else "the file does not exist"
-    except (errors.HfHubHTTPError, OSError) as error:
-        reason = str(error)
+        reason = "the file does not exist"
+        # LocalEntryNotFoundError is an EntryNotFoundError too: nothing cached and no good answer.
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            answer = first_line(error.__cause__) if error.__cause__ else "offline"
+            reason = f"the Hub cannot be reached ({answer})"
+    except Exception as error:  # whatever the client and its transport raise
+        reason = first_line(error)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     raise UserError(
         f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {endpoint}: "

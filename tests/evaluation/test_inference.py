@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -47,5 +49,5 @@ def test_every_row_is_in_one_batch_and_none_could_be_larger(seed):
     assert len(found) > 10
     for batch in found:
         assert len(batch) * lengths[batch].max() <= TOKENS_A_BATCH
-    for batch, following in zip(found, found[1:], strict=False):
+    for batch, following in pairwise(found):
         assert (len(batch) + 1) * lengths[following[0]] > TOKENS_A_BATCH

@@ -221,7 +221,6 @@ def test_curves_begin_at_their_highest_precision_and_never_rise():
         assert (np.diff(precision) <= 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="scikit-learn's made-up last point (recall 0, 1) is kept")
 def test_a_curve_whose_first_row_is_wrong_does_not_begin_at_1():
     logits, targets = np.full((3, 28), -9.0), matrix("fear", "joy", "joy")
     logits[:, LABELS.index("joy")] = [3, 2, 1]
@@ -229,7 +228,6 @@ def test_a_curve_whose_first_row_is_wrong_does_not_begin_at_1():
     assert curve(found, "joy")[0] == (0.0, pytest.approx(2 / 3))
 
 
-@pytest.mark.xfail(strict=True, reason="np.linspace(0, 1, 101)[70] is above 7 / 10")
 def test_a_recall_that_is_reached_exactly_counts_as_reached():
     actual = ["joy"] * 7 + ["fear"] * 10 + ["joy"] * 3
     logits = np.full((20, 28), -9.0)

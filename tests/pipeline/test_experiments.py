@@ -14,13 +14,18 @@ def compared(clone, *arguments):
 
 
 def test_every_kind_of_experiment_records_its_macro_f1(clone):
-    (clone.folder / "docs").mkdir(exist_ok=True)
-    clone.dvc("exp", "run", "-n", "here", "-S", "loss=bce", "evaluate", cwd=clone.folder / "docs")
+    # From a subfolder DVC looks for the settings there, unless their file is named.
+    change = "../params.yaml:loss=bce"
+    clone.dvc(
+        "exp", "run", "-n", "here", "-S", change, "../dvc.yaml:evaluate", cwd=clone.folder / "src"
+    )
     clone.git("stash", "-q")
     clone.dvc("exp", "run", "--temp", "-n", "temp", "-S", "train.seed=2", "evaluate")
     clone.dvc(
         "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"
     )
+    # DVC's queue starts its worker as `dvc`, which therefore must be on PATH.
+    clone.env["PATH"] = f"{clone.folder / '.venv/bin'}:{clone.env['PATH']}"
     clone.dvc("exp", "run", "--run-all")
     assert clone.git("status", "--porcelain") == ""
 
@@ -72,3 +77,11 @@ def test_a_loss_is_never_part_of_a_shell_command(clone):
     output = clone.dvc("exp", "run", "--temp", "-S", "loss='asl; touch x'", "train", ok=False)
     assert not list(clone.folder.rglob("x"))
     assert "Traceback" not in output
+
+
+def test_an_experiment_runs_its_own_copy_of_the_code(clone):
+    code = clone.folder / "src/goemotions/dataset/fetch.py"
+    code.write_text(code.read_text() + '\nprint("imported", __file__)\n')
+    output = clone.dvc("exp", "run", "--temp", "fetch_dataset")
+    (line,) = [line for line in output.splitlines() if line.startswith("imported ")]
+    assert str(clone.folder / ".dvc/tmp/exps") in line

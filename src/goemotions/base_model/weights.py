@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
 
 
 def convert(source: Path, target: Path) -> None:
@@ -20,15 +20,24 @@ def convert(source: Path, target: Path) -> None:
     """
     try:
         state = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except pickle.UnpicklingError:  # torch's own message advises to execute it
         raise UserError(
-            f"{source} is not a checkpoint that can be read without executing it: "
-            f"{str(error).splitlines()[0]}. Fetch it again from a source that you trust"
+            f"{source} holds more than tensors, or is damaged; it was not executed. Fetch it again "
+            "from a source that you trust"
+        ) from None
+    except Exception as error:  # damaged files make torch raise errors of many types
+        raise UserError(
+            f"{source} cannot be read as a checkpoint ({first_line(error)}); fetch it again"
         ) from None
     if not isinstance(state, dict) or not state:
-        raise UserError(f"{source} holds a {type(state).__name__}, not a state dict")
-    if wrong := [key for key, value in state.items() if not isinstance(value, torch.Tensor)]:
+        kind = "an empty state dict" if state == {} else f"a {type(state).__name__}"
+        raise UserError(f"{source} holds {kind}; a checkpoint is a dict of tensors")
+    if wrong := [
+        key
+        for key, value in state.items()
+        if not (isinstance(key, str) and isinstance(value, torch.Tensor))
+    ]:
         raise UserError(f"{source} holds entries that are no tensors: {', '.join(map(str, wrong))}")
-    # Sorted and cloned: safetensors refuses shared storage, and order decides the file's bytes.
-    tensors = {key: state[key].contiguous().clone() for key in sorted(state)}
+    # Cloned, because safetensors refuses tensors that share their storage.
+    tensors = {key: value.contiguous().clone() for key, value in state.items()}
     save_file(tensors, target, metadata={"format": "pt"})

@@ -119,12 +119,13 @@ def precision_recall(
 
     curves = {"all labels": (targets.ravel(), logits.ravel())}
     curves |= {label: (targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
-    grid = np.linspace(0, 1, points)
+    grid = np.arange(points) / (points - 1)  # linspace would miss some recalls by a bit
     rows = []
     for label, (actual, scores) in curves.items():
         if not actual.any():
             continue
         precision, recall, _ = precision_recall_curve(actual, scores)
+        precision, recall = precision[:-1], recall[:-1]  # the last point, (1, 0), is made up
         best = np.maximum.accumulate(precision)  # recall falls along the curve
         rising = recall[::-1]
         at = best[::-1][np.searchsorted(rising, grid, side="left").clip(max=len(rising) - 1)]

@@ -160,7 +160,6 @@ class Curves(TrainerCallback):  # type: ignore[misc]
     }
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         for name, columns in self._COLUMNS.items():
             self._write(name, "w", list(columns))
@@ -176,6 +175,9 @@ class Curves(TrainerCallback):  # type: ignore[misc]
             self._write("validation", "a", row)
 
     def _write(self, name: str, mode: str, row: list[Any]) -> None:
+        # DVC may have removed the folder, if this run outlived its `dvc repro`; the lock on the
+        # trained folder is what then stops the next one.
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.csv").open(mode, newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
 
