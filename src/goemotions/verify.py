@@ -55,6 +55,7 @@ def verify(settings: params.Params) -> Report:
     if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
+    _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -115,7 +116,7 @@ def _dataset(report: Report, settings: params.Params) -> bool:
             return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… as pinned"
 
         _run(report, str(path), check, mend)
-    return all(c.ok for c in report.checks)
+    return all(c.ok for c in report.checks if c.mend == mend)
 
 
 def _model(report: Report, settings: params.Params, data_ok: bool) -> None:
@@ -172,6 +173,17 @@ def _load_tokenizer(settings: params.Params, data_ok: bool) -> str:
         f"{size:,} tokens; ids differ from spm.model's on {len(different)} of {len(texts):,} texts"
         + (f", for example {different[0]!r}" if different else "")
     )
+
+
+def _build_loss(settings: params.Params) -> str:
+    import torch
+
+    from goemotions.labels import LABELS
+    from goemotions.training import losses
+
+    entry = settings.losses[settings.loss]
+    losses.build(settings.loss, entry, torch.ones(len(LABELS) + 1))
+    return ", ".join(f"{key} {value}" for key, value in entry.items())
 
 
 def _load_model(folder: Path) -> str:

@@ -19,7 +19,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     clone.dvc(
         "exp", "run", "-n", "here", "-S", change, "../dvc.yaml:evaluate", cwd=clone.folder / "src"
     )
-    clone.git("stash", "-q")
+    clone.git("stash", "-q", "--include-untracked")  # back to what was committed
     clone.dvc("exp", "run", "--temp", "-n", "temp", "-S", "train.seed=2", "evaluate")
     clone.dvc(
         "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"

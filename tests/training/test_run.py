@@ -220,6 +220,28 @@ def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path
     assert torch.allclose(pooled, expected, atol=1e-4)
 
 
+def launched(workspace, *launcher, **env):
+    """stages/train.py as a launcher starts it, here with `python -m LAUNCHER`."""
+    (workspace / "params.yaml").write_text(yaml.safe_dump(settings()))
+    return subprocess.run(
+        [sys.executable, "-m", *launcher, str(ROOT / "stages/train.py"), "--loss", "bce"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_two_processes_train_together_on_the_same_global_batch(workspace, tmp_path):
+    done = launched(workspace, "torch.distributed.run", "--nproc_per_node=2", HF_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+    assert summary["processes"] == 2
+    assert summary["steps"] == 2 * 160 // 32
+    trained = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in trained.values())
+
+
 def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_path):
     """On CPUs `accelerate launch` starts one process where two were asked for."""
     config = tmp_path / "hf/accelerate/default_config.yaml"
@@ -228,21 +250,7 @@ def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_pat
         "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nmixed_precision: 'no'\n"
         "num_processes: 2\nnum_machines: 1\nuse_cpu: true\n"
     )
-    (workspace / "params.yaml").write_text(yaml.safe_dump(settings()))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            ROOT / "stages/train.py",
-            "--loss",
-            "bce",
-        ],
-        env=os.environ | {"HF_HOME": str(tmp_path / "hf")},
-        cwd=workspace,
-        capture_output=True,
-        text=True,
-    )
+    done = launched(workspace, "accelerate.commands.launch", HF_HOME=str(tmp_path / "hf"))
     assert done.returncode != 0
     assert "asks for num_processes 2, and 1 started" in done.stderr
     assert "torchrun --nproc_per_node 2" in done.stderr

@@ -48,5 +48,6 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
         draws=settings.bootstrap,
         seed=settings.seed,
     )
-    files.write_json(path, scores)
+    # Named apart from evaluation.json's, so that DVC need not put the path before each name.
+    files.write_json(path, {"baseline": scores})
     return scores

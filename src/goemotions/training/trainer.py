@@ -188,7 +188,8 @@ def arguments(
     """What the Trainer is told, for one of `processes` processes.
 
     Raises:
-        UserError: the global batch cannot be divided among processes and micro-batches.
+        UserError: the global batch cannot be divided among processes and micro-batches, or the
+            processes do not find each other.
     """
     parts = processes * accumulation
     if train.batch_size % parts:
@@ -197,8 +198,10 @@ def arguments(
             f"{accumulation} gradient accumulation steps cannot share evenly; use a multiple of "
             f"{parts}, or change `accelerate config`"
         )
-    return TrainingArguments(
+    told = TrainingArguments(
         output_dir=str(scratch),
+        # Without this the processes that torchrun starts on CPUs never find each other.
+        use_cpu=not torch.accelerator.is_available(),
         seed=train.seed,
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=train.batch_size // parts,
@@ -219,6 +222,12 @@ def arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    if told.world_size != processes:
+        raise UserError(
+            f"{processes} processes were started, and {told.world_size} train together; start "
+            "them with `accelerate launch` on GPUs or `torchrun` on CPUs"
+        )
+    return told
 
 
 def uses_bf16(precision: str) -> bool:
