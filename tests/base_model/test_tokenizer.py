@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import sys
 
 import pytest
 import sentencepiece
@@ -103,4 +104,14 @@ def test_lower_casing_is_taken_from_the_source(folder):
 def test_a_file_that_is_no_sentencepiece_model_is_named(tmp_path):
     (tmp_path / "spm.model").write_bytes(b"<html>not found</html>")
     with pytest.raises(UserError, match=re.escape("spm.model is not a SentencePiece model: ")):
+        tokenizer.convert(tmp_path)
+
+
+@pytest.mark.parametrize("absent", ["google.protobuf", "sentencepiece"])
+def test_a_missing_package_is_named_instead_of_a_fallback_to_tiktoken(
+    tiny, tmp_path, monkeypatch, absent
+):
+    shutil.copy(tiny / "spm.model", tmp_path)
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(UserError, match=rf"{absent} is needed to read spm\.model; run `make setup`"):
         tokenizer.convert(tmp_path)
