@@ -113,5 +113,7 @@ def test_a_missing_package_is_named_instead_of_a_fallback_to_tiktoken(
 ):
     shutil.copy(tiny / "spm.model", tmp_path)
     monkeypatch.setitem(sys.modules, absent, None)
-    with pytest.raises(UserError, match=rf"{absent} is needed to read spm\.model; run `make setup`"):
+    with pytest.raises(
+        UserError, match=rf"{absent} is needed to read spm\.model; run `make setup`"
+    ):
         tokenizer.convert(tmp_path)
