@@ -91,7 +91,12 @@ def test_only_evaluate_runs_after_an_edit_of_evaluation_code(made):
 
 
 def test_both_losses_stay_in_the_lock(made):
-    made.params({"loss": "bce"})
+    made.params(
+        {
+            "loss": "bce",
+            "losses.bce": {"function": "asl", "gamma_neg": 5, "gamma_pos": 0, "clip": 0},
+        }
+    )
     assert ran(made.dvc("repro")) == ["train@bce", "evaluate"]
     lock = (made.folder / "dvc.lock").read_text()
     assert "train@asl:" in lock
