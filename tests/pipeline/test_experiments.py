@@ -66,7 +66,8 @@ def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):
     )
 
 
-def test_without_an_environment_the_command_says_what_to_do(clone):
+def test_without_an_environment_the_command_says_what_to_do(new_clone, tmp_path):
+    clone = new_clone("bare", tmp_path / "cache")
     dvc = (clone.folder / ".venv").resolve() / "bin/dvc"
     (clone.folder / ".venv").unlink()
     output = clone.run(str(dvc), "repro", "fetch_dataset", ok=False).stdout
