@@ -32,7 +32,6 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 	@$(BIN)/goemotions compare --only demo-
 	@echo "The sample is generated: its numbers say nothing about GoEmotions. To look further:"
 	@echo "  source .venv/bin/activate"
-	@echo "  dvc exp show --only-changed             all settings and scores"
 	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"
 	@echo "  dvc plots diff demo-bce demo-asl        their curves, as a page"
 	@echo "  dvc exp run -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"

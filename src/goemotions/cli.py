@@ -37,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="a table of the experiments' macro-F1",
-        description="List every DVC experiment that has an evaluation: its loss, seed and "
-        "macro-F1 with the 95%% interval, best first. Experiments on different datasets or models "
+        description="List the current commit's DVC experiments that have an evaluation: its loss, seed and "
+        "macro-F1 with the 95% interval, best first. Experiments on different datasets or models "
         "stand in tables of their own.",
     )
     compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -49,8 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "predict",
         help="labels and probabilities of texts, from a trained model",
         description="Predict emotions with a trained folder and that folder's own thresholds.",
-        epilog='examples: goemotions predict "thank you so much!" | '
-        "goemotions predict --file comments.txt --output labels.jsonl",
+        epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
     )
     predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
     predict.add_argument("--file", type=Path, help="a UTF-8 file with one text a line")
