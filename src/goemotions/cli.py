@@ -37,9 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="a table of the experiments' macro-F1",
-        description="List the current commit's DVC experiments that have an evaluation: its loss, seed and "
-        "macro-F1 with the 95% interval, best first. Experiments on different datasets or models "
-        "stand in tables of their own.",
+        description="List the current commit's DVC experiments that have an evaluation: loss, "
+        "seed and macro-F1 with the 95% interval, best first. Experiments on different datasets "
+        "or models stand in tables of their own.",
     )
     compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
     compare.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
