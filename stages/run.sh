@@ -17,7 +17,7 @@ fi
 # A temporary experiment runs its own copy of the code, not the workspace's.
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 # `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
-# spin: on cores that another program shares, spinning made training twenty times slower.
+# spin: on cores that another program shares, spinning slows training many times over.
 export PATH
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
