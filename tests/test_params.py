@@ -7,6 +7,8 @@ import yaml
 from goemotions import params
 from goemotions.errors import UserError
 
+ROOT = Path(__file__).parents[1]
+
 
 def put(raw, place, value):
     """Set the value at a path such as train/seed."""
@@ -103,7 +105,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(raw, place, value, message)
     ],
 )
 def test_both_ends_of_a_range_are_allowed(raw, place, value):
-    parse_with(raw, place, value)
+    parsed = parse_with(raw, place, value)
+    section, *entry, setting = place.split("/")
+    found = getattr(parsed, section)
+    assert getattr(found[entry[0]] if entry else found, setting) == value
 
 
 def test_a_whole_number_passes_for_a_float_and_becomes_one(raw):
@@ -218,6 +223,18 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path, monkeypatch):
     message = f"params.yaml is not in {tmp_path}: run this in the project's folder"
     with pytest.raises(UserError, match=re.escape(message)):
         params.load()
+
+
+def test_dvc_exp_run_with_a_setting_rewrites_that_line_only(tmp_path):
+    """DVC writes params.yaml anew; a line that it would wrap otherwise would show in git diff."""
+    from dvc.utils.serialize import modify_yaml
+
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    copy = tmp_path / "params.yaml"
+    copy.write_text(before, encoding="utf-8")
+    with modify_yaml(str(copy)) as content:
+        content["loss"] = "bce"
+    assert copy.read_text(encoding="utf-8") == before.replace("loss: asl ", "loss: bce ")
 
 
 def test_load_reads_the_params_of_the_working_folder(tmp_path, monkeypatch, raw):

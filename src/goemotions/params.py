@@ -96,7 +96,6 @@ class Recipe:
     pooling: str = setting(choices=("cls", "mean"))
     learning_rate: float = setting(low=0)
     head_learning_rate: float = setting(low=0)
-    layer_decay: float = setting(low=0.1, high=1)
     head_dropout: float = setting(low=0, high=0.9)
     ema_decay: float = setting(low=0, high=0.99999)
 

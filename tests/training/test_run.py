@@ -193,6 +193,29 @@ def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
     assert loaded.classifier.bias[grief].item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_head_has_its_own_rate_and_only_matrices_decay(workspace):
+    import numpy as np
+
+    from goemotions.training import model
+
+    p = params.parse(settings(learning_rate=1e-5, head_learning_rate=1e-3))
+    recipe = p.recipes["deberta-v3-tiny"]
+    loaded = model.load(p.model_folder, recipe, np.eye(28, dtype=bool))
+    names = {id(parameter): name for name, parameter in loaded.named_parameters()}
+    groups = model.parameter_groups(loaded, recipe, weight_decay=0.01)
+    found = {
+        names[id(group["params"][0])]: (group["lr"], group["weight_decay"]) for group in groups
+    }
+    assert set(found) == set(names.values())
+    assert found["classifier.weight"] == (1e-3, 0.01)
+    assert found["classifier.bias"] == (1e-3, 0.0)
+    assert found["pooler.dense.weight"] == (1e-3, 0.01)
+    layer = "deberta.encoder.layer.1.attention.self.query_proj"
+    assert found[f"{layer}.weight"] == (1e-5, 0.01)
+    assert found[f"{layer}.bias"] == (1e-5, 0.0)
+    assert found["deberta.embeddings.LayerNorm.weight"] == (1e-5, 0.0)
+
+
 def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path, monkeypatch):
     import numpy as np
     from transformers import AutoModel, AutoTokenizer

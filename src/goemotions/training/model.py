@@ -90,28 +90,15 @@ def _start_as_mean(bert: Any) -> None:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> list[dict[str, Any]]:
-    """One group a parameter with its rate: the head's, or the encoder's decayed layer by layer.
+    """One group a parameter: the head's have their own rate.
 
     Weight decay is for matrices: biases and layer norms have none.
     """
-    depth = 1 + max(
-        (layer for name, _ in model.named_parameters() if (layer := _layer(name)) is not None),
-        default=0,
-    )
-    groups = []
-    for name, parameter in model.named_parameters():
-        if name.startswith(HEAD):
-            rate = recipe.head_learning_rate
-        else:
-            layer = _layer(name)
-            below = depth if layer is None else depth - 1 - layer
-            rate = recipe.learning_rate * recipe.layer_decay**below
-        decay = weight_decay if parameter.ndim > 1 else 0.0
-        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
-    return groups
-
-
-def _layer(name: str) -> int | None:
-    """The number of the encoder layer that a parameter belongs to; None for embeddings."""
-    _, found, rest = name.partition(".layer.")
-    return int(rest.split(".")[0]) if found else None
+    return [
+        {
+            "params": [parameter],
+            "lr": recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate,
+            "weight_decay": weight_decay if parameter.ndim > 1 else 0.0,
+        }
+        for name, parameter in model.named_parameters()
+    ]
