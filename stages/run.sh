@@ -19,6 +19,8 @@ export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 # `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
 # spin: on cores that another program shares, spinning slows training many times over.
 export PATH
+# accelerate's notice about defaults says less than the first line of a training run.
+export ACCELERATE_LOG_LEVEL="${ACCELERATE_LOG_LEVEL:-ERROR}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$@"
