@@ -29,11 +29,13 @@ def predict(
     """
     classifier = Classifier.load(folder)
     thresholds = classifier.thresholds[method or classifier.preferred]
+    needed = dict(zip(classifier.labels, thresholds, strict=True))
     source: Iterable[str] = texts if file is None else _lines(file)
     results = _classify(classifier, thresholds, source, show=file is not None)
     if output is None:
         for result in results:
-            print(_listing(result) if file is None else json.dumps(result, ensure_ascii=False))
+            line = json.dumps(result, ensure_ascii=False)
+            print(_listing(result, needed) if file is None else line)
         return
     partial = output.with_name(f"{output.name}.partial")
     try:
@@ -66,11 +68,15 @@ def _classify(
             }
 
 
-def _listing(result: dict[str, Any]) -> str:
+def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
+    """The text, and below it each of its labels with its probability and the threshold."""
     chosen = result["labels"]
-    shown = chosen or list(result["probabilities"])[:3]
-    listed = ", ".join(f"{label} {result['probabilities'][label]:.2f}" for label in shown)
-    return f"{result['text']}\n  " + (listed if chosen else f"no label (highest: {listed})")
+    listed = ", ".join(
+        f"{label} {result['probabilities'][label]:.2f} (of {needed[label]:.2f} needed)"
+        for label in chosen or list(result["probabilities"])[:2]
+    )
+    text = result["text"] or "(empty text)"
+    return f"{text}\n  " + (listed if chosen else f"no label; nearest: {listed}")
 
 
 def _lines(path: Path) -> Iterator[str]:
