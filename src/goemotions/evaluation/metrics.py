@@ -45,7 +45,7 @@ def headline(
         "macro_f1_at_02": macro_f1(probabilities >= 0.2, targets),
         "micro_f1": float(f1(hits.sum(), predicted.sum(), actual.sum())),
         "weighted_f1": float((by_label * actual).sum() / max(actual.sum(), 1)),
-        "macro_average_precision": float(average_precision(logits, targets).mean()),
+        "average_precision": float(average_precision(logits, targets).mean()),
         "macro_f1_ekman": macro_f1(grouped(decisions, EKMAN), grouped(targets, EKMAN)),
         "macro_f1_sentiment": macro_f1(grouped(decisions, SENTIMENT), grouped(targets, SENTIMENT)),
     }
