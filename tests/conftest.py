@@ -44,3 +44,11 @@ def tiny(tmp_path_factory, settings):
     folder = tmp_path_factory.mktemp("models") / "deberta-v3-tiny"
     cache.cache("deberta-v3-tiny", settings.models["deberta-v3-tiny"], folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory, settings):
+    """models/minilm-l6 as cache_model makes it; not to be changed."""
+    folder = tmp_path_factory.mktemp("models") / "minilm-l6"
+    cache.cache("minilm-l6", settings.models["minilm-l6"], folder)
+    return folder

@@ -111,6 +111,7 @@ class Train:
     weight_decay: float = setting(low=0)
     max_grad_norm: float = setting(low=0)
     precision: str = setting(choices=("auto", "bf16", "fp32"))
+    short_text: bool = setting()
 
 
 @dataclass(frozen=True)
@@ -303,4 +304,9 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _article(kind: str) -> str:
-    return {"int": "a whole number", "float": "a number", "str": "a string"}.get(kind, kind)
+    return {
+        "int": "a whole number",
+        "float": "a number",
+        "str": "a string",
+        "bool": "true or false",
+    }.get(kind, kind)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from goemotions.training.batching import Collator, Rows
+from goemotions.errors import UserError
+from goemotions.training.batching import Collator, MicroBatches, Rows, shuffled
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,72 @@ def test_the_collator_agrees_with_the_tokenizers_own_padding(tokenizer):
     theirs = tokenizer(texts, padding=True, return_tensors="pt")
     assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
     assert ours["attention_mask"].tolist() == theirs["attention_mask"].tolist()
+
+
+def lengths_of(rows, seed=0):
+    return np.random.default_rng(seed).integers(2, 64, size=rows)
+
+
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 1000, 8001])
+def test_an_epoch_has_every_row_once_in_batches_whose_sizes_differ_by_one(rows):
+    batches = shuffled(lengths_of(rows), 32, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches)) == list(range(rows))
+    assert len(batches) == -(-rows // 32)
+    sizes = {len(batch) for batch in batches}
+    assert max(sizes) <= 32
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not():
+    def batches(seed, epoch):
+        return [batch.tolist() for batch in shuffled(lengths_of(1000), 32, seed, epoch)]
+
+    assert batches(1, 0) == batches(1, 0)
+    assert batches(1, 0) != batches(2, 0)
+    assert batches(1, 0) != batches(1, 1)
+
+
+def test_the_longest_row_comes_first_and_the_others_in_no_order_of_length():
+    lengths = lengths_of(8000)
+    longest = [lengths[batch].max() for batch in shuffled(lengths, 32, seed=1, epoch=0)]
+    assert longest[0] == lengths.max()
+    assert np.diff(longest[1:]).min() < -20
+    assert np.diff(longest[1:]).max() > 20
+
+
+@pytest.mark.parametrize(("processes", "micro_batches"), [(1, 1), (2, 1), (3, 1), (2, 3), (1, 4)])
+def test_processes_and_micro_batches_share_the_batches_of_one(processes, micro_batches):
+    lengths, size = lengths_of(1000), 32
+    shares = [
+        MicroBatches(lengths, size, 5, micro_batches=micro_batches, process=p, processes=processes)
+        for p in range(processes)
+    ]
+    for epoch in (0, 1):
+        for share in shares:
+            share.epoch = epoch
+        parts = [list(share) for share in shares]
+        whole = shuffled(lengths, size, 5, epoch)
+        for mine, share in zip(parts, shares, strict=True):
+            assert len(mine) == len(share) == len(whole) * micro_batches
+            assert all(mine)  # no empty part
+        for index, batch in enumerate(whole):
+            steps = slice(index * micro_batches, (index + 1) * micro_batches)
+            found = [row for mine in parts for part in mine[steps] for row in part]
+            assert sorted(found) == sorted(batch)
+
+
+def test_more_parts_than_rows_are_refused():
+    with pytest.raises(UserError, match=r"batch_size is 4: too few rows for 2 processes x 3 .*7"):
+        MicroBatches(lengths_of(100), 4, 0, micro_batches=3, processes=2)
+
+
+def test_padding_of_an_epoch_of_goemotions_is_at_most_five_percent(real_mirror, minilm, settings):
+    from goemotions.dataset import fetch, splits
+
+    fetch.fetch("goemotions", settings.datasets["goemotions"], minilm.parent / "goemotions")
+    texts = splits.read(minilm.parent / "goemotions/train.jsonl").texts
+    lengths = Rows(AutoTokenizer.from_pretrained(minilm), texts, None, max_length=64).lengths
+    for epoch in (0, 1):
+        batches = shuffled(lengths, 32, seed=1, epoch=epoch)
+        padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+        assert 0 < 1 - lengths.sum() / padded <= 0.05

@@ -3,11 +3,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from goemotions.evaluation.inference import TOKENS_A_BATCH, batches
+from goemotions.training.batching import TOKENS_A_BATCH, by_tokens
 
 
 def cut(*lengths):
-    return [batch.tolist() for batch in batches(np.array(lengths, dtype=np.int64))]
+    return [batch.tolist() for batch in by_tokens(np.array(lengths, dtype=np.int64))]
 
 
 def test_rows_are_taken_by_rising_length_and_equal_ones_in_their_order():
@@ -42,7 +42,7 @@ def test_one_row_is_one_batch():
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_is_in_one_batch_and_none_could_be_larger(seed):
     lengths = np.random.default_rng(seed).integers(2, 600, size=300)
-    found = batches(lengths)
+    found = by_tokens(lengths)
     order = np.concatenate(found)
     assert sorted(order) == list(range(300))
     assert (np.diff(lengths[order]) >= 0).all()

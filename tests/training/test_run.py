@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,9 +155,9 @@ def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
         run.train(params.parse(settings()), "bce")
 
 
-def test_a_batch_that_processes_cannot_share_is_refused(workspace, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "5")
-    with pytest.raises(UserError, match=r"batch_size is 32, .* use a multiple of 5"):
+def test_a_batch_with_fewer_rows_than_parts_is_refused(workspace, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "33")
+    with pytest.raises(UserError, match=r"batch_size is 32: too few rows .* use at least 34"):
         run.train(params.parse(settings()), "bce")
 
 
@@ -202,11 +203,13 @@ def test_the_head_has_its_own_rate_and_only_matrices_decay(workspace):
     recipe = p.recipes["deberta-v3-tiny"]
     loaded = model.load(p.model_folder, recipe, np.eye(28, dtype=bool))
     names = {id(parameter): name for name, parameter in loaded.named_parameters()}
-    groups = model.parameter_groups(loaded, recipe, weight_decay=0.01)
     found = {
-        names[id(group["params"][0])]: (group["lr"], group["weight_decay"]) for group in groups
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in model.parameter_groups(loaded, recipe, weight_decay=0.01)
+        for parameter in group["params"]
     }
     assert set(found) == set(names.values())
+    assert found["deberta.embeddings.word_embeddings.weight"] == (1e-5, 0.0)
     assert found["classifier.weight"] == (1e-3, 0.01)
     assert found["classifier.bias"] == (1e-3, 0.0)
     assert found["pooler.dense.weight"] == (1e-3, 0.01)
@@ -243,26 +246,72 @@ def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path
     assert torch.allclose(pooled, expected, atol=1e-4)
 
 
-def launched(workspace, *launcher, **env):
+def launch(workspace, raw, *launcher, **env):
     """stages/train.py as a launcher starts it, here with `python -m LAUNCHER`."""
-    (workspace / "params.yaml").write_text(yaml.safe_dump(settings()))
-    return subprocess.run(
+    (workspace / "params.yaml").write_text(yaml.safe_dump(raw))
+    return subprocess.Popen(
         [sys.executable, "-m", *launcher, str(ROOT / "stages/train.py"), "--loss", "bce"],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
         cwd=workspace,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def test_two_processes_train_together_on_the_same_global_batch(workspace, tmp_path):
-    done = launched(workspace, "torch.distributed.run", "--nproc_per_node=2", HF_HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+# 160 rows in 5 batches of 32, and in 7 of 22 or 23; validation has 120.
+@pytest.mark.parametrize(("processes", "batch_size"), [(2, 32), (2, 23), (3, 32)])
+def test_several_processes_train_to_the_weights_of_one(workspace, tmp_path, processes, batch_size):
+    raw = settings()
+    raw["train"]["batch_size"] = batch_size
+    run.train(params.parse(raw), "bce")
+    alone = load_file(workspace / "models/trained/bce/model.safetensors")
+    scores = (workspace / "metrics/training/bce/validation.csv").read_text()
+    process = launch(
+        workspace, raw, "torch.distributed.run", f"--nproc_per_node={processes}",
+        HF_HOME=str(tmp_path),
+    )  # fmt: skip
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
     summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
-    assert summary["processes"] == 2
-    assert summary["steps"] == 2 * 160 // 32
-    trained = load_file(workspace / "models/trained/bce/model.safetensors")
-    assert all(tensor.isfinite().all() for tensor in trained.values())
+    assert summary["processes"] == processes
+    assert summary["steps"] == 2 * math.ceil(160 / batch_size)
+    together = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert set(together) == set(alone)
+    for name, tensor in alone.items():
+        assert torch.allclose(together[name], tensor, atol=1e-4), name
+    moved = (
+        together["deberta.encoder.layer.0.output.dense.weight"]
+        - load_file(workspace / "models/deberta-v3-tiny/model.safetensors")[
+            "encoder.layer.0.output.dense.weight"
+        ]
+    )
+    assert moved.abs().max() > 1e-2
+    assert (workspace / "metrics/training/bce/validation.csv").read_text() == scores
+
+
+def test_a_lost_process_ends_the_others_with_an_error(workspace, tmp_path):
+    import psutil
+
+    launcher = launch(
+        workspace, settings(epochs=5000), "torch.distributed.run", "--nproc_per_node=2",
+        HF_HOME=str(tmp_path),
+    )  # fmt: skip
+    curve = workspace / "metrics/training/bce/training.csv"
+    deadline = time.monotonic() + 120
+    while not (curve.is_file() and len(curve.read_text().splitlines()) > 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    workers = psutil.Process(launcher.pid).children()
+    assert len(workers) == 2
+    workers[1].kill()
+    killed = time.monotonic()
+    _, stderr = launcher.communicate(timeout=60)
+    assert time.monotonic() - killed < 60
+    assert launcher.returncode != 0
+    assert "Signal 9" in stderr
+    assert not any(worker.is_running() for worker in workers)
+    assert not (workspace / "models/trained/bce").exists()
 
 
 def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_path):
@@ -273,7 +322,10 @@ def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_pat
         "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nmixed_precision: 'no'\n"
         "num_processes: 2\nnum_machines: 1\nuse_cpu: true\n"
     )
-    done = launched(workspace, "accelerate.commands.launch", HF_HOME=str(tmp_path / "hf"))
-    assert done.returncode != 0
-    assert "asks for num_processes 2, and 1 started" in done.stderr
-    assert "torchrun --nproc_per_node 2" in done.stderr
+    process = launch(
+        workspace, settings(), "accelerate.commands.launch", HF_HOME=str(tmp_path / "hf")
+    )
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert "asks for num_processes 2, and 1 started" in stderr
+    assert "torchrun --nproc_per_node 2" in stderr

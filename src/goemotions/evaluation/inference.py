@@ -1,4 +1,4 @@
-"""Logits from a trained folder: sorted by length, batched by tokens, in the order of the texts."""
+"""A trained folder, loaded to predict."""
 
 import json
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from goemotions.errors import UserError
 from goemotions.quiet import quiet
+from goemotions.training import batching, short_text
 from goemotions.training.batching import Collator, Rows
-
-TOKENS_A_BATCH = 4096  # padded tokens; enough to keep a CPU busy, little memory on a GPU
 
 
 @dataclass
@@ -49,6 +48,7 @@ class Classifier:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         with quiet():
             model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        short_text.enable(model)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         try:
             content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
@@ -73,35 +73,6 @@ class Classifier:
             texts: any strings, also empty ones.
             progress: the caption of a progress bar on stderr; None shows none.
         """
-        from tqdm import tqdm
-
         rows = Rows(self.tokenizer, texts, None, self.max_length)
         collate = Collator(self.tokenizer.pad_token_id)
-        lengths = np.array([len(ids) for ids in rows.input_ids])
-        result = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        with (
-            torch.inference_mode(),
-            tqdm(total=len(texts), desc=progress, disable=progress is None, unit="text") as bar,
-        ):
-            for batch in batches(lengths):
-                inputs = collate([rows[index] for index in batch])
-                inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
-                result[batch] = self.model(**inputs).logits.float().cpu().numpy()
-                bar.update(len(batch))
-        return result
-
-
-def batches(lengths: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    """Row indices by rising length, cut so that a batch has at most TOKENS_A_BATCH padded tokens.
-
-    A row longer than that is a batch of its own.
-    """
-    order = np.argsort(lengths, kind="stable")
-    cut: list[NDArray[np.integer]] = []
-    start = 0
-    for end in range(1, len(order) + 1):
-        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > TOKENS_A_BATCH
-        if full or end == len(order):
-            cut.append(order[start:end])
-            start = end
-    return cut
+        return batching.logits(self.model, rows, collate, progress=progress)

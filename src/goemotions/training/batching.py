@@ -1,16 +1,31 @@
-"""From texts to padded batches of tensors."""
+"""From texts to padded batches of tensors, and through a model to logits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
+
+from goemotions.errors import UserError
+
+Indices = NDArray[np.integer]
+
+TOKENS_A_BATCH = 4096  # padded tokens; enough to keep a CPU busy, little memory on a GPU
+POOL = 50  # batches that are sorted by length together: less padding, and still a shuffle
 
 
-class Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Tokenised texts and, where they are known, their targets; tokenised once."""
+class Rows(Dataset[dict[str, Any]]):
+    """Tokenised texts and, where they are known, their targets; tokenised once.
+
+    Attributes:
+        input_ids: int64 tensors of different lengths.
+        lengths: their lengths in tokens, [rows].
+        targets: float32 [rows, 28], or None.
+    """
 
     def __init__(
         self,
@@ -21,6 +36,7 @@ class Rows(torch.utils.data.Dataset[dict[str, Any]]):
     ) -> None:
         encoded = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
         self.input_ids = [torch.tensor(ids, dtype=torch.long) for ids in encoded]
+        self.lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         self.targets = None if targets is None else torch.from_numpy(targets.astype(np.float32))
 
     def __len__(self) -> int:
@@ -52,3 +68,127 @@ class Collator:
         if "labels" in rows[0]:
             batch["labels"] = torch.stack([row["labels"] for row in rows])
         return batch
+
+
+def shuffled(lengths: Indices, batch_size: int, seed: int, epoch: int) -> list[Indices]:
+    """An epoch's batches, each of rows of similar length; every row in exactly one.
+
+    Rows are shuffled, sorted by length within pools of POOL batches, cut, and the batches
+    shuffled. Sizes differ by one at most, so no small batch ends the epoch. The batch with the
+    longest row comes first: where memory is too small, that shows at once.
+
+    Args:
+        lengths: of each row, in tokens.
+        batch_size: rows of the largest batch.
+        seed, epoch: the same ones give the same batches.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    count = -(-len(lengths) // batch_size)
+    bounds = np.linspace(0, len(lengths), count + 1).astype(int)
+    for start, end in pairwise([*bounds[:-1:POOL], bounds[-1]]):
+        pool = order[start:end]
+        order[start:end] = pool[np.argsort(-lengths[pool], kind="stable")]
+    batches = [order[start:end] for start, end in pairwise(bounds)]
+    batches = [batches[index] for index in rng.permutation(count)]
+    longest = max(range(count), key=lambda index: lengths[batches[index]].max())
+    return [batches.pop(longest), *batches]
+
+
+class MicroBatches:
+    """One process's part of each epoch's batches, in micro-batches.
+
+    The batches are those of `shuffled` whatever the number of processes and of micro-batches: a
+    batch is cut into `micro_batches` parts of similar length, and each of those is dealt out to
+    the processes.
+
+    Attributes:
+        epoch: which epoch the next iteration yields.
+
+    Raises:
+        UserError: a batch has fewer rows than there are parts.
+    """
+
+    def __init__(
+        self,
+        lengths: Indices,
+        batch_size: int,
+        seed: int,
+        *,
+        micro_batches: int = 1,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.micro_batches, self.process, self.processes = micro_batches, process, processes
+        self.epoch = 0
+        self.batches = -(-len(lengths) // batch_size)
+        if len(lengths) // self.batches // micro_batches < processes:
+            raise UserError(
+                f"train.batch_size is {batch_size}: too few rows for {processes} processes x "
+                f"{micro_batches} gradient accumulation steps; use at least "
+                f"{processes * micro_batches + 1}, or change `accelerate config`"
+            )
+
+    def __len__(self) -> int:
+        return self.batches * self.micro_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in shuffled(self.lengths, self.batch_size, self.seed, self.epoch):
+            for part in np.array_split(batch, self.micro_batches):
+                yield part[self.process :: self.processes].tolist()
+
+
+class EpochLoader(DataLoader[dict[str, Any]]):
+    """A loader that transformers' Trainer tells the epoch."""
+
+    batch_sampler: MicroBatches
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.epoch = epoch
+
+
+def by_tokens(lengths: Indices) -> list[Indices]:
+    """Row indices by rising length, cut so that a batch has at most TOKENS_A_BATCH padded tokens.
+
+    A row longer than that is a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")
+    cut: list[Indices] = []
+    start = 0
+    for end in range(1, len(order) + 1):
+        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > TOKENS_A_BATCH
+        if full or end == len(order):
+            cut.append(order[start:end])
+            start = end
+    return cut
+
+
+@torch.inference_mode()
+def logits(
+    model: Any,
+    rows: Rows,
+    collate: Collator,
+    *,
+    progress: str | None = None,
+    process: int = 0,
+    processes: int = 1,
+) -> NDArray[np.float32]:
+    """The logits of every row, float32 [rows, labels], in the rows' order.
+
+    Args:
+        progress: the caption of a progress bar on stderr; None shows none.
+        process, processes: of those that share the work; rows of the others are NaN.
+    """
+    from tqdm import tqdm
+
+    result = np.full((len(rows), model.config.num_labels), np.nan, dtype=np.float32)
+    batches = by_tokens(rows.lengths)[process::processes]
+    total = sum(map(len, batches))
+    with tqdm(total=total, desc=progress, disable=progress is None, unit="text") as bar:
+        for batch in batches:
+            inputs = collate([{"input_ids": rows.input_ids[index]} for index in batch])
+            inputs = {name: value.to(model.device) for name, value in inputs.items()}
+            result[batch] = model(**inputs).logits.float().cpu().numpy()
+            bar.update(len(batch))
+    return result

@@ -90,15 +90,17 @@ def _start_as_mean(bert: Any) -> None:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> list[dict[str, Any]]:
-    """One group a parameter: the head's have their own rate.
+    """The parameters by their rate and weight decay; the head has a rate of its own.
 
-    Weight decay is for matrices: biases and layer norms have none.
+    Weight decay is for matrices. Biases, layer norms and word embeddings have none: a token that
+    the texts do not have stays as it was pretrained.
     """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        rate = recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate
+        decays = parameter.ndim > 1 and "word_embeddings" not in name
+        groups.setdefault((rate, weight_decay if decays else 0.0), []).append(parameter)
     return [
-        {
-            "params": [parameter],
-            "lr": recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate,
-            "weight_decay": weight_decay if parameter.ndim > 1 else 0.0,
-        }
-        for name, parameter in model.named_parameters()
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
     ]

@@ -16,8 +16,9 @@ from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.params import Params
 from goemotions.quiet import quiet
-from goemotions.training import losses, model, trainer
+from goemotions.training import losses, model, short_text, trainer
 from goemotions.training.batching import Collator, Rows
+from goemotions.training.vocabulary import Vocabulary
 
 # The base model's files that the trained folder replaces; the tokenizer's are taken over.
 _REPLACED = {"config.json", "model.safetensors", "manifest.json"}
@@ -58,15 +59,25 @@ def train(params: Params, loss_name: str) -> None:
             )
         tokenizer = AutoTokenizer.from_pretrained(params.model_folder)
         length = params.train.max_length
+        train_rows, val_rows = (
+            Rows(tokenizer, split.texts, split.targets, length)
+            for split in (train_split, val_split)
+        )
         set_seed(params.train.seed)
+        classifier = model.load(params.model_folder, recipe, train_split.targets)
+        vocabulary = Vocabulary([train_rows, val_rows], tokenizer.pad_token_id)
+        vocabulary.shrink(classifier)
+        if params.train.short_text:
+            short_text.enable(classifier)
         loop = trainer.LossTrainer(
-            model.load(params.model_folder, recipe, train_split.targets),
+            classifier,
             arguments,
             loss,
             recipe,
-            Collator(tokenizer.pad_token_id),
-            Rows(tokenizer, train_split.texts, train_split.targets, length),
-            Rows(tokenizer, val_split.texts, val_split.targets, length),
+            params.train.batch_size,
+            Collator(vocabulary.padding),
+            train_rows,
+            val_rows,
         )
         if is_main:
             loop.add_callback(trainer.Curves(curves))
@@ -75,13 +86,13 @@ def train(params: Params, loss_name: str) -> None:
         loop.check_finite()
         seconds = time.perf_counter() - start
         if is_main:
+            vocabulary.restore(classifier, loop.best)
             _save(loop, params.model_folder, folder, length)
             files.write_json(curves / "summary.json", _summary(loop, seconds))
 
 
 def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) -> None:
-    """Write the best epoch's weights, the tokenizer and the thresholds, whole or not at all."""
-    loop.model.load_state_dict(loop.best)
+    """Write the model, its tokenizer and the thresholds, whole or not at all."""
     fits = thresholds.fit(loop.best_logits, loop.best_targets)
     with files.published(folder) as draft:
         with quiet():

@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from goemotions import thresholds
 from goemotions.errors import UserError
 from goemotions.params import Recipe, Train
 from goemotions.training import model as models
-from goemotions.training.batching import Collator, Rows
+from goemotions.training.batching import Collator, EpochLoader, MicroBatches, Rows, logits
 from goemotions.training.losses import Loss
 
 LOG_EVERY = 20  # steps between two points of the training curve
@@ -39,11 +39,12 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         arguments: TrainingArguments,
         loss: Loss,
         recipe: Recipe,
+        batch_size: int,
         collator: Collator,
         train: Rows,
         val: Rows,
     ) -> None:
-        self.loss, self.recipe = loss, recipe
+        self.loss, self.recipe, self.batch_size = loss, recipe, batch_size
         self.best: dict[str, torch.Tensor] = {}
         self.best_macro_f1 = -1.0
         self.best_epoch = 0
@@ -55,7 +56,6 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             data_collator=collator,
             train_dataset=train,
             eval_dataset=val,
-            compute_metrics=self._score,
         )
         self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
         self.average = _average(self.model, recipe.ema_decay)
@@ -89,24 +89,49 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         )
         return (loss, outputs) if return_outputs else loss
 
+    def get_train_dataloader(self) -> EpochLoader:
+        # Not accelerate's: that would repeat rows where processes cannot share a batch evenly.
+        return EpochLoader(
+            self.train_dataset,
+            batch_sampler=MicroBatches(
+                self.train_dataset.lengths,
+                self.batch_size,
+                self.args.seed,
+                micro_batches=self.args.gradient_accumulation_steps,
+                process=self.args.process_index,
+                processes=self.args.world_size,
+            ),
+            collate_fn=self.data_collator,
+            pin_memory=torch.cuda.is_available(),
+        )
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validation loss and macro-F1; when it is the best so far, keep the weights and logits."""
         self.check_finite()
         with self._averaged():
-            return super().evaluate(*args, **kwargs)  # type: ignore[no-any-return]
+            self.model.eval()
+            mine = logits(
+                self.model,
+                self.eval_dataset,
+                self.data_collator,
+                progress="validation" if self.args.process_index == 0 else None,
+                process=self.args.process_index,
+                processes=self.args.world_size,
+            )
+            scores = np.fmax.reduce(gather_object([mine]))  # NaN where another process was
+            if not np.isfinite(scores).all():  # the last step's update, which no loss has seen
+                raise _not_finite("prediction", self.state.global_step)
+            targets = self.eval_dataset.targets
+            loss = float(self.loss(torch.from_numpy(scores), targets))
+            measured = {"eval_loss": loss, "eval_macro_f1": self._keep_best(scores, targets)}
+        self.log(measured)
+        return measured
 
     def check_finite(self) -> None:
         """Raise UserError when a loss was infinite or not a number, naming the step."""
         step = float(self.broken_step)
         if math.isfinite(step):
             raise _not_finite("loss", int(step))
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        # Trainer's own would draw from the global generator, which dropout moves on as well.
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
-            lengths=[len(ids) for ids in self.train_dataset.input_ids],
-            generator=torch.Generator().manual_seed(self.args.seed),
-        )
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -122,21 +147,18 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             yield
             torch._foreach_copy_(list(self.model.parameters()), now)
 
-    def _score(self, prediction: EvalPrediction) -> dict[str, float]:
-        """Validation macro-F1; when it is the best so far, keep the weights and the logits."""
-        logits, targets = prediction.predictions, prediction.label_ids > 0.5
-        if not np.isfinite(logits).all():  # the last step's update, which no loss has seen yet
-            raise _not_finite("prediction", self.state.global_step)
-        fits = thresholds.fit(logits, targets)
+    def _keep_best(self, scores: NDArray[np.float32], targets: torch.Tensor) -> float:
+        decisions = targets.numpy() > 0.5
+        fits = thresholds.fit(scores, decisions)
         macro_f1 = fits[thresholds.preferred(fits)].macro_f1
         if macro_f1 > self.best_macro_f1:
             self.best_macro_f1, self.best_epoch = macro_f1, round(self.state.epoch or 0)
-            self.best_logits, self.best_targets = logits, targets
+            self.best_logits, self.best_targets = scores, decisions
             self.best = {
                 name: value.detach().to("cpu", copy=True).contiguous()
                 for name, value in self.model.state_dict().items()
             }
-        return {"macro_f1": macro_f1}
+        return macro_f1
 
 
 class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
@@ -188,24 +210,14 @@ def arguments(
     """What the Trainer is told, for one of `processes` processes.
 
     Raises:
-        UserError: the global batch cannot be divided among processes and micro-batches, or the
-            processes do not find each other.
+        UserError: the processes do not find each other.
     """
-    parts = processes * accumulation
-    if train.batch_size % parts:
-        raise UserError(
-            f"train.batch_size is {train.batch_size}, which {processes} processes x "
-            f"{accumulation} gradient accumulation steps cannot share evenly; use a multiple of "
-            f"{parts}, or change `accelerate config`"
-        )
     told = TrainingArguments(
         output_dir=str(scratch),
         # Without this the processes that torchrun starts on CPUs never find each other.
         use_cpu=not torch.accelerator.is_available(),
         seed=train.seed,
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=train.batch_size // parts,
-        per_device_eval_batch_size=max(64, 2 * train.batch_size // parts),
         gradient_accumulation_steps=accumulation,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
@@ -213,14 +225,12 @@ def arguments(
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
         bf16=uses_bf16(train.precision),
-        train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="no",
         logging_steps=LOG_EVERY,
         logging_nan_inf_filter=False,  # it would hide NaN from the log
         report_to="none",
         remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
     if told.world_size != processes:
         raise UserError(
