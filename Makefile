@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint results
+.PHONY: help setup demo test lint results bench
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -43,6 +43,9 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: setup  ## speed beside transformers' usual training and inference, some 20 minutes
+	$(BIN)/python -m goemotions.bench
 
 results: setup  ## docs/results.md's table from docs/results.json
 	$(BIN)/python -m goemotions.comparison.results docs/results.json docs/results.md

@@ -1,0 +1,352 @@
+"""`make bench`: this project's training and inference beside transformers' usual ones.
+
+Every measurement is a process of its own, on the same rows with the same seed and threads. The
+contenders take turns, round after round, so that what else the machine does meets all of them;
+the table shows medians. Numbers of real tokens only are counted, never padding.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from goemotions import files, params
+from goemotions.base_model import cache
+from goemotions.dataset import splits
+from goemotions.errors import UserError, reported
+from goemotions.evaluation.inference import Classifier
+from goemotions.labels import LABELS
+from goemotions.quiet import quiet
+from goemotions.training import batching, losses, model, short_text, trainer
+from goemotions.training.batching import Collator, Rows
+from goemotions.training.vocabulary import Vocabulary
+
+REFERENCE = "Trainer, dynamic"  # what ratios are to
+TRAINING: dict[str, dict[str, Any]] = {
+    "Trainer, to 128": {"padding": 128},
+    REFERENCE: {},
+    "Trainer, grouped": {"grouped": True},
+    "ours": {"ours": True},
+    "ours, plain attention": {"ours": True, "short_text": False},
+    "ours, ungrouped": {"ours": True, "grouped": False},
+    "ours, whole vocabulary": {"ours": True, "vocabulary": False},
+    "ours, no average": {"ours": True, "average": False},
+}
+BATCHED = "pipeline, 32"
+INFERENCE = {"pipeline, 1": 1, BATCHED: 32, "ours": 0}
+MODELS = ("minilm-l6", "deberta-v3-6x768", "deberta-v3-large")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One measurement: a contender on a model folder and a number of rows."""
+
+    kind: str
+    contender: str
+    folder: str
+    data: str
+    rows: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m goemotions.bench", description=__doc__)
+    parser.add_argument("--models", default="minilm-l6,deberta-v3-6x768", help=f"of {MODELS}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=640, help="rows that each one trains on")
+    parser.add_argument("--output", type=Path, default=Path("metrics/bench.json"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # a Task as JSON: measure, print, end
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(_measure(Task(**json.loads(options.one)))))
+        return
+    settings = params.load()
+    data = Path("data/goemotions/train.jsonl")
+    if not data.is_file():
+        raise UserError(f"{data} is not there; run `dvc repro fetch_dataset`")
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.models.split(","):
+            folder = _model_folder(name, settings, Path(scratch))
+            for kind, contenders in (("training", TRAINING), ("inference", INFERENCE)):
+                rows = options.rows * (1 if kind == "training" else 4)
+                found[f"{kind}, {name}"] = _take_turns(
+                    options.rounds,
+                    [Task(kind, c, str(folder), str(data), rows) for c in contenders],
+                )
+    report = {"machine": _machine(), "rows": options.rows, "rounds": options.rounds, **found}
+    files.write_json(options.output, report)
+    _show(report)
+
+
+def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:
+    """The contenders' medians over the rounds, with `ratio`, the speed against the reference."""
+    runs: dict[str, list[dict[str, float]]] = {task.contender: [] for task in tasks}
+    for number in range(rounds):
+        for task in tasks:
+            done = subprocess.run(  # noqa: S603  # this very program
+                [sys.executable, "-m", __spec__.name, "--one", json.dumps(task.__dict__)],
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                raise UserError(f"{task.contender} failed:\n{done.stderr[-2000:]}")
+            measured = json.loads(done.stdout.splitlines()[-1])
+            runs[task.contender].append(measured)
+            print(
+                f"round {number + 1} of {rounds}: {task.kind}, {Path(task.folder).name}, "
+                f"{task.contender}: {measured['examples_per_second']:.1f} examples/s",
+                flush=True,
+            )
+    medians = {
+        contender: {key: statistics.median(run[key] for run in measured) for key in measured[0]}
+        for contender, measured in runs.items()
+    }
+    reference = medians[REFERENCE if REFERENCE in medians else BATCHED]["examples_per_second"]
+    for row in medians.values():
+        row["ratio"] = row["examples_per_second"] / reference
+    return medians
+
+
+def _model_folder(name: str, settings: params.Params, scratch: Path) -> Path:
+    """A base model: MiniLM, or a DeBERTa-v3 with fresh weights and MiniLM's tokenizer."""
+    from transformers import AutoTokenizer, DebertaV2Config, DebertaV2Model
+
+    minilm = scratch / "minilm-l6"
+    if not minilm.is_dir():
+        cache.cache("minilm-l6", settings.models["minilm-l6"], minilm)
+    if name == "minilm-l6":
+        return minilm
+    layers, width, heads = {"deberta-v3-6x768": (6, 768, 12), "deberta-v3-large": (24, 1024, 16)}[
+        name
+    ]
+    config = DebertaV2Config(
+        vocab_size=128100,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    with quiet():
+        DebertaV2Model(config).save_pretrained(scratch / name)
+        AutoTokenizer.from_pretrained(minilm).save_pretrained(scratch / name)
+    return scratch / name
+
+
+def _measure(task: Task) -> dict[str, float]:
+    split = splits.read(Path(task.data))
+    chosen = np.random.default_rng(0).permutation(len(split.ids))[: task.rows]
+    texts, targets = [split.texts[row] for row in chosen], split.targets[chosen]
+    peak = _matmul_flops()
+    cuda = torch.cuda.is_available()
+    if task.kind == "training":
+        seconds, work, padding, lengths = _train(task, texts, targets)
+    else:
+        seconds, work, padding, lengths = _predict(task, texts)
+    memory = (
+        torch.cuda.max_memory_allocated()
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    return {
+        "examples_per_second": len(texts) / seconds,
+        "tokens_per_second": int(lengths.sum()) / seconds,
+        "share_of_peak": work / seconds / peak,
+        "peak_memory_gb": memory / 1e9,
+        "padding": padding,
+    }
+
+
+def _train(task: Task, texts: list[str], targets: Any) -> tuple[float, float, float, Any]:
+    from transformers import AutoTokenizer, set_seed
+
+    settings = params.load()
+    options = TRAINING[task.contender]
+    name = Path(task.folder).name
+    recipe = settings.recipes["minilm-l6" if name == "minilm-l6" else "deberta-v3-base"]
+    tokenizer = AutoTokenizer.from_pretrained(task.folder)
+    rows = Rows(tokenizer, texts, targets, settings.train.max_length)
+    size = settings.train.batch_size
+    counts = torch.tensor([*targets.sum(0), len(texts)])
+    loss = losses.build("bce", settings.losses["bce"], counts)
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = trainer.arguments(settings.train, recipe, Path(scratch), 1, 1)
+        arguments.num_train_epochs, arguments.eval_strategy = 1, "no"
+        arguments.disable_tqdm = True
+        set_seed(settings.train.seed)
+        lengths = rows.lengths
+        if options.get("ours"):
+            classifier = model.load(Path(task.folder), recipe, targets)
+            padding_id = tokenizer.pad_token_id
+            if options.get("vocabulary", True):
+                vocabulary = Vocabulary([rows], padding_id)
+                vocabulary.shrink(classifier)
+                padding_id = vocabulary.padding
+            if options.get("short_text", True):
+                short_text.enable(classifier)
+            if not options.get("grouped", True):
+                batching.POOL = 1  # sorts within a batch only
+            if not options.get("average", True):
+                recipe = params.Recipe(**(recipe.__dict__ | {"ema_decay": 0.0}))
+            collate: Any = Collator(padding_id)
+            loop: Any = trainer.LossTrainer(
+                classifier, arguments, loss, recipe, size, collate, rows, rows
+            )
+        else:
+            loop, collate = _plain_trainer(task, options, tokenizer, rows, arguments, size)
+            classifier = loop.model
+        padded = sum(batch["input_ids"].numel() for batch in loop.get_train_dataloader())
+        start = time.perf_counter()
+        loop.train()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return seconds, 3 * _work(classifier.config, lengths), 1 - lengths.sum() / padded, lengths
+
+
+def _plain_trainer(
+    task: Task, options: dict[str, Any], tokenizer: Any, rows: Rows, arguments: Any, size: int
+) -> tuple[Any, Any]:
+    """transformers' text-classification recipe: its model, its collator, its Trainer."""
+    from transformers import (
+        AutoModelForSequenceClassification,
+        DataCollatorWithPadding,
+        Trainer,
+    )
+
+    with quiet():
+        classifier = AutoModelForSequenceClassification.from_pretrained(
+            task.folder,
+            num_labels=len(LABELS),
+            problem_type="multi_label_classification",
+            dtype=torch.float32,
+        )
+    whole = options.get("padding")
+    collate = DataCollatorWithPadding(
+        tokenizer, padding="max_length" if whole else True, max_length=whole
+    )
+    arguments.per_device_train_batch_size = size
+    if options.get("grouped"):
+        arguments.train_sampling_strategy = "group_by_length"
+    features = [
+        {"input_ids": ids.tolist(), "attention_mask": [1] * len(ids), "labels": target.tolist()}
+        for ids, target in zip(rows.input_ids, rows.targets, strict=True)  # type: ignore[arg-type]
+    ]
+    return Trainer(classifier, arguments, collate, train_dataset=features), collate
+
+
+def _predict(task: Task, texts: list[str]) -> tuple[float, float, float, Any]:
+    from transformers import AutoTokenizer, pipeline
+
+    size = INFERENCE[task.contender]
+    tokenizer = AutoTokenizer.from_pretrained(task.folder)
+    lengths = Rows(tokenizer, texts, None, 64).lengths
+    with quiet():
+        classifier = model.load(
+            Path(task.folder),
+            params.load().recipes["deberta-v3-base"],  # no further layer for either side
+            np.zeros((1, len(LABELS)), dtype=bool),
+        ).eval()
+    classifier.to("cuda" if torch.cuda.is_available() else "cpu")
+    if size:
+        usual = pipeline("text-classification", model=classifier, tokenizer=tokenizer, top_k=None)
+        cut = {"truncation": True, "max_length": 64}
+        start = time.perf_counter()
+        usual(texts, batch_size=size, **cut)
+        seconds = time.perf_counter() - start
+        padded = sum(
+            len(lengths[i : i + size]) * lengths[i : i + size].max()
+            for i in range(0, len(texts), size)
+        )
+    else:
+        short_text.enable(classifier)
+        ours = Classifier(classifier, tokenizer, list(LABELS), {}, "", 64)
+        start = time.perf_counter()
+        ours.logits(texts)
+        seconds = time.perf_counter() - start
+        padded = sum(len(b) * lengths[b].max() for b in batching.by_tokens(lengths))
+    return seconds, _work(classifier.config, lengths), 1 - lengths.sum() / padded, lengths
+
+
+def _work(config: Any, lengths: Any) -> float:
+    """Floating-point operations of a forward pass that the task needs, in matrix products.
+
+    Products with weights and between tokens, for real tokens; of the last layer only what the
+    first token's output needs. Embeddings, relative positions, norms and activations are left out.
+    """
+    width, inner = config.hidden_size, config.intermediate_size
+    tokens = float(lengths.sum())
+    weights = (config.num_hidden_layers - 1) * (4 * width + 2 * inner) + 2 * width
+    between = (config.num_hidden_layers - 1) * 2 * width * float((lengths**2).sum())
+    return float(2 * (weights * width * tokens + between))
+
+
+def _matmul_flops() -> float:
+    """The machine's matrix-product peak at this moment, in operations a second."""
+    cuda = torch.cuda.is_available()
+    dtype = torch.bfloat16 if trainer.uses_bf16("auto") else torch.float32
+    size = 8192 if cuda else 2048
+    a = torch.randn(size, size, device="cuda" if cuda else "cpu", dtype=dtype)
+    best = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ a
+        if cuda:
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return float(2 * size**3 / best)
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"CPU, {torch.get_num_threads()} threads, {capability}, torch {torch.__version__}"
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, rows in report.items():
+        if not isinstance(rows, dict):
+            continue
+        table = Table(title=f"{title}: {report['machine']}", title_justify="left")
+        table.add_column("contender")
+        for column in ("ratio", "rows/s", "tokens/s", "of peak", "GB", "padding"):
+            table.add_column(column, justify="right")
+        for contender, row in rows.items():
+            table.add_row(
+                contender,
+                f"{row['ratio']:.2f}",
+                f"{row['examples_per_second']:.1f}",
+                f"{row['tokens_per_second']:,.0f}",
+                f"{row['share_of_peak']:.2f}",
+                f"{row['peak_memory_gb']:.2f}",
+                f"{row['padding']:.1%}",
+            )
+        console.print(table)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
