@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,38 @@ def test_predict_writes_a_line_a_text_in_order(project, capsys):
         probabilities = list(result["probabilities"].values())
         assert set(result["probabilities"]) == set(LABELS)
         assert probabilities == sorted(probabilities, reverse=True)
-    assert not list(project.glob("*.partial"))
+    assert not list(project.glob(".*.partial"))
+
+
+def test_predict_goes_on_where_it_was_killed(project):
+    """Killed for good, its last line cut: the next run keeps what was whole."""
+    texts = [f"thank you {number}" for number in range(12_000)]
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    arguments = ["predict", "--file", "texts.txt", "--output"]
+    assert cli.main([*arguments, "undisturbed.jsonl"]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "goemotions.cli", *arguments, "labels.jsonl"], stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (found := [p for p in project.glob(".labels.jsonl.*") if p.stat().st_size]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    (partial,) = found
+    assert not (project / "labels.jsonl").exists()
+    kept = partial.read_bytes()[:-5].splitlines(keepends=True)
+    assert 10 < len(kept) <= len(texts)
+    kept[0] = b'{"marked": true}\n'
+    partial.write_bytes(b"".join(kept))
+
+    assert cli.main([*arguments, "labels.jsonl"]) == 0
+    result = (project / "labels.jsonl").read_text().splitlines()
+    expected = (project / "undisturbed.jsonl").read_text().splitlines()
+    assert result[0] == '{"marked": true}'
+    assert [json.loads(line)["text"] for line in result[1:]] == texts[1:]
+    assert result[1 : len(kept) - 1] == expected[1 : len(kept) - 1]
+    assert not list(project.glob(".labels.jsonl.*"))
 
 
 @pytest.mark.parametrize(

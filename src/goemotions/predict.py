@@ -1,17 +1,22 @@
 """Labels and probabilities of texts, streamed from a file or given one by one."""
 
+import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from goemotions import files
 from goemotions.errors import UserError
 from goemotions.evaluation.inference import Classifier
 from goemotions.thresholds import sigmoid
 
-CHUNK = 10_000  # texts in memory at a time
+CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
 
 
 def predict(
@@ -19,7 +24,8 @@ def predict(
 ) -> None:
     """Classify the texts, or the lines of `file`, and write JSON Lines to `output` or a listing.
 
-    An output file appears only once it is whole.
+    An output file appears only once it is whole. Until then its lines stand beside it in a hidden
+    file, named after all that determines them; the same command goes on from there.
 
     Args:
         method: per_label, shrunk or global; None takes the one that the folder prefers.
@@ -29,35 +35,61 @@ def predict(
     """
     classifier = Classifier.load(folder)
     thresholds = classifier.thresholds[method or classifier.preferred]
-    needed = dict(zip(classifier.labels, thresholds, strict=True))
-    source: Iterable[str] = texts if file is None else _lines(file)
-    results = _classify(classifier, thresholds, source, show=file is not None)
-    if output is None:
-        for result in results:
-            line = json.dumps(result, ensure_ascii=False)
-            print(_listing(result, needed) if file is None else line)
-        return
-    partial = output.with_name(f"{output.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", errors="surrogatepass") as lines:
-            for result in results:
-                lines.write(json.dumps(result, ensure_ascii=False) + "\n")
-        partial.replace(output)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    source = iter(texts) if file is None else _lines(file)
+    total = len(texts) if file is None else sum(1 for _ in _lines(file))
+    if not total:
+        print(f"{file} is empty: nothing to predict", file=sys.stderr)
+    with tqdm(total=total, unit="text", disable=file is None) as bar:
+        if output is None:
+            needed = dict(zip(classifier.labels, thresholds, strict=True))
+            for result in _classify(classifier, thresholds, source, bar):
+                line = json.dumps(result, ensure_ascii=False)
+                print(_listing(result, needed) if file is None else line)
+            return
+        partial = output.with_name(
+            f".{output.name}.{_key(classifier, thresholds, folder, texts, file)}.partial"
+        )
+        try:
+            done = _whole_lines(partial)
+            bar.update(sum(1 for _ in islice(source, done)))
+            with partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+                for result in _classify(classifier, thresholds, source, bar):
+                    lines.write(json.dumps(result, ensure_ascii=False) + "\n")
+            partial.replace(output)
+            for stale in output.parent.glob(f".{output.name}.*.partial"):
+                stale.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _key(
+    classifier: Classifier, thresholds: Any, folder: Path, texts: list[str], file: Path | None
+) -> str:
+    """What determines an output, in twelve characters."""
+    state = file.stat() if file else None
+    of_input = (str(file), state.st_size, state.st_mtime_ns) if state else texts
+    content = (files.sha256(folder / "model.safetensors"), classifier.max_length, of_input)
+    return hashlib.sha256(
+        repr(content).encode("utf-8", "replace") + thresholds.tobytes()
+    ).hexdigest()[:12]
+
+
+def _whole_lines(partial: Path) -> int:
+    """How many lines an unfinished output has, after a last one that was cut is removed."""
+    count, size = 0, 0
+    with suppress(FileNotFoundError), partial.open("r+b") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                count, size = count + 1, size + len(line)
+        lines.truncate(size)
+    return count
 
 
 def _classify(
-    classifier: Classifier, thresholds: Any, texts: Iterable[str], *, show: bool
+    classifier: Classifier, thresholds: Any, texts: Iterator[str], bar: Any
 ) -> Iterator[dict[str, Any]]:
-    done = 0
-    remaining = iter(texts)
-    while chunk := list(islice(remaining, CHUNK)):
-        caption = f"from text {done + 1:,}" if show else None
-        probabilities = sigmoid(classifier.logits(chunk, progress=caption))
-        done += len(chunk)
+    while chunk := list(islice(texts, CHUNK)):
+        probabilities = sigmoid(classifier.logits(chunk, advance=bar.update))
         for text, row in zip(chunk, probabilities, strict=True):
             by_label = zip(classifier.labels, row, row >= thresholds, strict=True)
             scored = sorted(((p, label, on) for label, p, on in by_label), reverse=True)
@@ -93,5 +125,3 @@ def _lines(path: Path) -> Iterator[str]:
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if not number:
-        print(f"{path} is empty: nothing to predict", file=sys.stderr)

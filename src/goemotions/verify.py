@@ -22,7 +22,7 @@ PACKAGES = (
     "protobuf", "scikit-learn", "numpy", "pyarrow", "dvc", "huggingface_hub",
 )  # fmt: skip
 NO_VOCAB_JSON = (
-    "not missing: DeBERTa-v3 is tokenised by SentencePiece (spm.model); vocab.json and merges.txt "
+    "none needed: DeBERTa-v3 is tokenised by SentencePiece (spm.model); vocab.json and merges.txt "
     "belong to the byte-pair tokenizer of the first DeBERTa"
 )
 

@@ -1,7 +1,7 @@
 """A trained folder, loaded to predict."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,15 @@ class Classifier:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return cls(model.to(device).eval(), tokenizer, labels, thresholds, preferred, max_length)
 
-    def logits(self, texts: Sequence[str], *, progress: str | None = None) -> NDArray[np.float32]:
+    def logits(
+        self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None
+    ) -> NDArray[np.float32]:
         """The logits of each text, [len(texts), labels], in the order of the texts.
 
         Args:
             texts: any strings, also empty ones.
-            progress: the caption of a progress bar on stderr; None shows none.
+            advance: told the number of texts of each batch that is done, for a progress bar.
         """
         rows = Rows(self.tokenizer, texts, None, self.max_length)
         collate = Collator(self.tokenizer.pad_token_id)
-        return batching.logits(self.model, rows, collate, progress=progress)
+        return batching.logits(self.model, rows, collate, advance=advance)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from goemotions import files
 from goemotions.dataset import splits
@@ -32,7 +33,11 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
     """
     classifier = Classifier.load(trained)
     read = {name: splits.read(data / f"{name}.jsonl") for name in ("val", "test")}
-    logits = {name: classifier.logits(s.texts, progress=name) for name, s in read.items()}
+    total = sum(len(split.ids) for split in read.values())
+    with tqdm(total=total, unit="text", desc="val and test") as bar:
+        logits = {
+            name: classifier.logits(split.texts, advance=bar.update) for name, split in read.items()
+        }
     chosen = (
         classifier.preferred if settings.thresholds == "cross_validated" else settings.thresholds
     )
@@ -61,7 +66,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows that share their keys as CSV with a header."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with files.fresh(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -79,4 +84,4 @@ def _write_predictions(
         columns["id"] += split.ids
         columns["targets"] += [np.flatnonzero(row) for row in split.targets]
         columns["logits"] += list(logits[name])
-    parquet.write_table(pyarrow.table(columns), path)
+    parquet.write_table(pyarrow.table(columns), files.fresh(path))

@@ -1,6 +1,6 @@
 """From texts to padded batches of tensors, and through a model to logits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -170,25 +170,20 @@ def logits(
     rows: Rows,
     collate: Collator,
     *,
-    progress: str | None = None,
+    advance: Callable[[int], Any] = lambda rows: None,
     process: int = 0,
     processes: int = 1,
 ) -> NDArray[np.float32]:
     """The logits of every row, float32 [rows, labels], in the rows' order.
 
     Args:
-        progress: the caption of a progress bar on stderr; None shows none.
+        advance: told the number of rows of each batch that is done, for a progress bar.
         process, processes: of those that share the work; rows of the others are NaN.
     """
-    from tqdm import tqdm
-
     result = np.full((len(rows), model.config.num_labels), np.nan, dtype=np.float32)
-    batches = by_tokens(rows.lengths)[process::processes]
-    total = sum(map(len, batches))
-    with tqdm(total=total, desc=progress, disable=progress is None, unit="text") as bar:
-        for batch in batches:
-            inputs = collate([{"input_ids": rows.input_ids[index]} for index in batch])
-            inputs = {name: value.to(model.device) for name, value in inputs.items()}
-            result[batch] = model(**inputs).logits.float().cpu().numpy()
-            bar.update(len(batch))
+    for batch in by_tokens(rows.lengths)[process::processes]:
+        inputs = collate([{"input_ids": rows.input_ids[index]} for index in batch])
+        inputs = {name: value.to(model.device) for name, value in inputs.items()}
+        result[batch] = model(**inputs).logits.float().cpu().numpy()
+        advance(len(batch))
     return result
