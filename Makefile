@@ -1,13 +1,13 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint results bench
+.PHONY: help setup demo test lint results bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
 LOSSES := bce asl combined_70 combined_50 combined_30
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 19
 
 setup: $(BIN)/goemotions  ## make .venv from the exact pins in requirements.txt
 
@@ -46,6 +46,9 @@ lint: setup  ## ruff and strict mypy
 
 bench: setup  ## speed beside transformers' usual training and inference, some 20 minutes
 	$(BIN)/python -m goemotions.bench
+
+bench-distributed: setup  ## training throughput with one process and with two
+	$(BIN)/python -m goemotions.bench --distributed
 
 results: setup  ## docs/results.md's table from docs/results.json
 	$(BIN)/python -m goemotions.comparison.results docs/results.json docs/results.md

@@ -7,6 +7,7 @@ the table shows medians. Numbers of real tokens only are counted, never padding.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from goemotions import files, params
 from goemotions.base_model import cache
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=640, help="rows that each one trains on")
     parser.add_argument("--output", type=Path, default=Path("metrics/bench.json"))
+    parser.add_argument("--distributed", action="store_true", help="1 against 2 processes instead")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a Task as JSON: measure, print, end
     options = parser.parse_args()
     if options.one:
@@ -73,6 +76,9 @@ def main() -> None:
     data = Path("data/goemotions/train.jsonl")
     if not data.is_file():
         raise UserError(f"{data} is not there; run `dvc repro fetch_dataset`")
+    if options.distributed:
+        _distributed(options, settings, data)
+        return
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.models.split(","):
@@ -86,6 +92,42 @@ def main() -> None:
     report = {"machine": _machine(), "rows": options.rows, "rounds": options.rounds, **found}
     files.write_json(options.output, report)
     _show(report)
+
+
+def _distributed(options: argparse.Namespace, settings: params.Params, data: Path) -> None:
+    """Throughput of stages/train.py with one process and with two that share the cores or GPUs."""
+    stage = Path("stages/train.py").resolve()
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        cache.cache("minilm-l6", settings.models["minilm-l6"], here / "models/minilm-l6")
+        raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        raw.update(loss="bce", model="minilm-l6", dataset="goemotions")
+        (here / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+        (here / "data/goemotions").mkdir(parents=True)
+        lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
+        for split, part in (("train", lines[: options.rows]), ("val", lines[-100:])):
+            (here / f"data/goemotions/{split}.jsonl").write_text("".join(part), encoding="utf-8")
+        runs: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(options.rounds):
+            for processes, found in runs.items():
+                threads = max(1, (os.cpu_count() or 1) // processes)
+                command = (
+                    f"-m torch.distributed.run --nproc_per_node={processes} {stage} --loss bce"
+                )
+                done = subprocess.run(  # noqa: S603
+                    [sys.executable, *command.split()],
+                    cwd=here,
+                    env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                    capture_output=True,
+                    text=True,
+                )
+                if done.returncode:
+                    raise UserError(f"{processes} processes failed:\n{done.stderr[-2000:]}")
+                summary = json.loads((here / "metrics/training/bce/summary.json").read_text())
+                found.append(summary["examples_per_second"])
+                print(f"{processes} process(es), {threads} threads each: {found[-1]:.1f} rows/s")
+    one, two = (statistics.median(found) for found in runs.values())
+    print(f"{_machine()}: two processes have {two / one:.2f} times the throughput of one")
 
 
 def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:

@@ -21,6 +21,12 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def fresh(path: Path) -> Path:
+    """`path`, with no file there: one that stood there may share its bytes with DVC's cache."""
+    path.unlink(missing_ok=True)
+    return path
+
+
 @contextmanager
 def published(path: Path) -> Iterator[Path]:
     """Yield a draft beside `path`; put it in place of `path` when the block succeeds.

@@ -44,7 +44,9 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     rows = [line for line in metrics.splitlines() if line.startswith("metrics/evaluation.json")]
     assert 8 <= len(rows) <= 12
     assert max(map(len, metrics.splitlines())) <= 80
-    shown = clone.dvc("exp", "show", "--drop", ".*", "--keep", "^(loss|train.seed|macro_f1)$")
+    shown = clone.dvc(
+        "exp", "show", "--drop", ".*", "--keep", "^(Experiment|loss|train.seed|macro_f1)$"
+    )
     assert "[temp]" in shown
     assert max(map(len, shown.splitlines())) <= 80
     params = clone.dvc("params", "diff", "here", "temp")

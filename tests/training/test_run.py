@@ -32,6 +32,7 @@ def settings(**changes):
     raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
     raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
     raw["recipes"]["deberta-v3-tiny"].update({"epochs": 2} | changes)
+    raw["train"]["precision"] = "fp32"  # auto is bf16 on some CPUs, whose results differ more
     return raw
 
 
@@ -153,6 +154,37 @@ def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
     (workspace / "models/deberta-v3-tiny/model.safetensors").unlink()
     with pytest.raises(UserError, match=r"lacks model\.safetensors; run `dvc repro cache_model`"):
         run.train(params.parse(settings()), "bce")
+
+
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+def test_splitting_the_model_over_gpus_is_refused(workspace, monkeypatch, way):
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    with pytest.raises(UserError, match=rf"asks for {way}; every model here fits on one GPU"):
+        run.train(params.parse(settings()), "bce")
+
+
+@pytest.mark.parametrize(
+    ("precision", "hardware", "expected"),
+    [("auto", False, False), ("auto", True, True), ("fp32", True, False), ("bf16", False, True)],
+)
+def test_bf16_is_for_cpus_that_compute_in_it(monkeypatch, precision, hardware, expected):
+    from goemotions.training import trainer
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert trainer.uses_bf16(precision) is expected
+
+
+def test_bf16_trains_finite_float32_weights(workspace):
+    raw = settings()
+    raw["train"]["precision"] = "bf16"
+    run.train(params.parse(raw), "bce")
+    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+    assert summary["precision"] == "bf16"
+    trained = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
+    assert all(tensor.isfinite().all() for tensor in trained.values())
 
 
 def test_a_batch_with_fewer_rows_than_parts_is_refused(workspace, monkeypatch):

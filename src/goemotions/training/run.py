@@ -88,7 +88,7 @@ def train(params: Params, loss_name: str) -> None:
         if is_main:
             vocabulary.restore(classifier, loop.best)
             _save(loop, params.model_folder, folder, length)
-            files.write_json(curves / "summary.json", _summary(loop, seconds))
+            files.write_json(files.fresh(curves / "summary.json"), _summary(loop, seconds))
 
 
 def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) -> None:
@@ -141,9 +141,16 @@ def _processes() -> int:
     """How many processes train together.
 
     Raises:
-        UserError: `accelerate config` asks for another number. On CPUs `accelerate launch` can
-            start one process where several were asked for, and says nothing.
+        UserError: `accelerate config` asks for another number, or for a model that is split
+            over GPUs. On CPUs `accelerate launch` can start one process where several were asked
+            for, and says nothing.
     """
+    for way in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
+            raise UserError(
+                f"`accelerate config` asks for {way}; every model here fits on one GPU, and each "
+                "process trains a whole one (DDP): run `accelerate config` again and say no to it"
+            )
     from accelerate.commands.config import config_args
 
     started = int(os.environ.get("WORLD_SIZE", 1))

@@ -12,9 +12,10 @@ import torch
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from goemotions import thresholds
+from goemotions import files, thresholds
 from goemotions.errors import UserError
 from goemotions.params import Recipe, Train
 from goemotions.training import model as models
@@ -108,15 +109,25 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validation loss and macro-F1; when it is the best so far, keep the weights and logits."""
         self.check_finite()
-        with self._averaged():
+        rank, processes = self.args.process_index, self.args.world_size
+        with (
+            self._averaged(),
+            tqdm(
+                total=len(self.eval_dataset) // processes,
+                desc="validation",
+                unit="text",
+                disable=rank > 0,
+                leave=False,
+            ) as bar,
+        ):
             self.model.eval()
             mine = logits(
                 self.model,
                 self.eval_dataset,
                 self.data_collator,
-                progress="validation" if self.args.process_index == 0 else None,
-                process=self.args.process_index,
-                processes=self.args.world_size,
+                advance=bar.update,
+                process=rank,
+                processes=processes,
             )
             scores = np.fmax.reduce(gather_object([mine]))  # NaN where another process was
             if not np.isfinite(scores).all():  # the last step's update, which no loss has seen
@@ -184,6 +195,7 @@ class Curves(TrainerCallback):  # type: ignore[misc]
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name, columns in self._COLUMNS.items():
+            files.fresh(folder / f"{name}.csv")
             self._write(name, "w", list(columns))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -241,12 +253,17 @@ def arguments(
 
 
 def uses_bf16(precision: str) -> bool:
-    """Whether matrix products are autocast to bfloat16; "auto" does so on GPUs that have it.
+    """Whether matrix products are autocast to bfloat16.
+
+    "auto" does so where the hardware computes in it: on GPUs, and on CPUs with AVX512-BF16 or AMX.
 
     Raises:
         UserError: bf16 was asked for and the GPU lacks it.
     """
-    supported = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if torch.cuda.is_available():
+        supported = torch.cuda.is_bf16_supported()
+    else:  # torch has no public question for it
+        supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and torch.cuda.is_available() and not supported:
         raise UserError("train.precision is bf16, and this GPU has no bfloat16; use auto or fp32")
     return precision == "bf16" or (precision == "auto" and supported)
