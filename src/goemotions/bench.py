@@ -23,8 +23,8 @@ import torch
 import yaml
 
 from goemotions import files, params
-from goemotions.base_model import cache
-from goemotions.dataset import splits
+from goemotions.base_model import cache, scratch
+from goemotions.dataset import sample, splits
 from goemotions.errors import UserError, reported
 from goemotions.evaluation.inference import Classifier
 from goemotions.labels import LABELS
@@ -80,9 +80,9 @@ def main() -> None:
         _distributed(options, settings, data)
         return
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as temporary:
         for name in options.models.split(","):
-            folder = _model_folder(name, settings, Path(scratch))
+            folder = _model_folder(name, settings, Path(temporary))
             for kind, contenders in (("training", TRAINING), ("inference", INFERENCE)):
                 rows = options.rows * (1 if kind == "training" else 4)
                 found[f"{kind}, {name}"] = _take_turns(
@@ -90,15 +90,17 @@ def main() -> None:
                     [Task(kind, c, str(folder), str(data), rows) for c in contenders],
                 )
     report = {"machine": _machine(), "rows": options.rows, "rounds": options.rounds, **found}
+    report["scaling"] = _scaling(settings)
     files.write_json(options.output, report)
+    _plot(report, options.output.with_suffix(".svg"))
     _show(report)
 
 
 def _distributed(options: argparse.Namespace, settings: params.Params, data: Path) -> None:
     """Throughput of stages/train.py with one process and with two that share the cores or GPUs."""
     stage = Path("stages/train.py").resolve()
-    with tempfile.TemporaryDirectory() as scratch:
-        here = Path(scratch)
+    with tempfile.TemporaryDirectory() as temporary:
+        here = Path(temporary)
         cache.cache("minilm-l6", settings.models["minilm-l6"], here / "models/minilm-l6")
         raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         raw.update(loss="bce", model="minilm-l6", dataset="goemotions")
@@ -130,6 +132,94 @@ def _distributed(options: argparse.Namespace, settings: params.Params, data: Pat
     print(f"{_machine()}: two processes have {two / one:.2f} times the throughput of one")
 
 
+def _scaling(settings: params.Params) -> dict[str, dict[int, float]]:
+    """How cost grows with work, on the two-layer model: seconds, or tokens a second by length.
+
+    A line that is straight through the origin has the same figure a unit everywhere.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    found: dict[str, dict[int, float]] = {
+        "training, rows/s by rows": {},
+        "prediction, texts/s by texts": {},
+        "training, tokens/s by length, transformers": {},
+        "training, tokens/s by length, ours": {},
+    }
+    recipe = settings.recipes["deberta-v3-tiny"]
+    with tempfile.TemporaryDirectory() as temporary, quiet():
+        folder = Path(temporary, "tiny")
+        cache.cache("deberta-v3-tiny", settings.models["deberta-v3-tiny"], folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        generated = sample.generate(0, {"train": 43_410, "val": 1, "test": 1})["train"]
+        texts = [row.text for row in generated]
+        targets = np.zeros((len(texts), len(LABELS)), dtype=bool)
+        for index, row in enumerate(generated):
+            targets[index, row.labels] = True
+        for count in (5_000, 10_000, 20_000, 43_410):
+            rows = Rows(tokenizer, texts[:count], targets[:count], 64)
+            arguments = trainer.arguments(settings.train, recipe, Path(temporary), 1, 1)
+            arguments.num_train_epochs, arguments.eval_strategy = 1, "no"
+            arguments.disable_tqdm = True
+            classifier = model.load(folder, recipe, targets)
+            short_text.enable(classifier)
+            loss = losses.build("bce", settings.losses["bce"], torch.ones(len(LABELS) + 1))
+            collate = Collator(tokenizer.pad_token_id)
+            loop = trainer.LossTrainer(
+                classifier, arguments, loss, recipe, settings.train.batch_size, collate, rows, rows
+            )
+            start = time.perf_counter()
+            loop.train()
+            found["training, rows/s by rows"][count] = count / (time.perf_counter() - start)
+        ours = Classifier(classifier.eval(), tokenizer, list(LABELS), {}, "", 64)
+        for count in (10_000, 100_000, 1_000_000):
+            start = time.perf_counter()
+            for first in range(0, count, 4096):  # as `goemotions predict` reads a file
+                ours.logits([texts[i % len(texts)] for i in range(first, min(count, first + 4096))])
+            found["prediction, texts/s by texts"][count] = count / (time.perf_counter() - start)
+        base = _model_folder("deberta-v3-6x768", settings, Path(temporary))
+        for name in ("transformers", "ours"):
+            classifier = AutoModelForSequenceClassification.from_pretrained(base, num_labels=28)
+            if name == "ours":
+                short_text.enable(classifier)
+            by_length = found[f"training, tokens/s by length, {name}"]
+            for length in (8, 16, 32, 64, 128, 256, 512):
+                ids = torch.randint(5, 30_000, (1024 // length, length))
+                mask = torch.ones_like(ids)
+                seconds = []
+                for _ in range(3):
+                    start = time.perf_counter()
+                    classifier(input_ids=ids, attention_mask=mask).logits.sum().backward()
+                    seconds.append(time.perf_counter() - start)
+                by_length[length] = 1024 / statistics.median(seconds)
+    return found
+
+
+def _plot(report: dict[str, Any], path: Path) -> None:
+    """The ratios as bars, in SVG."""
+    bars = [
+        (f"{title}: {contender}", row["ratio"])
+        for title, rows in report.items()
+        if isinstance(rows, dict) and title != "scaling"
+        for contender, row in rows.items()
+    ]
+    widest = max(ratio for _, ratio in bars)
+    lines = [
+        f'<text x="330" y="{24 * n + 17}" text-anchor="end">{name}</text>'
+        f'<rect x="340" y="{24 * n + 4}" width="{400 * ratio / widest:.1f}" height="16" '
+        f'fill="{"#0b6e4f" if ": ours" in name else "#8a8f98"}"/>'
+        f'<text x="{346 + 400 * ratio / widest:.1f}" y="{24 * n + 17}">{ratio:.2f}</text>'
+        for n, (name, ratio) in enumerate(bars)
+    ]
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {24 * len(bars) + 8}" '
+        'font-family="sans-serif" font-size="12" role="img" aria-label="speed against the '
+        'reference">\n<rect width="100%" height="100%" fill="white"/>\n'
+        + "\n".join(lines)
+        + "\n</svg>\n",
+        encoding="utf-8",
+    )
+
+
 def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:
     """The contenders' medians over the rounds, with `ratio`, the speed against the reference."""
     runs: dict[str, list[dict[str, float]]] = {task.contender: [] for task in tasks}
@@ -159,11 +249,11 @@ def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:
     return medians
 
 
-def _model_folder(name: str, settings: params.Params, scratch: Path) -> Path:
+def _model_folder(name: str, settings: params.Params, parent: Path) -> Path:
     """A base model: MiniLM, or a DeBERTa-v3 with fresh weights and MiniLM's tokenizer."""
     from transformers import AutoTokenizer, DebertaV2Config, DebertaV2Model
 
-    minilm = scratch / "minilm-l6"
+    minilm = parent / "minilm-l6"
     if not minilm.is_dir():
         cache.cache("minilm-l6", settings.models["minilm-l6"], minilm)
     if name == "minilm-l6":
@@ -177,20 +267,13 @@ def _model_folder(name: str, settings: params.Params, scratch: Path) -> Path:
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=4 * width,
-        type_vocab_size=0,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        pad_token_id=0,
+        **scratch.DEBERTA_V3,
     )
     torch.manual_seed(0)
     with quiet():
-        DebertaV2Model(config).save_pretrained(scratch / name)
-        AutoTokenizer.from_pretrained(minilm).save_pretrained(scratch / name)
-    return scratch / name
+        DebertaV2Model(config).save_pretrained(parent / name)
+        AutoTokenizer.from_pretrained(minilm).save_pretrained(parent / name)
+    return parent / name
 
 
 def _measure(task: Task) -> dict[str, float]:
@@ -229,8 +312,8 @@ def _train(task: Task, texts: list[str], targets: Any) -> tuple[float, float, fl
     size = settings.train.batch_size
     counts = torch.tensor([*targets.sum(0), len(texts)])
     loss = losses.build("bce", settings.losses["bce"], counts)
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = trainer.arguments(settings.train, recipe, Path(scratch), 1, 1)
+    with tempfile.TemporaryDirectory() as temporary:
+        arguments = trainer.arguments(settings.train, recipe, Path(temporary), 1, 1)
         arguments.num_train_epochs, arguments.eval_strategy = 1, "no"
         arguments.disable_tqdm = True
         set_seed(settings.train.seed)
@@ -371,6 +454,11 @@ def _show(report: dict[str, Any]) -> None:
     console = Console()
     for title, rows in report.items():
         if not isinstance(rows, dict):
+            continue
+        if title == "scaling":
+            for curve, points in rows.items():
+                listed = ", ".join(f"{x:,}: {y:,.0f}" for x, y in points.items())
+                console.print(f"{curve}: {listed}", soft_wrap=True)
             continue
         table = Table(title=f"{title}: {report['machine']}", title_justify="left")
         table.add_column("contender")

@@ -12,6 +12,7 @@ from transformers import (
     DebertaV2ForSequenceClassification,
 )
 
+from goemotions.base_model.scratch import DEBERTA_V3
 from goemotions.training import short_text
 
 HEADS, LAYERS = 4, 3
@@ -22,17 +23,6 @@ SIZES = {
     "num_attention_heads": HEADS,
     "intermediate_size": 48,
     "num_labels": 28,
-}
-DEBERTA_V3 = {
-    "relative_attention": True,
-    "position_buckets": 256,
-    "max_relative_positions": -1,
-    "max_position_embeddings": 512,
-    "norm_rel_ebd": "layer_norm",
-    "share_att_key": True,
-    "pos_att_type": ["p2c", "c2p"],
-    "position_biased_input": False,
-    "type_vocab_size": 0,
 }
 
 

@@ -6,6 +6,7 @@ sample's sentences, so that the cached folder depends on nothing but params.yaml
 
 import io
 from pathlib import Path
+from typing import Any
 
 from goemotions import params
 from goemotions.base_model import tokenizer
@@ -13,6 +14,18 @@ from goemotions.dataset import sample
 from goemotions.errors import UserError
 from goemotions.quiet import quiet
 
+# What makes a DeBERTa-v2 a v3, as deberta-v3-large's config.json has it.
+DEBERTA_V3: dict[str, Any] = {
+    "type_vocab_size": 0,
+    "layer_norm_eps": 1e-7,
+    "relative_attention": True,
+    "position_buckets": 256,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "pad_token_id": 0,
+}
 _TEXTS = {"train": 4000, "val": 1, "test": 1}
 
 
@@ -32,7 +45,6 @@ def write(settings: params.ScratchModel, folder: Path) -> None:
         )
     (folder / "spm.model").write_bytes(_sentencepiece(settings))
     tokenizer.convert(folder)
-    # The settings that make a DeBERTa-v2 a v3 are those of deberta-v3-large's config.json.
     config = DebertaV2Config(
         vocab_size=settings.vocab_size + 1,  # [MASK] comes after the SentencePiece vocabulary
         hidden_size=settings.hidden_size,
@@ -41,17 +53,9 @@ def write(settings: params.ScratchModel, folder: Path) -> None:
         intermediate_size=settings.intermediate_size,
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
-        type_vocab_size=0,
-        layer_norm_eps=1e-7,
         # Pretrained models start at 0.02; one so small would spend its epochs growing from there.
         initializer_range=settings.hidden_size**-0.5,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        pad_token_id=0,
+        **DEBERTA_V3,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
