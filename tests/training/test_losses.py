@@ -48,12 +48,163 @@ def counts(*labels, rows):
     return torch.tensor([*labels, rows])
 
 
+def bce(logits, targets, smoothing=0):
+    return losses.bce(logits, targets, smoothing=smoothing)
+
+
 def test_bce_is_binary_cross_entropy():
-    assert losses.bce(*tensors()).item() == pytest.approx(mean(bce_term), rel=1e-12)
+    assert bce(*tensors()).item() == pytest.approx(mean(bce_term), rel=1e-12)
 
 
 def test_bce_of_an_undecided_logit_is_log_2():
-    assert losses.bce(torch.zeros(1, 1), torch.ones(1, 1)).item() == pytest.approx(math.log(2))
+    assert bce(torch.zeros(1, 1), torch.ones(1, 1)).item() == pytest.approx(math.log(2))
+
+
+def test_smoothing_moves_targets_toward_a_half():
+    def term(p, y, label):
+        target = 0.9 * y + 0.05
+        return -target * math.log(p) - (1 - target) * math.log(1 - p)
+
+    assert bce(*tensors(), smoothing=0.1).item() == pytest.approx(mean(term), rel=1e-12)
+
+
+def test_focal_is_equation_5_of_its_paper():
+    found = losses.focal(*tensors(), alpha=0.25, gamma=2)
+    expected = mean(lambda p, y, label: focal_term(p, y, alpha=0.25, gamma=2))
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_focal_without_focusing_and_preference_is_half_of_bce():
+    found = losses.focal(*tensors(), alpha=0.5, gamma=0)
+    assert found.item() == pytest.approx(0.5 * bce(*tensors()).item(), rel=1e-12)
+
+
+def test_weighted_bce_weighs_positives_by_how_rare_they_are():
+    def term(p, y, label):
+        return bce_term(p, y) * (((12 - (2, 4, 8)[label]) / (2, 4, 8)[label]) ** 0.5 if y else 1)
+
+    found = losses.weighted_bce(*tensors(), power=0.5, class_counts=counts(2, 4, 8, rows=12))
+    assert found.item() == pytest.approx(mean(term), rel=1e-12)
+
+
+def test_weighted_bce_with_power_0_is_bce():
+    found = losses.weighted_bce(*tensors(), power=0, class_counts=counts(2, 4, 8, rows=12))
+    assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-12)
+
+
+def test_class_balanced_focal_weighs_by_the_effective_number_of_rows():
+    raw = [(1 - 0.9) / (1 - 0.9**n) for n in (2, 4, 8)]
+    weights = [3 * weight / sum(raw) for weight in raw]
+
+    def term(p, y, label):
+        return 2 * weights[label] * focal_term(p, y, alpha=0.5, gamma=2)
+
+    found = losses.class_balanced_focal(
+        *tensors(), beta=0.9, gamma=2, class_counts=counts(2, 4, 8, rows=12)
+    )
+    assert found.item() == pytest.approx(mean(term), rel=1e-9)
+
+
+def test_class_balanced_focal_with_beta_0_and_no_focusing_is_bce():
+    found = losses.class_balanced_focal(
+        *tensors(), beta=0, gamma=0, class_counts=counts(2, 4, 8, rows=12)
+    )
+    assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-9)
+
+
+def test_class_balanced_weights_keep_their_digits_near_beta_1():
+    """With beta -> 1 the weights go to those of inverse frequency."""
+    logits, targets = tensors()
+    class_counts = counts(2, 4, 8, rows=12)
+    found = losses.class_balanced_focal(
+        logits, targets, beta=1 - 1e-12, gamma=2, class_counts=class_counts
+    )
+    inverse = [1 / n for n in (2, 4, 8)]
+    expected = mean(
+        lambda p, y, label: 6 * inverse[label] / sum(inverse) * focal_term(p, y, 0.5, 2)
+    )
+    assert found.item() == pytest.approx(expected, rel=1e-3)
+
+
+DB = {"alpha": 0.1, "steepness": 10, "mu": 0.2, "kappa": 0.05, "scale": 5}
+
+
+def test_distribution_balanced_by_hand():
+    total = 0.0
+    for row, targets in zip(LOGITS, TARGETS, strict=True):
+        drawn = sum(1 / n for n, y in zip((2, 4, 8), targets, strict=True) if y)
+        for z, y, n in zip(row, targets, (2, 4, 8), strict=True):
+            weight = 0.1 + 1 / (1 + math.exp(-10 * ((1 / n) / drawn - 0.2)))
+            shifted = z - 0.05 * math.log(12 / n - 1)
+            if y:
+                total += weight * math.log(1 + math.exp(-shifted))
+            else:
+                total += weight * math.log(1 + math.exp(5 * shifted)) / 5
+    found = losses.distribution_balanced(*tensors(), **DB, class_counts=counts(2, 4, 8, rows=12))
+    assert found.item() == pytest.approx(total / 6, rel=1e-12)
+
+
+def test_distribution_balanced_with_nothing_to_balance_is_bce():
+    """No slope: every weight is alpha + 1/2; no shift and no tolerance leave BCE."""
+    plain = {"alpha": 0.5, "steepness": 0, "mu": 0, "kappa": 0, "scale": 1}
+    found = losses.distribution_balanced(*tensors(), **plain, class_counts=counts(2, 4, 8, rows=12))
+    assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-12)
+
+
+def test_zlpr_by_hand():
+    first = math.log(1 + math.exp(-0.0)) + math.log(1 + math.exp(2.0) + math.exp(-1.5))
+    second = math.log(1 + math.exp(-0.7)) + math.log(1 + math.exp(-3.5) + math.exp(1.0))
+    assert losses.zlpr(*tensors()).item() == pytest.approx((first + second) / 2, rel=1e-12)
+
+
+def test_zlpr_of_one_label_is_bce():
+    logits, targets = torch.tensor([[0.3], [-2.0]]), torch.tensor([[1], [0]])
+    assert losses.zlpr(logits, targets).item() == pytest.approx(bce(logits, targets).item())
+
+
+def two_way_by_hand(temperature):
+    def value(pairs):
+        negative = math.log(sum(math.exp(z) for z, y in pairs if not y))
+        positive = temperature * math.log(sum(math.exp(-z / temperature) for z, y in pairs if y))
+        return math.log(1 + math.exp(negative + positive))
+
+    rows = [list(zip(r, t, strict=True)) for r, t in zip(LOGITS, TARGETS, strict=True)]
+    columns = [column for column in zip(*rows, strict=True) if any(y for _, y in column)]
+    return sum(map(value, rows)) / len(rows) + sum(map(value, columns)) / len(columns)
+
+
+@pytest.mark.parametrize("temperature", [1, 4])
+def test_two_way_by_hand(temperature):
+    found = losses.two_way(*tensors(), temperature=temperature).item()
+    assert found == pytest.approx(two_way_by_hand(temperature), rel=1e-12)
+
+
+def test_two_way_of_a_batch_without_labels_is_0_with_a_gradient_of_0():
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    value = losses.two_way(logits, torch.zeros(2, 3), temperature=4)
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad.tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_soft_f1_by_hand():
+    total = 0.0
+    for label in range(3):
+        soft = [1 / (1 + math.exp(-2 * (row[label] + 0.5))) for row in LOGITS]
+        actual = [row[label] for row in TARGETS]
+        hits = sum(s * y for s, y in zip(soft, actual, strict=True))
+        total += 2 * hits / (sum(soft) + sum(actual))
+    found = losses.soft_f1(*tensors(), slope=2, offset=0.5)
+    assert found.item() == pytest.approx(1 - total / 3, rel=1e-12)
+
+
+def test_soft_f1_with_a_steep_slope_is_one_minus_macro_f1():
+    from sklearn.metrics import f1_score
+
+    logits, targets = tensors()
+    found = losses.soft_f1(logits, targets, slope=1e4, offset=0.1)
+    score = f1_score(targets, logits + 0.1 > 0, average="macro", zero_division=0)
+    assert found.item() == pytest.approx(1 - score)
 
 
 def test_asl_is_equation_7_of_its_paper():
@@ -70,7 +221,7 @@ def test_asl_of_undecided_logits():
 
 def test_asl_without_focusing_and_clip_is_bce():
     plain = losses.asl(*tensors(), gamma_neg=0, gamma_pos=0, clip=0)
-    assert plain.item() == pytest.approx(losses.bce(*tensors()).item(), rel=1e-12)
+    assert plain.item() == pytest.approx(bce(*tensors()).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("gamma", [0, 1, 4])
@@ -107,7 +258,7 @@ def test_plain_focal_with_equal_weights_of_1_is_half_of_bce():
     settings = {**COMBINED, "ratio": 0, "alpha": 0.5, "gamma": 0}
     # 12 rows / (3 labels x 4 rows of each) is 1.
     found = losses.combined(*tensors(), **settings, class_counts=counts(4, 4, 4, rows=12))
-    assert found.item() == pytest.approx(0.5 * losses.bce(*tensors()).item(), rel=1e-12)
+    assert found.item() == pytest.approx(0.5 * bce(*tensors()).item(), rel=1e-12)
 
 
 def test_a_class_half_as_frequent_weighs_twice_as_much():
@@ -133,14 +284,34 @@ def test_a_class_that_training_lacks_counts_as_one_row_and_stays_finite():
 
 
 FUNCTIONS = {
-    "bce": losses.bce,
+    "bce": bce,
+    "bce with smoothing": lambda z, y: bce(z, y, smoothing=0.1),
     "asl": lambda z, y: losses.asl(z, y, **ASL),
     "asl without clip": lambda z, y: losses.asl(z, y, gamma_neg=4, gamma_pos=1, clip=0),
     "asl without focusing": lambda z, y: losses.asl(z, y, gamma_neg=0, gamma_pos=0, clip=0.05),
     "combined": lambda z, y: losses.combined(
         z, y, **COMBINED, class_counts=counts(2, 4, 8, rows=12)
     ),
+    "focal": lambda z, y: losses.focal(z, y, alpha=0.25, gamma=2),
+    "weighted_bce": lambda z, y: losses.weighted_bce(
+        z, y, power=0.5, class_counts=counts(2, 4, 8, rows=12)
+    ),
+    "class_balanced_focal": lambda z, y: losses.class_balanced_focal(
+        z, y, beta=0.999, gamma=2, class_counts=counts(2, 4, 8, rows=12)
+    ),
+    "distribution_balanced": lambda z, y: losses.distribution_balanced(
+        z, y, **DB, class_counts=counts(2, 4, 8, rows=12)
+    ),
+    "zlpr": losses.zlpr,
+    "two_way": lambda z, y: losses.two_way(z, y, temperature=4),
+    "soft_f1": lambda z, y: losses.soft_f1(z, y, slope=1, offset=0),
 }
+# Whose value for a row, or a batch, depends on nothing else.
+row_by_row = pytest.mark.parametrize(
+    "loss",
+    [loss for name, loss in FUNCTIONS.items() if name != "two_way"],
+    ids=[name for name in FUNCTIONS if name != "two_way"],
+)
 every_loss = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
 
 
@@ -164,14 +335,14 @@ def test_value_and_gradient_are_finite_at_extreme_logits(loss, dtype, target):
     assert logits.grad.dtype == dtype
 
 
-@every_loss
+@row_by_row
 def test_a_confident_mistake_costs_more_than_a_confident_hit(loss):
     sure = torch.full((1, 3), 6.0)
     right, wrong = torch.ones(1, 3), torch.zeros(1, 3)
     assert loss(sure, wrong).item() > 10 * loss(sure, right).item() > 0
 
 
-@every_loss
+@row_by_row
 def test_the_value_is_a_mean_over_the_batch(loss):
     logits, targets = tensors()
     twice = loss(logits.repeat(2, 1), targets.repeat(2, 1)).item()
@@ -220,12 +391,14 @@ def test_build_hands_the_class_counts_to_the_loss_that_takes_them():
     assert built(*tensors()).item() == direct.item()
 
 
-def test_the_catalogue_holds_the_five_losses_of_the_question(settings):
+def test_the_catalogue_holds_every_loss_and_first_the_five_of_the_question(settings):
     class_counts = counts(2, 4, 8, rows=12)
     value = {
         name: losses.build(name, entry, class_counts)(*tensors()).item()
         for name, entry in settings.losses.items()
     }
+    assert list(value)[:5] == ["bce", "asl", "combined_70", "combined_50", "combined_30"]
+    assert {entry["function"] for entry in settings.losses.values()} == set(losses.FUNCTIONS)
     assert value["bce"] == pytest.approx(mean(bce_term))
     assert value["asl"] == pytest.approx(mean(asl_term))
     for share in (70, 50, 30):
@@ -239,8 +412,8 @@ def test_the_catalogue_holds_the_five_losses_of_the_question(settings):
     ("entry", "message"),
     [
         (
-            {"function": "focal"},
-            "losses.x.function is 'focal'; choose one of: bce, asl, combined",
+            {"function": "hinge"},
+            "losses.x.function is 'hinge'; choose one of: bce, asl, combined, focal, weighted_bce",
         ),
         (
             {"function": "asl", **ASL, "gama": 1},
@@ -251,7 +424,7 @@ def test_the_catalogue_holds_the_five_losses_of_the_question(settings):
             "losses.x has clip, gamma_neg; it takes: clip, gamma_neg, gamma_pos",
         ),
         ({"function": "asl"}, "losses.x has none; it takes: clip, gamma_neg, gamma_pos"),
-        ({"function": "bce", "clip": 0}, "losses.x has clip; it takes: no settings"),
+        ({"function": "zlpr", "clip": 0}, "losses.x has clip; it takes: no settings"),
         (
             {"function": "combined", **COMBINED, "class_counts": 1},
             "losses.x has alpha, class_counts, clip, gamma",

@@ -1,8 +1,10 @@
 """The losses, and the registry that params.yaml's `losses` entries name them by.
 
-Shapes, everywhere here: logits [batch, labels], real; targets [batch, labels], 0 or 1. With
-p = sigmoid(logit). Each function returns the mean over both dimensions, computed in float32 at
-least, and leaves its inputs unchanged.
+Shapes, everywhere here: logits z [batch, labels], real; targets y [batch, labels], 0 or 1; with
+p = sigmoid(z), n_c the training rows of label c and N all of them. Each function returns a scalar,
+computed in float32 at least, and leaves its inputs unchanged: the mean over both dimensions, except
+where its docstring says what else. `class_counts`, [labels + 1], are the n_c and then N; the
+training code gives them to the functions that take them.
 """
 
 import inspect
@@ -19,10 +21,60 @@ from goemotions.errors import UserError
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy: -[y log p + (1-y) log(1-p)]."""
+def bce(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
+    """Binary cross-entropy: -[y log p + (1-y) log(1-p)].
+
+    Args:
+        smoothing: s, from 0 to 1: targets are y (1-s) + s/2 (Szegedy et al. 2016, section 7, for
+            two classes a label).
+    """
     z, y = _wide(logits, targets)
-    return F.binary_cross_entropy_with_logits(z, y)
+    return F.binary_cross_entropy_with_logits(z, y * (1 - smoothing) + smoothing / 2)
+
+
+def weighted_bce(logits: Tensor, targets: Tensor, *, power: float, class_counts: Tensor) -> Tensor:
+    """Binary cross-entropy with positives weighted by ((N - n_c) / n_c)^power.
+
+    Args:
+        power: from 0, which is plain BCE, to 1, where positives and negatives of each label weigh
+            the same in all.
+    """
+    z, y = _wide(logits, targets)
+    counts, rows = _counts(class_counts, z)
+    weights = ((rows - counts).clamp(min=1) / counts) ** power
+    return F.binary_cross_entropy_with_logits(z, y, pos_weight=weights)
+
+
+def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """Focal loss (Lin et al. 2017, eq. 5), with alpha for positives and 1 - alpha for negatives.
+
+    -[alpha y (1-p)^gamma log p + (1-alpha) (1-y) p^gamma log(1-p)]
+
+    Args:
+        alpha: from 0 to 1.
+        gamma: focusing; 0, or at least 1.
+    """
+    return _focal(*_wide(logits, targets), alpha, gamma).mean()
+
+
+def class_balanced_focal(
+    logits: Tensor, targets: Tensor, *, beta: float, gamma: float, class_counts: Tensor
+) -> Tensor:
+    """Focal loss weighted by the effective number of rows (Cui et al. 2019, eqs. 9 and 12).
+
+    Label c has the weight (1 - beta) / (1 - beta^n_c), scaled so that the mean over labels is 1.
+
+    Args:
+        beta: from 0, where all labels weigh the same, to below 1.
+        gamma: focusing; 0, or at least 1.
+    """
+    z, y = _wide(logits, targets)
+    counts, _ = _counts(class_counts, z)
+    # expm1, since 1 - beta^n loses its digits where beta is near 1.
+    log_beta = torch.log(torch.tensor(beta, dtype=torch.float64))
+    weights = (1 - beta) / -torch.expm1(counts.double() * log_beta)
+    weights = (weights / weights.mean()).to(z)
+    return (2 * weights * _focal(z, y, 0.5, gamma)).mean()
 
 
 def asl(
@@ -54,25 +106,113 @@ def combined(
 ) -> Tensor:
     """ratio * ASL + (1 - ratio) * focal loss weighted by inverse class frequency.
 
-    Focal loss is Lin et al. 2017, eq. 5, with alpha for positives and 1 - alpha for negatives;
-    label c has the weight N / (labels * n_c), from the training split.
+    Label c of the focal loss has the weight N / (labels * n_c).
 
     Args:
         ratio: ASL's share, from 0 to 1.
         gamma_neg, gamma_pos, clip: as for `asl`.
         alpha: from 0 to 1.
         gamma: 0, or at least 1.
-        class_counts: [labels + 1], the n_c and then N, the number of training rows; given by
-            the training code.
     """
     z, y = _wide(logits, targets)
-    counts = class_counts.to(z)
-    weights = counts[-1] / (counts.shape[0] - 1) / counts[:-1].clamp(min=1)
+    counts, rows = _counts(class_counts, z)
+    weights = rows / len(counts) / counts
     mixed = ratio * _asl(z, y, gamma_neg, gamma_pos, clip)
     return (mixed + (1 - ratio) * weights * _focal(z, y, alpha, gamma)).mean()
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {"bce": bce, "asl": asl, "combined": combined}
+def distribution_balanced(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    alpha: float,
+    steepness: float,
+    mu: float,
+    kappa: float,
+    scale: float,
+    class_counts: Tensor,
+) -> Tensor:
+    """Distribution-balanced loss (Wu et al. 2020, eqs. 3 to 8), without its optional focusing.
+
+    r [y log(1 + e^-(z-v)) + (1-y) log(1 + e^(scale (z-v))) / scale], where r smooths how much more
+    often a row is drawn for all of its labels than for label c, and v = kappa log(N/n_c - 1).
+
+    Args:
+        alpha: what every weight is raised by; from 0 to 1.
+        steepness, mu: the smoothing's, the paper's beta, and its middle; at least 0.
+        kappa: how much of its prior log-odds a label's logit is freed of; at least 0.
+        scale: lambda, how tolerant negatives are; above 0.
+    """
+    z, y = _wide(logits, targets)
+    counts, rows = _counts(class_counts, z)
+    inverse = 1 / counts
+    # A row without labels repeats none; its ratio is large, and its weight 1 + alpha.
+    ratio = inverse / (y @ inverse).clamp(min=1e-8)[:, None]
+    weights = alpha + torch.sigmoid(steepness * (ratio - mu))
+    shifted = z - kappa * torch.log((rows / counts - 1).clamp(min=1e-8))
+    negative = F.softplus(scale * shifted) / scale
+    return (weights * (y * F.softplus(-shifted) + (1 - y) * negative)).mean()
+
+
+def zlpr(logits: Tensor, targets: Tensor) -> Tensor:
+    """Zero-bounded log-sum-exp and pairwise rank-based loss (Su et al. 2022, eq. 5).
+
+    The mean over rows of log(1 + sum over positives e^-z) + log(1 + sum over negatives e^z).
+    """
+    z, y = _wide(logits, targets)
+    return (_log_sum_exp(-z, y, 1, zero=True) + _log_sum_exp(z, 1 - y, 1, zero=True)).mean()
+
+
+def two_way(logits: Tensor, targets: Tensor, *, temperature: float) -> Tensor:
+    """Two-way multi-label loss (Kobayashi 2023, eqs. 6 and 9).
+
+    softplus(log sum over negatives e^z + T log sum over positives e^(-z/T)), as a mean over the
+    rows that have a label plus a mean over the labels that a row has. The second compares the rows
+    of a batch, so its value depends on which rows come together.
+
+    Args:
+        temperature: T, above 0; the paper's is 4.
+    """
+    z, y = _wide(logits, targets)
+    total = z.sum() * 0  # so that a batch without any label has a gradient
+    for dim in (1, 0):
+        positive = temperature * _log_sum_exp(-z / temperature, y, dim)
+        value = F.softplus(_log_sum_exp(z, 1 - y, dim) + positive)
+        kept = y.any(dim) & (1 - y).any(dim)
+        total = total + value[kept].sum() / kept.sum().clamp(min=1)
+    return total
+
+
+def soft_f1(logits: Tensor, targets: Tensor, *, slope: float, offset: float) -> Tensor:
+    """One minus a macro-F1 of soft counts (sigmoidF1, Bénédict et al. 2022, eqs. 9 to 13).
+
+    With S = sigmoid(slope (z + offset)): the mean over labels of 1 - 2 sum S y / sum (S + y), the
+    sums over the rows of a batch, so its value depends on which rows come together.
+
+    Args:
+        slope: above 0.
+        offset: any number.
+    """
+    z, y = _wide(logits, targets)
+    soft = torch.sigmoid(slope * (z + offset))
+    return 1 - (2 * (soft * y).sum(0) / (soft + y).sum(0).clamp(min=1e-8)).mean()
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    function.__name__: function
+    for function in (
+        bce,
+        asl,
+        combined,
+        focal,
+        weighted_bce,
+        class_balanced_focal,
+        distribution_balanced,
+        zlpr,
+        two_way,
+        soft_f1,
+    )
+}
 
 # What each setting may be; a setting that is not listed may be any number.
 _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -81,9 +221,12 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
         # Between 0 and 1 the gradient of p^gamma is infinite at p = 0.
         ("0, or at least 1", lambda x: x == 0 or 1 <= x < float("inf")),
     ),
-    "clip": ("from 0 to below 1", lambda x: 0 <= x < 1),
-    "alpha": ("from 0 to 1", lambda x: 0 <= x <= 1),
-    "ratio": ("from 0 to 1", lambda x: 0 <= x <= 1),
+    **dict.fromkeys(("clip", "beta"), ("from 0 to below 1", lambda x: 0 <= x < 1)),
+    **dict.fromkeys(
+        ("alpha", "ratio", "smoothing", "power"), ("from 0 to 1", lambda x: 0 <= x <= 1)
+    ),
+    **dict.fromkeys(("steepness", "mu", "kappa"), ("at least 0", lambda x: 0 <= x < float("inf"))),
+    **dict.fromkeys(("scale", "temperature", "slope"), ("above 0", lambda x: 0 < x < float("inf"))),
 }
 
 
@@ -125,6 +268,24 @@ def _wide(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Both in the logits' dtype, and at least float32: bfloat16 cannot hold 1 - p near 1."""
     z = logits if logits.dtype == torch.float64 else logits.float()
     return z, targets.to(z.dtype)
+
+
+def _counts(class_counts: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """n_c, at least 1, and N."""
+    counts = class_counts.to(like)
+    return counts[:-1].clamp(min=1), counts[-1]
+
+
+def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int, *, zero: bool = False) -> Tensor:
+    """log of the sum of e^x over the chosen; `zero` adds e^0.
+
+    A large negative number stands for what is not chosen: with minus infinity the gradient of a
+    row or column without any would not be a number.
+    """
+    x = x.masked_fill(chosen < 0.5, -1e4)
+    if zero:
+        x = torch.cat([x, torch.zeros_like(x.narrow(dim, 0, 1))], dim)
+    return x.logsumexp(dim)
 
 
 def _asl(z: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, clip: float) -> Tensor:
