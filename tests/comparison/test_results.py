@@ -46,7 +46,7 @@ def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
     results.write(source, target)
     text = target.read_text()
     assert text.startswith(f"before\n{results.BEGIN}\n\n### minilm-l6")
-    assert text.endswith(f"| 739a7b2 |\n{results.END}\nafter\n")
+    assert text.endswith(f"| 739a7b2 |\n\n{results.END}\nafter\n")
     assert "old" not in text
 
 

@@ -1,0 +1,151 @@
+"""The statistics against arithmetic, scipy and simulated experiments whose truth is known."""
+
+import resource
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from goemotions.comparison import statistics
+from goemotions.thresholds import macro_f1
+
+ROWS, LABELS = 800, 8
+
+
+def experiment(rng, *, seeds=3, advantage=0.0, own=0.0):
+    """A split and two losses' decisions on it, [loss][seed]; `advantage` is the first loss's.
+
+    Every run's score of a row is its truth, a difficulty that all runs share, one that a loss's
+    runs share (`own`), its own noise, and a shift a label that a seed has on all rows.
+    """
+    targets = rng.random((ROWS, LABELS)) < np.geomspace(0.01, 0.3, LABELS)
+    targets[0] = True
+    difficulty = 0.8 * rng.normal(size=(ROWS, LABELS))
+    losses = []
+    for better in (advantage, 0.0):
+        shared = difficulty + own * rng.normal(size=(ROWS, LABELS))
+        losses.append(
+            [
+                2.4 * targets - 1.6 + better * targets + shared
+                + 0.6 * rng.normal(size=(ROWS, LABELS)) + 0.15 * rng.normal(size=LABELS) > 0
+                for _ in range(seeds)
+            ]
+        )  # fmt: skip
+    return targets, losses
+
+
+def compared(targets, losses, draws=600, seed=0):
+    n = len(losses[0])
+    points = [macro_f1(run, targets) for run in losses[0] + losses[1]]
+    drawn = statistics.resampled(losses[0] + losses[1], targets, draws=draws, seed=seed)
+    return statistics.estimate(points[:n], drawn[:n], points[n:], drawn[n:], seed=seed)
+
+
+def simulated(count, **world):
+    rng = np.random.default_rng(7)
+    return [compared(*experiment(rng, **world), seed=index) for index in range(count)]
+
+
+def test_a_draw_is_macro_f1_on_the_rows_drawn_the_same_for_every_run():
+    rng = np.random.default_rng(0)
+    targets, ((a, b), _) = experiment(rng, seeds=2)
+    found = statistics.resampled([a, b], targets, draws=5, seed=3)
+    drawn = np.random.default_rng(3).integers(ROWS, size=(5, ROWS))
+    for draw, rows in enumerate(drawn):
+        for run, decisions in enumerate((a, b)):
+            expected = macro_f1(decisions[rows], targets[rows])
+            assert found[run, draw] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("world", [{}, {"own": 0.6}, {"seeds": 5}], ids=["shared", "own", "five"])
+def test_equal_losses_are_told_apart_in_no_more_than_five_percent(world):
+    """At most the 99.9% point of the binomial; and not so rarely that the test were useless."""
+    count = 500
+    found = simulated(count, **world)
+    wrong = sum(estimate.p < 0.05 for estimate in found)
+    assert stats.binom.ppf(0.001, count, 0.01) <= wrong <= stats.binom.ppf(0.999, count, 0.05)
+    covered = sum(estimate.low <= 0 <= estimate.high for estimate in found)
+    assert covered >= stats.binom.ppf(0.001, count, 0.95)
+
+
+def test_a_difference_is_found_as_often_as_power_predicts():
+    count, advantage = 300, 0.4
+    found = simulated(count, advantage=advantage)
+    truth = np.mean([estimate.value for estimate in found])
+    rows = np.sqrt(np.mean([estimate.from_rows**2 for estimate in found]))
+    seeds = np.sqrt(np.mean([estimate.from_seeds**2 for estimate in found]) * 3 / 2)
+    predicted = statistics.power(truth, 3, from_rows=rows, seed_deviation=seeds)
+    assert 0.3 < predicted < 0.95
+    seen = sum(estimate.p < 0.05 for estimate in found) / count
+    # Both are estimates: twice the binomial's standard error, and as much for the prediction.
+    assert seen == pytest.approx(predicted, abs=4 * np.sqrt(predicted * (1 - predicted) / count))
+
+
+def test_more_seeds_leave_the_noise_of_rows():
+    assert statistics.seeds_needed(0.02, from_rows=0.001, seed_deviation=0.005) <= 4
+    many = statistics.seeds_needed(0.01, from_rows=0.002, seed_deviation=0.008)
+    assert many is not None
+    chance = [
+        statistics.power(0.01, n, from_rows=0.002, seed_deviation=0.008) for n in (many - 1, many)
+    ]
+    assert chance[0] < 0.8 <= chance[1]
+    assert statistics.seeds_needed(0.01, from_rows=0.006, seed_deviation=0.001) is None
+    visible = statistics.smallest_visible(from_rows=0.006)
+    assert visible == pytest.approx(2.8016 * 0.006, rel=1e-4)
+
+
+def test_one_seed_a_side_has_no_noise_of_seeds():
+    estimate = compared(*experiment(np.random.default_rng(1), seeds=1))
+    assert estimate.from_seeds is None
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.from_rows > 0
+
+
+def test_a_run_compared_with_itself_differs_by_nothing():
+    targets, (runs, _) = experiment(np.random.default_rng(1))
+    estimate = compared(targets, [runs[:1], runs[:1]])
+    assert (estimate.value, estimate.low, estimate.high, estimate.p) == (0, 0, 0, 1)
+
+
+def test_the_estimate_of_one_loss_covers_its_own_mean():
+    targets, (runs, _) = experiment(np.random.default_rng(1))
+    points = [macro_f1(run, targets) for run in runs]
+    drawn = statistics.resampled(runs, targets, draws=600, seed=0)
+    estimate = statistics.estimate(points, drawn)
+    assert estimate.value == pytest.approx(np.mean(points))
+    assert estimate.low < min(points) < max(points) < estimate.high
+    assert estimate.from_seeds == pytest.approx(np.std(points, ddof=1) / np.sqrt(3))
+
+
+def test_welch_is_scipys_and_needs_three_seeds_a_side():
+    a, b = [0.52, 0.53, 0.51], [0.50, 0.49, 0.505]
+    assert statistics.welch(a, b) == stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert statistics.welch(a, b[:2]) is None
+
+
+def test_cohens_d_by_hand():
+    # Means 2 and 5, variances 1 and 4 with 2 and 2 degrees of freedom: pooled 2.5.
+    assert statistics.cohen_d([1, 2, 3], [3, 5, 7]) == pytest.approx(-3 / 2.5**0.5)
+    assert statistics.cohen_d([1], [3, 5]) is None
+    assert statistics.cohen_d([1, 1], [1, 1]) is None
+
+
+def test_holm_by_hand():
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert statistics.holm([0.2]) == [0.2]
+
+
+def test_ten_thousand_draws_over_25_runs_of_the_real_size_are_fast_and_small():
+    rng = np.random.default_rng(0)
+    targets = rng.random((5427, 28)) < 0.04
+    runs = [targets ^ (rng.random((5427, 28)) < 0.02) for _ in range(25)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = statistics.resampled(runs, targets, draws=10_000, seed=0)
+    seconds = time.perf_counter() - start
+    assert found.shape == (25, 10_000)
+    assert found.std(1).min() > 0
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6 < 1
+    assert seconds < 60  # 10 on two idle cores; tests share theirs
