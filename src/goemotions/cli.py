@@ -36,12 +36,19 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = commands.add_parser(
         "compare",
-        help="a table of the experiments' macro-F1",
-        description="List the current commit's DVC experiments that have an evaluation: loss, "
-        "seed and macro-F1 with the 95% interval, best first. Experiments on different datasets "
-        "or models stand in tables of their own.",
+        help="which loss is best, and how sure that is, from the experiments",
+        description="Compare the losses of the current commit's DVC experiments: macro-F1 over "
+        "seeds with its 95%% interval, the difference from a baseline loss with its interval, its "
+        "p-value after Holm's correction and Cohen's d, and what may be concluded. Runs that "
+        "differ in anything but loss and seed stand in tables of their own. docs/statistics.md "
+        "explains the numbers.",
     )
-    compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    compare.add_argument(
+        "--baseline", metavar="LOSS", default="bce", help="what the others are compared with (bce)"
+    )
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
+    form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
     compare.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
     compare.set_defaults(run=_compare)
 
@@ -80,9 +87,15 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from goemotions.comparison import collect
+    from goemotions.comparison import collect, report
+    from goemotions.errors import UserError
 
-    collect.show(collect.experiments(options.only), as_json=options.json)
+    found = collect.experiments(options.only)
+    if not found:
+        raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
+    comparisons = report.analyse(found, options.baseline, report.decisions)
+    form = "json" if options.json else "markdown" if options.markdown else "tables"
+    report.show(found, comparisons, form=form)
     return 0
 
 

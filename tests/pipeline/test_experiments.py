@@ -10,7 +10,7 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 
 def compared(clone, *arguments):
     goemotions = str(clone.folder / ".venv/bin/goemotions")
-    return json.loads(clone.run(goemotions, "compare", "--json", *arguments).stdout)
+    return json.loads(clone.run(goemotions, "compare", "--json", *arguments).stdout)["runs"]
 
 
 def test_every_kind_of_experiment_records_its_macro_f1(clone):

@@ -1,7 +1,7 @@
-"""The experiments of this repository that have an evaluation, as tables by dataset and model."""
+"""The experiments of this repository that have an evaluation."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from goemotions.errors import UserError
@@ -11,8 +11,14 @@ from goemotions.errors import UserError
 class Experiment:
     """One evaluated experiment: what was selected, and its test macro-F1 with a 95% interval.
 
-    `seconds` is the training's wall-clock time, None where the summary is not in the DVC cache;
-    `commit` is the one that the experiment started from.
+    Attributes:
+        name: the experiment's, or "workspace".
+        seconds: the training's wall-clock time; None where the summary is not in the DVC cache.
+        commit: the one that the experiment started from.
+        revision: the experiment's own; None for the workspace.
+        protocol: all that must be equal for runs to be compared: dataset and model, their digests,
+            and every setting but the loss's and the seed.
+        settings: the loss's.
     """
 
     name: str
@@ -26,6 +32,9 @@ class Experiment:
     micro_f1: float
     seconds: float | None
     commit: str
+    revision: str | None
+    protocol: dict[str, Any]
+    settings: dict[str, Any]
 
 
 def experiments(prefix: str = "") -> list[Experiment]:
@@ -67,9 +76,28 @@ def experiments(prefix: str = "") -> list[Experiment]:
                 micro_f1=row["micro_f1"],
                 seconds=_seconds(row),
                 commit=head,
+                revision=None if row["rev"] == "workspace" else row["rev"],
+                protocol=_protocol(row),
+                settings={
+                    key.removeprefix(f"losses.{row['loss']}."): value
+                    for key, value in row.items()
+                    if key.startswith(f"losses.{row['loss']}.") and value is not None
+                },
             )
         )
     return sorted(found, key=lambda e: (e.dataset, e.model, -e.macro_f1))
+
+
+def _protocol(row: dict[str, Any]) -> dict[str, Any]:
+    dataset, model = row["dataset"], row["model"]
+    kept = (
+        "train.", "evaluate.", f"recipes.{model}.", f"models.{model}.", f"datasets.{dataset}.",
+        f"data/{dataset}", f"models/{model}",
+    )  # fmt: skip
+    found = {"dataset": dataset, "model": model}
+    found |= {key: value for key, value in row.items() if key.startswith(kept)}
+    del found["train.seed"]
+    return found
 
 
 def _seconds(row: dict[str, Any]) -> float | None:
@@ -84,31 +112,3 @@ def _seconds(row: dict[str, Any]) -> float | None:
             return float(json.load(file)["seconds"])
     except (DvcException, OSError, ValueError, KeyError):
         return None
-
-
-def show(found: list[Experiment], *, as_json: bool) -> None:
-    """Print one table a dataset and model, 80 columns wide, or JSON.
-
-    Raises:
-        UserError: there is nothing to show.
-    """
-    if as_json:
-        print(json.dumps([asdict(experiment) for experiment in found], indent=2))
-        return
-    if not found:
-        raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    for dataset, model in dict.fromkeys((e.dataset, e.model) for e in found):
-        table = Table(title=f"{model} on {dataset}, test split", title_justify="left")
-        for column in ("experiment", "loss"):
-            table.add_column(column)
-        for column in ("seed", "macro-F1", "95% interval"):
-            table.add_column(column, justify="right")
-        for e in found:
-            if (e.dataset, e.model) == (dataset, model):
-                span = f"{e.macro_f1_low:.4f} to {e.macro_f1_high:.4f}"
-                table.add_row(e.name, e.loss, str(e.seed), f"{e.macro_f1:.4f}", span)
-        console.print(table)

@@ -1,0 +1,145 @@
+"""Which runs are compared, and what is said of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from goemotions.comparison import report
+from goemotions.comparison.collect import Experiment
+from goemotions.errors import UserError
+from goemotions.thresholds import macro_f1
+
+TARGETS = np.random.default_rng(0).random((600, 5)) < 0.3
+IDS = [str(row) for row in range(600)]
+
+
+def run(loss, seed=1, *, error=0.1, settings=None, name=None, **protocol):
+    """An experiment and its decisions, wrong in a share `error` of the entries."""
+    rng = np.random.default_rng([sum(map(ord, loss)), seed])
+    decisions = TARGETS ^ (rng.random(TARGETS.shape) < error)
+    experiment = Experiment(
+        name=name or f"{loss}-{seed}",
+        dataset="goemotions",
+        model="minilm-l6",
+        loss=loss,
+        seed=seed,
+        macro_f1=macro_f1(decisions, TARGETS),
+        macro_f1_low=0.0,
+        macro_f1_high=1.0,
+        micro_f1=0.5,
+        seconds=60.0 * seed,
+        commit="abc",
+        revision="def",
+        protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
+        settings=settings or {},
+    )
+    return experiment, report.Scored(IDS, TARGETS, decisions)
+
+
+def analyse(*runs, baseline="bce"):
+    scored = {experiment.name: one for experiment, one in runs}
+    experiments = [experiment for experiment, _ in runs]
+    return report.analyse(experiments, baseline, lambda e: scored[e.name], draws=500)
+
+
+def test_a_much_better_loss_is_said_to_be_better():
+    seeds = range(1, 4)
+    (found,) = analyse(
+        *(run("asl", s, error=0.05) for s in seeds), *(run("bce", s, error=0.2) for s in seeds)
+    )
+    assert [row.loss for row in found.rows] == ["asl", "bce"]
+    asl, bce = found.rows
+    assert asl.seeds == [1, 2, 3]
+    assert asl.seconds == 120
+    assert asl.difference.value == pytest.approx(asl.macro_f1.value - bce.macro_f1.value)
+    assert asl.p < 0.05
+    assert asl.welch < 0.05
+    assert asl.d > 3
+    assert (bce.difference, bce.p, bce.welch, bce.d) == (None, None, None, None)
+    assert found.conclusion == (
+        "asl is better than bce, beyond the noise of rows and seeds (Holm's p < 0.05)."
+    )
+
+
+def test_equal_losses_cannot_be_told_apart_and_seeds_have_a_price():
+    (found,) = analyse(*(run(loss, s) for loss in ("asl", "bce") for s in (1, 2, 3)))
+    assert found.conclusion.startswith("asl and bce cannot be told apart with these runs. ")
+    assert "difference of 0.005" in found.conclusion
+
+
+def test_p_values_are_holms_over_the_table():
+    runs = [run(loss, error=0.1 + i / 100) for i, loss in enumerate(("bce", "a", "b", "c"))]
+    (found,) = analyse(*runs)
+    others = [row for row in found.rows if row.loss != "bce"]
+    raw = sorted(row.difference.p for row in others)
+    assert min(row.p for row in others) == pytest.approx(min(1, 3 * raw[0]))
+
+
+def test_one_seed_is_said_to_be_too_few():
+    (found,) = analyse(run("asl"), run("bce"))
+    assert "A loss with one seed says nothing of what another seed would have given" in (
+        found.conclusion
+    )
+    assert [row.spread for row in found.rows] == [None, None]
+
+
+def test_runs_with_other_settings_are_not_compared_and_the_setting_is_named():
+    first, second = analyse(
+        run("asl", **{"train.batch_size": 32}), run("bce", **{"train.batch_size": 16})
+    )
+    assert [row.loss for row in first.rows] == ["asl"]
+    assert first.apart == {"train.batch_size": 32}
+    assert second.apart == {"train.batch_size": 16}
+    assert first.conclusion == "One loss alone: there is nothing to compare it with."
+
+
+def test_a_loss_with_two_settings_is_two_losses():
+    (found,) = analyse(
+        run("asl", settings={"clip": 0.05, "gamma_neg": 4}, name="x"),
+        run("asl", settings={"clip": 0.05, "gamma_neg": 2}, name="y"),
+        run("bce"),
+    )
+    assert {row.loss for row in found.rows} == {"asl (gamma_neg 4)", "asl (gamma_neg 2)", "bce"}
+
+
+def test_the_workspace_and_its_experiment_count_once():
+    (found,) = analyse(run("asl", name="workspace"), run("asl", name="mine"), run("bce"))
+    assert [len(row.seeds) for row in found.rows] == [1, 1]
+
+
+def test_without_the_baseline_the_best_loss_takes_its_place():
+    (found,) = analyse(run("a", error=0.2), run("b", error=0.05))
+    assert found.baseline == "b"
+
+
+def test_predictions_of_other_rows_are_refused():
+    asl, (bce, scored) = run("asl"), run("bce")
+    other = report.Scored([*scored.ids[:-1], "another"], scored.targets, scored.decisions)
+    with pytest.raises(UserError, match="bce-1 was tested on other rows than asl-1"):
+        analyse(asl, (bce, other))
+
+
+@pytest.mark.parametrize("form", ["tables", "markdown", "json"])
+def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    runs = [run(loss, s) for loss in ("asl", "bce", "combined_50") for s in (1, 2, 3)]
+    comparisons = analyse(*runs)
+    report.show([experiment for experiment, _ in runs], comparisons, form=form)
+    out = capsys.readouterr().out
+    row = comparisons[0].rows[0]
+    if form == "json":
+        content = json.loads(out)
+        assert len(content["runs"]) == 9
+        assert content["comparisons"][0]["rows"][0]["macro_f1"]["value"] == row.macro_f1.value
+        assert content["comparisons"][0]["conclusion"] == comparisons[0].conclusion
+        return
+    for cell in (
+        f"{row.macro_f1.value:.4f}",
+        f"{row.spread:.4f}",
+        f"{row.macro_f1.low:.3f}–{row.macro_f1.high:.3f}",
+    ):
+        assert cell in out
+    assert comparisons[0].conclusion.split(".")[0] in " ".join(out.split())
+    assert form == "markdown" or max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
