@@ -26,7 +26,7 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 		echo "== loss $$loss"; \
 		$(BIN)/dvc exp remove -q demo-$$loss 2>/dev/null; \
 		$(BIN)/dvc exp run --temp -n demo-$$loss -S loss=$$loss \
-			-S dataset=sample -S model=deberta-v3-tiny evaluate || exit 1; \
+			-S dataset=sample -S model=deberta-v3-tiny evaluate baseline || exit 1; \
 	done
 	@echo
 	@$(BIN)/goemotions compare --only demo-

@@ -131,7 +131,7 @@ def test_predict_uses_the_folders_own_thresholds(project, capsys):
 
 def test_predict_writes_a_line_a_text_in_order(project, capsys):
     texts = ["thank you", "", "😂", "a" * 5000, "line\u2028separator", "x"]
-    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8-sig")
     assert cli.main(["predict", "--file", "texts.txt", "--output", "labels.jsonl"]) == 0
     lines = (project / "labels.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     results = [json.loads(line) for line in lines]

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from goemotions.errors import UserError, reported
@@ -13,3 +16,23 @@ def test_a_user_error_ends_in_its_message_on_stderr_and_status_1(capsys):
 def test_any_other_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), reported():
         1 / 0  # noqa: B018
+
+
+def test_an_interrupt_ends_without_a_traceback(capsys):
+    with pytest.raises(SystemExit) as ended, reported():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_a_reader_that_goes_away_ends_the_program_quietly():
+    code = "from goemotions.errors import reported\nwith reported():\n"
+    code += "    for number in range(10**6): print(number)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "0\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+    process.stderr.close()

@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser(
         "predict",
         help="labels and probabilities of texts, from a trained model",
-        description="Predict emotions with a trained folder and that folder's own thresholds.",
+        description="Predict emotions with a trained folder and that folder's own thresholds. "
+        "Texts are cut where training cut them, at train.max_length tokens.",
         epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
     )
     predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")

@@ -40,6 +40,8 @@ def published(path: Path) -> Iterator[Path]:
     draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
     try:
         yield draft
+        for file in draft.iterdir():
+            file.chmod(0o644)  # safetensors' own is 0600
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

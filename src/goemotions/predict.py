@@ -58,6 +58,9 @@ def predict(
             partial.replace(output)
             for stale in output.parent.glob(f".{output.name}.*.partial"):
                 stale.unlink()
+        except KeyboardInterrupt:
+            print(f"\n{partial} has what is done; the same command goes on", file=sys.stderr)
+            raise
         except OSError as error:
             raise UserError(f"cannot write {output}: {error.strerror}") from None
 
@@ -114,7 +117,7 @@ def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
 def _lines(path: Path) -> Iterator[str]:
     number = 0
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 number += 1
                 yield line.rstrip("\r\n")

@@ -33,6 +33,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, **protocol):
         revision="def",
         protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
         settings=settings or {},
+        baseline=0.25,
     )
     return experiment, report.Scored(IDS, TARGETS, decisions)
 
@@ -133,7 +134,9 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
         assert len(content["runs"]) == 9
         assert content["comparisons"][0]["rows"][0]["macro_f1"]["value"] == row.macro_f1.value
         assert content["comparisons"][0]["conclusion"] == comparisons[0].conclusion
+        assert content["comparisons"][0]["linear"] == 0.25
         return
+    assert "logistic regression reach 0.2500." in " ".join(out.split())
     for cell in (
         f"{row.macro_f1.value:.4f}",
         f"{row.spread:.4f}",

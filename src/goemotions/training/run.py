@@ -53,7 +53,7 @@ def train(params: Params, loss_name: str) -> None:
         if is_main:
             print(
                 f"training {params.model} with {loss_name} on {len(train_split.ids):,} rows of "
-                f"{params.dataset}: {recipe.epochs} epochs, {processes} process(es) on "
+                f"{params.dataset}: {recipe.epochs} epoch(s), {processes} process(es) on "
                 f"{arguments.device.type}, {'bf16' if arguments.bf16 else 'fp32'}",
                 flush=True,
             )

@@ -272,8 +272,7 @@ def uses_bf16(precision: str) -> bool:
 def _not_finite(what: str, step: int) -> UserError:
     return UserError(
         f"the {what} is not finite at step {step}; nothing was saved. Try a lower learning_rate "
-        "in the model's recipe, train.precision=fp32, a longer train.warmup_ratio, or "
-        "train.max_grad_norm=1"
+        "in the model's recipe, train.precision=fp32 or a longer train.warmup_ratio"
     )
 
 
