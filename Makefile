@@ -44,7 +44,7 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: setup  ## speed beside transformers' usual training and inference, some 20 minutes
+bench: setup  ## speed beside transformers' usual training and inference; over an hour on a laptop
 	$(BIN)/python -m goemotions.bench
 
 bench-distributed: setup  ## training throughput with one process and with two

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from transformers import TrainerCallback
 
 from goemotions import files, params
 from goemotions.base_model import cache, scratch
@@ -65,6 +66,9 @@ def main() -> None:
     parser.add_argument("--models", default="minilm-l6,deberta-v3-6x768", help=f"of {MODELS}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=640, help="rows that each one trains on")
+    parser.add_argument(
+        "--only", action="append", metavar="CONTENDER", help="and what ratios are to; repeatable"
+    )
     parser.add_argument("--output", type=Path, default=Path("metrics/bench.json"))
     parser.add_argument("--distributed", action="store_true", help="1 against 2 processes instead")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a Task as JSON: measure, print, end
@@ -79,20 +83,29 @@ def main() -> None:
     if options.distributed:
         _distributed(options, settings, data)
         return
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {
+        "machine": _machine(),
+        "rows": options.rows,
+        "rounds": options.rounds,
+    }
+
+    def keep(title: str, content: Any) -> None:  # at once, so that an interrupt leaves the rest
+        report[title] = content
+        files.write_json(options.output, report)
+        _plot(report, options.output.with_suffix(".svg"))
+
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.models.split(","):
             folder = _model_folder(name, settings, Path(temporary))
             for kind, contenders in (("training", TRAINING), ("inference", INFERENCE)):
-                rows = options.rows * (1 if kind == "training" else 4)
-                found[f"{kind}, {name}"] = _take_turns(
-                    options.rounds,
-                    [Task(kind, c, str(folder), str(data), rows) for c in contenders],
-                )
-    report = {"machine": _machine(), "rows": options.rows, "rounds": options.rounds, **found}
-    report["scaling"] = _scaling(settings)
-    files.write_json(options.output, report)
-    _plot(report, options.output.with_suffix(".svg"))
+                rows = options.rows * (1 if kind == "training" else 2)
+                tasks = [
+                    Task(kind, contender, str(folder), str(data), rows)
+                    for contender in contenders
+                    if contender in (REFERENCE, BATCHED, *(options.only or contenders))
+                ]
+                keep(f"{kind}, {name}", _take_turns(options.rounds, tasks))
+    keep("scaling", _scaling(settings))
     _show(report)
 
 
@@ -300,6 +313,18 @@ def _measure(task: Task) -> dict[str, float]:
     }
 
 
+class _Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """The seconds from before the first step to after the last."""
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - self.start
+
+
 def _train(task: Task, texts: list[str], targets: Any) -> tuple[float, float, float, Any]:
     from transformers import AutoTokenizer, set_seed
 
@@ -339,12 +364,10 @@ def _train(task: Task, texts: list[str], targets: Any) -> tuple[float, float, fl
             loop, collate = _plain_trainer(task, options, tokenizer, rows, arguments, size)
             classifier = loop.model
         padded = sum(batch["input_ids"].numel() for batch in loop.get_train_dataloader())
-        start = time.perf_counter()
+        clock = _Clock()
+        loop.add_callback(clock)
         loop.train()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    return seconds, 3 * _work(classifier.config, lengths), 1 - lengths.sum() / padded, lengths
+    return clock.seconds, 3 * _work(classifier.config, lengths), 1 - lengths.sum() / padded, lengths
 
 
 def _plain_trainer(
