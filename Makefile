@@ -44,7 +44,7 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: setup  ## speed beside transformers' usual training and inference; over an hour on a laptop
+bench: setup  ## speed beside transformers' usual training and inference; long on a CPU
 	$(BIN)/python -m goemotions.bench
 
 bench-distributed: setup  ## training throughput with one process and with two
