@@ -69,6 +69,22 @@ def test_equal_losses_are_told_apart_in_no_more_than_five_percent(world):
     assert covered >= stats.binom.ppf(0.001, count, 0.95)
 
 
+def test_what_seeds_already_show_is_taken_out_of_the_noise_of_rows():
+    """Losses whose runs part on rows by chance alone leave little of it; others keep theirs."""
+
+    def left(**world):
+        rng, shares = np.random.default_rng(3), []
+        for index in range(20):
+            targets, losses = experiment(rng, seeds=5, **world)
+            drawn = statistics.resampled(losses[0] + losses[1], targets, draws=600, seed=index)
+            naive = (drawn[:5].mean(0) - drawn[5:].mean(0)).std()
+            shares.append(compared(targets, losses, seed=index).from_rows / naive)
+        return np.mean(shares)
+
+    assert left() < 0.5
+    assert left(own=0.6) > 0.8
+
+
 def test_a_difference_is_found_as_often_as_power_predicts():
     count, advantage = 300, 0.4
     found = simulated(count, advantage=advantage)

@@ -176,6 +176,21 @@ def test_bf16_is_for_cpus_that_compute_in_it(monkeypatch, precision, hardware, e
     assert trainer.uses_bf16(precision) is expected
 
 
+def test_the_short_text_path_can_be_switched_off_and_changes_nothing(workspace, monkeypatch):
+    from goemotions.training import short_text
+
+    used, enable = [], short_text.enable
+    monkeypatch.setattr(short_text, "enable", lambda model: (used.append(model), enable(model)))
+    trained = []
+    for on in (True, False):
+        raw = settings()
+        raw["train"]["short_text"] = on
+        run.train(params.parse(raw), "bce")
+        trained.append(load_file(workspace / "models/trained/bce/model.safetensors"))
+    assert len(used) == 1
+    assert all(torch.allclose(trained[0][name], trained[1][name], atol=1e-4) for name in trained[0])
+
+
 def test_bf16_trains_finite_float32_weights(workspace):
     raw = settings()
     raw["train"]["precision"] = "bf16"
