@@ -1,12 +1,14 @@
 """The bench measures what it says, on the two-layer model; its figures are not judged here."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from goemotions import bench
+from goemotions.bench import contenders, report, scaling
 from goemotions.dataset import fetch
+from goemotions.training import batching
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -20,12 +22,15 @@ def data(tmp_path_factory, settings):
 
 @pytest.mark.parametrize(
     ("kind", "contender"),
-    [("training", c) for c in bench.TRAINING] + [("inference", c) for c in bench.INFERENCE],
+    [
+        *(("training", contender) for contender in contenders.TRAINING),
+        *(("inference", contender) for contender in contenders.INFERENCE),
+    ],
 )
 def test_every_contender_runs_on_the_same_rows(tiny, data, monkeypatch, kind, contender):
-    monkeypatch.setattr(bench.batching, "POOL", bench.batching.POOL)  # put back afterwards
-    monkeypatch.chdir(bench.Path(__file__).parents[1])
-    found = bench._measure(bench.Task(kind, contender, str(tiny), str(data), 64))
+    monkeypatch.setattr(batching, "POOL", batching.POOL)  # put back afterwards
+    monkeypatch.chdir(Path(__file__).parents[1])
+    found = contenders.measure(contenders.Task(kind, contender, str(tiny), str(data), 64))
     lengths = found["tokens_per_second"] / found["examples_per_second"]
     assert lengths == pytest.approx(reference_length(tiny, data))
     assert 0 < found["share_of_peak"] < 1
@@ -55,17 +60,24 @@ def test_work_counts_the_products_that_the_first_tokens_output_needs():
     keys_and_values = 2 * 4 * 4
     between = 2 * 4 * (2 * 2 + 3 * 3)
     expected = 2 * ((2 * layer + keys_and_values) * 5 + 2 * between)
-    assert bench._work(config, lengths) == expected
+    assert contenders.work(config, lengths) == expected
 
 
 def test_the_plot_has_a_bar_a_contender(tmp_path):
-    report = {
-        "machine": "here",
-        "training, m": {"a": {"ratio": 1.0}, "ours": {"ratio": 2.0}},
-        "scaling": {"rows/s": {10: 5.0}},
-    }
-    bench._plot(report, tmp_path / "plot.svg")
+    ratios = {"a": {"ratio": 1.0}, "ours": {"ratio": 2.0}}
+    report.plot({"machine": "here", "contenders": {"training, m": ratios}}, tmp_path / "plot.svg")
     svg = (tmp_path / "plot.svg").read_text()
     assert svg.count("<rect x=") == 2
-    assert 'width="400.0"' in svg
+    assert 'width="360.0"' in svg
     assert "training, m: ours" in svg
+
+
+def test_the_scaling_runs_to_its_end(settings, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setattr(scaling, "ROWS", (32, 64))
+    monkeypatch.setattr(scaling, "TEXTS", (10, 20))
+    monkeypatch.setattr(scaling, "LENGTHS", (512,))
+    monkeypatch.setitem(scaling.models.FRESH, "deberta-v3-6x768", (2, 64, 4))
+    found = scaling.run(settings)
+    assert [list(rates) for rates in found.values()] == [[32, 64], [10, 20], [10, 20], [512], [512]]
+    assert all(rate > 0 for rates in found.values() for rate in rates.values())

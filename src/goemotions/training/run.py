@@ -16,7 +16,7 @@ from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.params import Params
 from goemotions.quiet import quiet
-from goemotions.training import losses, model, short_text, trainer
+from goemotions.training import dropout, losses, model, short_text, trainer
 from goemotions.training.batching import Collator, Rows
 from goemotions.training.vocabulary import Vocabulary
 
@@ -69,6 +69,7 @@ def train(params: Params, loss_name: str) -> None:
         vocabulary.shrink(classifier)
         if params.train.short_text:
             short_text.enable(classifier)
+            dropout.enable(classifier)
         loop = trainer.LossTrainer(
             classifier,
             arguments,

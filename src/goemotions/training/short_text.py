@@ -7,6 +7,8 @@ The same numbers from less work; parameters, state dict and files stay those of 
   tokens reads 2L - 1 rows. Here only those are projected, once for the whole batch, and a shifted
   view takes the place of the gather, whose backward pass is a slow scatter.
 - A classifier reads the first token of the last layer only, so that layer computes no other.
+- On a CPU torch's own attention has no fast way to train with dropout, so BERT's is written out,
+  with queries, keys and values from one matrix product.
 
 What padding tokens hold differs, and nothing reads it.
 """
@@ -38,6 +40,8 @@ def enable(model: Any) -> None:
         if encoder.relative_attention and both_ways and encoder.conv is None:
             encoder.__class__ = _Encoder
     elif kind == "bert":
+        for layer in model.bert.encoder.layer[:-1]:
+            layer.__class__ = _AllTokensLayer
         model.bert.encoder.layer[-1].__class__ = _FirstTokenLayer
 
 
@@ -156,6 +160,36 @@ def _shift(scores: Tensor) -> Tensor:
     start = length - 1
     flat = scores.flatten(1)[:, start : start + length * (width - 1)]
     return flat.view(count, length, width - 1)[..., :length]
+
+
+class _AllTokensLayer(BertLayer):  # type: ignore[misc]
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
+    ) -> Tensor:
+        if not self.training or hidden_states.device.type != "cpu":
+            usual: Tensor = super().forward(hidden_states, attention_mask)
+            return usual
+        own = self.attention.self
+        batch, length, _width = hidden_states.shape
+        heads, size = own.num_attention_heads, own.attention_head_size
+        projections = (own.query, own.key, own.value)
+        projected = F.linear(
+            hidden_states,
+            torch.cat([projection.weight for projection in projections]),
+            torch.cat([projection.bias for projection in projections]),
+        ).view(batch, length, 3, heads, size)
+        # Each [batch * heads, length, size].
+        query, key, value = projected.permute(2, 0, 3, 1, 4).flatten(1, 2)
+        scores = query @ (key * own.scaling).transpose(1, 2)
+        if attention_mask is not None:
+            padding = ~attention_mask[:, :, :1]  # [batch, 1, 1, length]
+            scores = scores.view(batch, heads, length, length)
+            scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min).flatten(0, 1)
+        shares = own.dropout(scores.softmax(-1))
+        context = (shares.to(value.dtype) @ value).view(batch, heads, length, size)
+        context = context.transpose(1, 2).flatten(2)
+        output: Tensor = self.feed_forward_chunk(self.attention.output(context, hidden_states))
+        return output
 
 
 class _FirstTokenLayer(BertLayer):  # type: ignore[misc]

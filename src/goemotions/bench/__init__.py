@@ -1,0 +1,1 @@
+"""`make bench`: this project's training and inference beside transformers' usual ones."""
