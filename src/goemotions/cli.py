@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="which loss is best, and how sure that is, from the experiments",
-        description="Compare the losses of the current commit's DVC experiments: macro-F1 over "
+        description="Compare the losses of all DVC experiments and the workspace: macro-F1 over "
         "seeds with its 95%% interval, the difference from a baseline loss with its interval, its "
         "p-value after Holm's correction and Cohen's d, and what may be concluded. Runs that "
         "differ in anything but loss and seed stand in tables of their own. docs/statistics.md "
@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
     form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
+    compare.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write a page with plots, for a browser"
+    )
+    compare.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="further commits, branches or tags"
+    )
     compare.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
     compare.set_defaults(run=_compare)
 
@@ -88,15 +94,19 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from goemotions.comparison import collect, report
+    from goemotions.comparison import analysis, collect, page, predictions, tables
     from goemotions.errors import UserError
 
-    found = collect.experiments(options.only)
+    found = collect.experiments(options.only, options.revisions)
     if not found:
         raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
-    comparisons = report.analyse(found, options.baseline, report.decisions)
+    scored = {experiment.key: predictions.read(experiment) for experiment in found}
+    comparisons = analysis.analyse(found, options.baseline, scored)
     form = "json" if options.json else "markdown" if options.markdown else "tables"
-    report.show(found, comparisons, form=form)
+    tables.show(found, comparisons, form=form)
+    if options.html:
+        page.write(options.html, found, comparisons, scored)
+        print(f"{options.html}: open it in a browser", file=sys.stderr)
     return 0
 
 

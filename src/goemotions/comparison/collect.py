@@ -1,6 +1,7 @@
 """The experiments of this repository that have an evaluation."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,18 @@ class Experiment:
     have been changed since.
 
     Attributes:
-        name: the experiment's, or "workspace".
+        name: the experiment's or revision's, or "workspace".
         seconds: the training's wall-clock time; None where the summary is not in the DVC cache.
         commit: the one that the experiment started from.
         revision: the experiment's own; None for the workspace.
         protocol: all that must be equal for runs to be compared: dataset and model, their digests,
             and every setting but the loss's and the seed.
         settings: the loss's.
+        code: the digests of what trained and evaluated it, by path.
         baseline: the linear baseline's macro-F1 on the same data; None where it was not run.
+        machine: where it was trained: device, precision, processes and torch's version; empty
+            where the summary is not in the DVC cache.
+        command: makes it again, after `git checkout` of `commit`.
     """
 
     name: str
@@ -39,40 +44,70 @@ class Experiment:
     revision: str | None
     protocol: dict[str, Any]
     settings: dict[str, Any]
+    code: dict[str, str]
     baseline: float | None
+    machine: dict[str, Any]
+    command: str
+
+    @property
+    def key(self) -> str:
+        """Unique among experiments; names are so within a commit only."""
+        return self.revision or "workspace"
 
 
-def experiments(prefix: str = "") -> list[Experiment]:
-    """Every evaluated experiment of the current commit, and the workspace, best first.
+def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
+    """The evaluated workspace and HEAD, then the evaluated experiments of every commit.
+
+    Those of the newest commits come first.
 
     Args:
         prefix: only experiments whose name begins so.
+        revisions: further commits, branches or tags.
 
     Raises:
-        UserError: this is no DVC repository.
+        UserError: this is no DVC repository, or a revision is unknown.
     """
     import dvc.api
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.scm import RevError, SCMError, resolve_rev
 
     try:
-        rows: list[dict[str, Any]] = dvc.api.exp_show()
         with Repo() as repo:
-            head: str = repo.scm.get_rev()[:7]
-    except DvcException as error:
+            named = [resolve_rev(repo.scm, revision) for revision in revisions]
+            others = sorted(
+                {*repo.experiments.ls(all_commits=True), *named},
+                key=lambda commit: -repo.scm.resolve_commit(commit).commit_time,
+            )
+            starts = dict.fromkeys([repo.scm.get_rev(), *others])
+            rows: list[dict[str, Any]] = dvc.api.exp_show(revs=list(starts))
+            commits = {
+                row["rev"]: resolve_rev(
+                    repo.scm, "HEAD" if row["rev"] == "workspace" else row["rev"]
+                )[:7]
+                for row in rows
+                if row["typ"] == "baseline"
+            }
+    except RevError as error:
+        raise UserError(
+            f"{error}; give a commit, a branch or a tag (see `git log --oneline`)"
+        ) from None
+    except (DvcException, SCMError) as error:
         raise UserError(f"cannot list experiments: {error}") from None
-    found = []
+    found, commit = [], ""
     for row in rows:
-        # The commit that experiments start from has no name; "workspace" is a revision.
-        name = row.get("Experiment") or row["rev"]
+        # The commits that experiments start from have no name; "workspace" is a revision.
+        name, workspace = row.get("Experiment") or row["rev"], row["rev"] == "workspace"
+        commit = commits.get(row["rev"], commit)  # experiments follow the commit they start from
         # DVC fills in "!" where a metrics file cannot be read.
         if not isinstance(row.get("macro_f1"), float) or not name.startswith(prefix):
             continue
-        revision = None if row["rev"] == "workspace" else row["rev"]
-        run = recorded(_read("dvc.lock", revision))
+        revision = None if workspace else row["rev"]
+        run = recorded(read("dvc.lock", revision))
         if run is None:
             continue
-        summary = _read(f"metrics/training/{run['loss']}/summary.json", revision)
+        text = read(f"metrics/training/{run['loss']}/summary.json", revision)
+        summary = json.loads(text or "{}")
         found.append(
             Experiment(
                 name=name,
@@ -80,14 +115,38 @@ def experiments(prefix: str = "") -> list[Experiment]:
                 macro_f1_low=row["macro_f1_low"],
                 macro_f1_high=row["macro_f1_high"],
                 micro_f1=row["micro_f1"],
-                seconds=json.loads(summary)["seconds"] if summary else None,
-                commit=head,
+                seconds=summary.get("seconds"),
+                commit=commit,
                 revision=revision,
                 baseline=row.get("baseline.macro_f1") if run.pop("has_baseline") else None,
+                machine={
+                    key: summary[key]
+                    for key in ("device", "precision", "processes", "torch")
+                    if key in summary
+                },
+                command=_command(run, read("params.yaml", commit)),
                 **run,
             )
         )
-    return sorted(found, key=lambda e: (e.dataset, e.model, -e.macro_f1))
+    return found
+
+
+def _command(run: dict[str, Any], text: str | None) -> str:
+    """`dvc exp run` with what the run's settings change in a commit's params.yaml."""
+    import shlex
+
+    import yaml
+
+    ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
+    ran |= {"loss": run["loss"], "train.seed": run["seed"]}
+    ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
+    was = flat(yaml.safe_load(text or "") or {})
+    changes = [
+        f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
+        for key, value in sorted(ran.items())
+        if was.get(key) != value
+    ]
+    return " ".join(["dvc exp run", *changes])
 
 
 def recorded(lock: str | None) -> dict[str, Any] | None:
@@ -119,14 +178,21 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
         for path, digest in _digests(stage["deps"]).items()
         if path.startswith(("data/", "models/"))
     }
+    code = {
+        path: digest
+        for part in (stage, stages["evaluate"])
+        for path, digest in _digests(part["deps"]).items()
+        if path.startswith(("src/", "stages/"))
+    }
     linear = stages.get("baseline", {}).get("params", {}).get("params.yaml", {})
     return {
         "dataset": dataset,
         "model": trained["model"],
         "loss": loss,
         "seed": seed,
-        "protocol": _flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
+        "protocol": flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
         "settings": settings,
+        "code": code,
         "has_baseline": (linear.get("dataset"), linear.get("evaluate"))
         == (dataset, evaluated["evaluate"]),
     }
@@ -136,17 +202,18 @@ def _digests(entries: list[dict[str, Any]]) -> dict[str, str]:
     return {entry["path"]: entry["md5"] for entry in entries}
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted keys."""
+    dotted: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            dotted |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            dotted[prefix + key] = value
+    return dotted
 
 
-def _read(path: str, revision: str | None) -> str | None:
+def read(path: str, revision: str | None) -> str | None:
     """A file of a revision, from git or DVC's cache; None where neither has it."""
     import dvc.api
     from dvc.exceptions import DvcException

@@ -15,6 +15,7 @@ source, or it would count twice. docs/statistics.md says what each number answer
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +59,28 @@ def resampled(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) 
         decisions: a run's, [rows, labels], each.
         targets: [rows, labels].
     """
+    result = np.empty((len(decisions), draws))
+    for run, start, scores in _drawn(decisions, targets, draws, seed):
+        result[run, start : start + len(scores)] = scores.mean(1)
+    return result
+
+
+def resampled_by_label(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) -> Floats:
+    """As `resampled`, each label's F1: [runs, draws, labels]."""
+    result = np.empty((len(decisions), draws, targets.shape[1]))
+    for run, start, scores in _drawn(decisions, targets, draws, seed):
+        result[run, start : start + len(scores)] = scores
+    return result
+
+
+def _drawn(
+    decisions: list[Bools], targets: Bools, draws: int, seed: int
+) -> Iterator[tuple[int, int, Floats]]:
+    """A run, the first of CHUNK draws or fewer, and its F1 in each of them, [draws, labels]."""
     rows, labels = targets.shape
     columns = np.hstack([part for run in decisions for part in (run & targets, run)] + [targets])
     columns = columns.astype(np.float32)
     rng = np.random.default_rng(seed)
-    result = np.empty((len(decisions), draws))
     for start in range(0, draws, CHUNK):
         size = min(CHUNK, draws - start)
         drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
@@ -71,8 +89,7 @@ def resampled(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) 
         actual = counts[:, -1]
         for run in range(len(decisions)):
             hits, predicted = counts[:, 2 * run], counts[:, 2 * run + 1]
-            result[run, start : start + size] = f1(hits, predicted, actual).mean(1)
-    return result
+            yield run, start, f1(hits, predicted, actual)
 
 
 def estimate(
@@ -81,6 +98,7 @@ def estimate(
     minus_points: list[float] | None = None,
     minus_draws: Floats | None = None,
     *,
+    skewed: bool = False,
     seed: int = 0,
 ) -> Estimate:
     """The mean of some runs' macro-F1, or its difference from that of other runs.
@@ -89,6 +107,8 @@ def estimate(
         points: macro-F1 on all rows, of each run (seed).
         draws: `resampled` of these runs, [runs, draws].
         minus_points, minus_draws: of the runs that are subtracted.
+        skewed: for a single label: its draws pile up at 0 where it is rare, so they are taken as
+            they are, a percentile interval, and not moved to lie around the value.
         seed: of the draws from Student's t.
     """
     value, by_row = float(np.mean(points)), draws.mean(0)
@@ -96,8 +116,8 @@ def estimate(
     if minus_points is not None and minus_draws is not None:
         value, by_row = value - float(np.mean(minus_points)), by_row - minus_draws.mean(0)
         sides.append((minus_points, minus_draws))
-    # A draw can miss a rare label, which lowers its mean: only its spread is taken.
-    noise = by_row - by_row.mean()
+    # A draw can miss a rare label, which lowers the draws' mean: only their spread is taken.
+    noise = by_row - (value if skewed else by_row.mean())
     from_rows = float(noise.std())
     from_seeds, freedom = _seed_error([side for side, _ in sides])
     if from_seeds is not None:

@@ -1,31 +1,21 @@
 """Which loss is best, and how sure are we: experiments grouped by all but loss and seed."""
 
-import csv
-import io
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from goemotions.comparison import statistics
 from goemotions.comparison.collect import Experiment
+from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
-from goemotions.labels import LABELS
-from goemotions.thresholds import Bools, sigmoid
+from goemotions.thresholds import f1
 
 DRAWS = 10_000
+LABEL_DRAWS = 2_000  # for the intervals of single labels, which are read off a plot
 GOAL = 0.005  # the difference whose price in seeds the conclusion names
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A run's decisions on the test split: ids [rows], targets and decisions [rows, labels]."""
-
-    ids: list[str]
-    targets: Bools
-    decisions: Bools
 
 
 @dataclass(frozen=True)
@@ -38,10 +28,12 @@ class Row:
         welch: Welch's p over seeds alone, uncorrected.
         d: Cohen's.
         seconds: training time, the mean of those that are known.
+        runs: the keys of its experiments, in the order of the seeds.
     """
 
     loss: str
     seeds: list[int]
+    runs: list[str]
     macro_f1: statistics.Estimate
     spread: float | None
     difference: statistics.Estimate | None
@@ -52,12 +44,29 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Label:
+    """One label: F1 of each loss, and its difference from the baseline's.
+
+    Intervals are those of single labels, without a correction for there being 28.
+
+    Attributes:
+        support: rows of the test split that have it.
+    """
+
+    label: str
+    support: int
+    f1: dict[str, statistics.Estimate]
+    difference: dict[str, statistics.Estimate]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Experiments that may be compared: the same dataset, model and settings but loss and seed.
 
     Attributes:
         apart: the settings that part it from other comparisons.
         baseline: the loss that the others are compared with.
+        labels: the most frequent first.
         linear: macro-F1 of TF-IDF and logistic regression on the same data, where it was run.
     """
 
@@ -66,6 +75,7 @@ class Comparison:
     apart: dict[str, Any]
     baseline: str
     rows: list[Row]
+    labels: list[Label]
     linear: float | None
     conclusion: str
 
@@ -73,7 +83,7 @@ class Comparison:
 def analyse(
     found: list[Experiment],
     baseline: str,
-    read: Callable[[Experiment], Scored],
+    scored: Mapping[str, Scored],
     draws: int = DRAWS,
 ) -> list[Comparison]:
     """A comparison for each group of experiments that share all but loss and seed.
@@ -81,11 +91,11 @@ def analyse(
     Args:
         found: the evaluated experiments.
         baseline: the loss that the others are compared with; where a group lacks it, its best.
-        read: an experiment's decisions.
+        scored: the predictions of each experiment, by its key.
         draws: of the bootstrap.
 
     Raises:
-        UserError: predictions are not to be had, or are of different rows.
+        UserError: predictions are of different rows.
     """
     groups: dict[str, list[Experiment]] = {}
     for experiment in found:
@@ -100,7 +110,7 @@ def analyse(
             group,
             baseline,
             {key: group[0].protocol.get(key) for key in sorted(varying)},
-            read,
+            scored,
             draws,
         )
         for group in groups.values()
@@ -111,21 +121,22 @@ def _compare(
     group: list[Experiment],
     baseline: str,
     apart: dict[str, Any],
-    read: Callable[[Experiment], Scored],
+    every: Mapping[str, Scored],
     draws: int,
 ) -> Comparison:
     named = _by_loss(group)
-    scored = {e.name: read(e) for runs in named.values() for e in runs}
+    used = {e.key: e for runs in named.values() for e in runs}
+    scored = {key: every[key] for key in used}
     first = next(iter(scored.values()))
-    for name, one in scored.items():
-        if one.ids != first.ids:
-            raise UserError(f"{name} was tested on other rows than {next(iter(scored))}")
-    drawn = statistics.resampled(
-        [one.decisions for one in scored.values()], first.targets, draws=draws, seed=0
-    )
-    place = {name: index for index, name in enumerate(scored)}
+    for key, one in scored.items():
+        if one.ids != first.ids or not np.array_equal(one.targets, first.targets):
+            other = next(iter(used.values())).name
+            raise UserError(f"{used[key].name} was tested on other rows than {other}")
+    decided = [one.decisions for one in scored.values()]
+    drawn = statistics.resampled(decided, first.targets, draws=draws, seed=0)
+    place = {key: index for index, key in enumerate(scored)}
     points = {loss: [e.macro_f1 for e in runs] for loss, runs in named.items()}
-    of_loss = {loss: drawn[[place[e.name] for e in runs]] for loss, runs in named.items()}
+    of_loss = {loss: drawn[[place[e.key] for e in runs]] for loss, runs in named.items()}
     ranked = sorted(named, key=lambda loss: -float(np.mean(points[loss])))
     if baseline not in named:
         baseline = ranked[0]
@@ -139,12 +150,14 @@ def _compare(
     )
     rows = []
     for loss in ranked:
-        seconds = [e.seconds for e in named[loss] if e.seconds is not None]
+        runs = sorted(named[loss], key=lambda e: e.seed)
+        seconds = [e.seconds for e in runs if e.seconds is not None]
         against = loss != baseline
         rows.append(
             Row(
                 loss=loss,
-                seeds=sorted(e.seed for e in named[loss]),
+                seeds=[e.seed for e in runs],
+                runs=[e.key for e in runs],
                 macro_f1=statistics.estimate(points[loss], of_loss[loss]),
                 spread=float(np.std(points[loss], ddof=1)) if len(points[loss]) > 1 else None,
                 difference=differences.get(loss),
@@ -160,15 +173,72 @@ def _compare(
         apart,
         baseline,
         rows,
+        _labels(scored, {loss: [e.key for e in named[loss]] for loss in ranked}, baseline, draws),
         next((e.baseline for e in group if e.baseline is not None), None),
-        _conclusion(rows, baseline),
+        _conclusion(rows, baseline) + _code([*used.values()]),
+    )
+
+
+def _labels(
+    scored: dict[str, Scored], runs: dict[str, list[str]], baseline: str, draws: int
+) -> list[Label]:
+    first = next(iter(scored.values()))
+    decided = [one.decisions for one in scored.values()]
+    drawn = dict(
+        zip(
+            scored,
+            statistics.resampled_by_label(
+                decided, first.targets, draws=min(draws, LABEL_DRAWS), seed=0
+            ),
+            strict=True,
+        )
+    )
+    support = first.targets.sum(0)
+    points = {
+        name: f1((run & first.targets).sum(0), run.sum(0), support)
+        for name, run in zip(scored, decided, strict=True)
+    }
+
+    def estimate(label: int, loss: str, minus: str | None) -> statistics.Estimate:
+        sides: list[Any] = []
+        for side in (loss, minus) if minus else (loss,):
+            sides.append([float(points[run][label]) for run in runs[side]])
+            sides.append(np.stack([drawn[run][:, label] for run in runs[side]]))
+        return statistics.estimate(*sides, skewed=True)
+
+    return [
+        Label(
+            first.labels[label],
+            int(support[label]),
+            {loss: estimate(label, loss, None) for loss in runs},
+            {loss: estimate(label, loss, baseline) for loss in runs if loss != baseline},
+        )
+        for label in np.argsort(-support, kind="stable")
+    ]
+
+
+def _code(group: list[Experiment]) -> str:
+    """A sentence where the runs were not made by the same code."""
+    versions: dict[str, list[str]] = {}
+    for e in group:
+        versions.setdefault(json.dumps(e.code, sort_keys=True), []).append(e.name)
+    if len(versions) < 2:
+        return ""
+    differ = {
+        path
+        for path in {path for e in group for path in e.code}
+        if len({e.code.get(path) for e in group}) > 1
+    }
+    return (
+        f" These runs were made by {len(versions)} versions of the code, which differ in "
+        f"{_listed(sorted(differ))}; what that changed is part of the differences."
     )
 
 
 def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
     """Runs by loss; a loss that was run with several settings is several, named by them.
 
-    Of runs that differ in nothing, such as the workspace and its experiment, one counts.
+    Of runs with the same seed as well, such as the workspace and its experiment, the first counts.
     """
     kinds: dict[str, set[str]] = {}
     for e in group:
@@ -226,98 +296,3 @@ def _conclusion(rows: list[Row], baseline: str) -> str:
 
 def _listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def decisions(experiment: Experiment) -> Scored:
-    """What an experiment decided on the test split, from DVC's cache.
-
-    Raises:
-        UserError: the files are not in the local cache.
-    """
-    import dvc.api
-    from dvc.exceptions import DvcException
-    from pyarrow import parquet
-
-    try:
-        files = dvc.api.DVCFileSystem(rev=experiment.revision)
-        with files.open("metrics/predictions.parquet", "rb") as file:
-            table = parquet.read_table(io.BytesIO(file.read()))
-        with files.open("metrics/per_label.csv", "r") as file:
-            per_label = list(csv.DictReader(file))
-    except (DvcException, OSError) as error:
-        raise UserError(
-            f"the predictions of {experiment.name} are not in the local cache ({error}); "
-            f"`dvc fetch` gets them from a remote, or run the experiment again"
-        ) from None
-    rows = [row for row in table.to_pylist() if row["split"] == "test"]
-    logits = np.array([row["logits"] for row in rows])
-    targets = np.zeros(logits.shape, dtype=bool)
-    for index, row in enumerate(rows):
-        targets[index, row["targets"]] = True
-    by_label = {row["label"]: float(row["threshold"]) for row in per_label}
-    thresholds = np.array([by_label[label] for label in LABELS])
-    return Scored([row["id"] for row in rows], targets, sigmoid(logits) >= thresholds)
-
-
-def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
-    """Print the runs and the comparisons as "tables", 80 columns wide, "markdown" or "json"."""
-    if form == "json":
-        content = {
-            "runs": [asdict(experiment) for experiment in found],
-            "comparisons": [asdict(comparison) for comparison in comparisons],
-        }
-        print(json.dumps(content, indent=2))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    for comparison in comparisons:
-        header, *rows = _cells(comparison)
-        title = f"{comparison.model} on {comparison.dataset}, test split"
-        linear = (
-            f" TF-IDF and logistic regression reach {comparison.linear:.4f}."
-            if comparison.linear is not None
-            else ""
-        )
-        settings = "".join(f"\n{key} {value}" for key, value in comparison.apart.items())
-        if form == "markdown":
-            print(f"### {title}\n")
-            if settings:
-                print(f"Set apart by:{settings}\n")
-            for row in (header, ["---"] * len(header), *rows):
-                print(f"| {' | '.join(row)} |")
-            print(f"\n{comparison.conclusion}{linear}\n")
-            continue
-        table = Table(title=title + settings, title_justify="left", box=box.SIMPLE, padding=(0, 0))
-        for name in header:
-            table.add_column(name, justify="left" if name == "loss" else "right")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print(comparison.conclusion + linear)
-        console.print()
-
-
-def _cells(comparison: Comparison) -> list[list[str]]:
-    """The table, header first; n is the number of seeds."""
-    table = [["loss", "n", "macro-F1", "±", "95%", f"vs {comparison.baseline}", "95%", "p", "d",
-              "min"]]  # fmt: skip
-    for row in comparison.rows:
-        f1, diff = row.macro_f1, row.difference
-        table.append(
-            [
-                row.loss,
-                str(len(row.seeds)),
-                f"{f1.value:.4f}",
-                "" if row.spread is None else f"{row.spread:.4f}",
-                f"{f1.low:.3f}–{f1.high:.3f}",
-                "" if diff is None else f"{diff.value:+.4f}",
-                "" if diff is None else f"{diff.low:+.3f}, {diff.high:+.3f}",
-                "" if row.p is None else f"{row.p:.3f}",
-                "" if row.d is None else f"{row.d:+.1f}",
-                "" if row.seconds is None else f"{row.seconds / 60:.0f}",
-            ]
-        )
-    return table

@@ -1,12 +1,14 @@
 """Which runs are compared, and what is said of them."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from goemotions.comparison import report
+from goemotions.comparison import analysis, tables
 from goemotions.comparison.collect import Experiment
+from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
 from goemotions.thresholds import macro_f1
 
@@ -14,7 +16,7 @@ TARGETS = np.random.default_rng(0).random((600, 5)) < 0.3
 IDS = [str(row) for row in range(600)]
 
 
-def run(loss, seed=1, *, error=0.1, settings=None, name=None, **protocol):
+def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **protocol):
     """An experiment and its decisions, wrong in a share `error` of the entries."""
     rng = np.random.default_rng([sum(map(ord, loss)), seed])
     decisions = TARGETS ^ (rng.random(TARGETS.shape) < error)
@@ -30,18 +32,23 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, **protocol):
         micro_f1=0.5,
         seconds=60.0 * seed,
         commit="abc",
-        revision="def",
+        revision=name or f"{loss}-{seed}",
         protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
         settings=settings or {},
+        code=code or {"src/x.py": "1"},
         baseline=0.25,
+        machine={},
+        command="dvc exp run",
     )
-    return experiment, report.Scored(IDS, TARGETS, decisions)
+    labels = ["a", "b", "c", "d", "e"]
+    scored = Scored(IDS, labels, TARGETS, decisions.astype(float), np.full(5, 0.5))
+    return experiment, scored
 
 
 def analyse(*runs, baseline="bce"):
     scored = {experiment.name: one for experiment, one in runs}
     experiments = [experiment for experiment, _ in runs]
-    return report.analyse(experiments, baseline, lambda e: scored[e.name], draws=500)
+    return analysis.analyse(experiments, baseline, scored, draws=500)
 
 
 def test_a_much_better_loss_is_said_to_be_better():
@@ -116,7 +123,7 @@ def test_without_the_baseline_the_best_loss_takes_its_place():
 
 def test_predictions_of_other_rows_are_refused():
     asl, (bce, scored) = run("asl"), run("bce")
-    other = report.Scored([*scored.ids[:-1], "another"], scored.targets, scored.decisions)
+    other = dataclasses.replace(scored, ids=[*scored.ids[:-1], "another"])
     with pytest.raises(UserError, match="bce-1 was tested on other rows than asl-1"):
         analyse(asl, (bce, other))
 
@@ -126,7 +133,7 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     monkeypatch.setenv("COLUMNS", "80")
     runs = [run(loss, s) for loss in ("asl", "bce", "combined_50") for s in (1, 2, 3)]
     comparisons = analyse(*runs)
-    report.show([experiment for experiment, _ in runs], comparisons, form=form)
+    tables.show([experiment for experiment, _ in runs], comparisons, form=form)
     out = capsys.readouterr().out
     row = comparisons[0].rows[0]
     if form == "json":

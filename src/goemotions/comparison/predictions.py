@@ -1,0 +1,92 @@
+"""What a run predicted on the test split, and how its training went, from DVC's cache."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from goemotions.comparison.collect import Experiment
+from goemotions.errors import UserError
+from goemotions.labels import LABELS
+from goemotions.thresholds import Bools, Floats, sigmoid
+
+Points = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run on the test split.
+
+    Attributes:
+        ids: of the rows.
+        labels: their names, in the order of the columns.
+        targets, probabilities: [rows, labels].
+        thresholds: [labels]; fixed on validation.
+        training, validation: the points of the curves, each with its step; empty where the files
+            are not in the DVC cache.
+    """
+
+    ids: list[str]
+    labels: list[str]
+    targets: Bools
+    probabilities: Floats
+    thresholds: Floats
+    training: Points = field(default_factory=list)
+    validation: Points = field(default_factory=list)
+
+    @property
+    def decisions(self) -> Bools:
+        """Whether each label is given, [rows, labels]."""
+        decided: Bools = self.probabilities >= self.thresholds
+        return decided
+
+
+def read(experiment: Experiment) -> Scored:
+    """An experiment's predictions and curves.
+
+    Raises:
+        UserError: the predictions are not in the local cache.
+    """
+    import dvc.api
+    from dvc.exceptions import DvcException
+    from pyarrow import parquet
+
+    files = dvc.api.DVCFileSystem(rev=experiment.revision)
+
+    def table(path: str) -> list[dict[str, str]]:
+        with files.open(path, "r") as file:
+            return list(csv.DictReader(file))
+
+    try:
+        with files.open("metrics/predictions.parquet", "rb") as file:
+            content: list[dict[str, Any]] = parquet.read_table(io.BytesIO(file.read())).to_pylist()
+        per_label = table("metrics/per_label.csv")
+    except (DvcException, OSError) as error:
+        bring = (
+            "`dvc pull evaluate`"
+            if experiment.revision is None
+            else f"`dvc exp pull <git remote> {experiment.name}`"
+        )
+        raise UserError(
+            f"the predictions of {experiment.name} are not in the local cache ({error}); {bring} "
+            "brings them from where they were pushed to, or run the experiment again"
+        ) from None
+    curves: dict[str, Points] = {}
+    for name in ("training", "validation"):
+        try:
+            points = table(f"metrics/training/{experiment.loss}/{name}.csv")
+        except (DvcException, OSError):
+            points = []
+        curves[name] = [{key: float(value) for key, value in point.items()} for point in points]
+    rows = [row for row in content if row["split"] == "test"]
+    logits = np.array([row["logits"] for row in rows])
+    targets = np.zeros(logits.shape, dtype=bool)
+    for index, row in enumerate(rows):
+        targets[index, row["targets"]] = True
+    by_label = {row["label"]: float(row["threshold"]) for row in per_label}
+    thresholds = np.array([by_label[label] for label in LABELS])
+    return Scored(
+        [row["id"] for row in rows], list(LABELS), targets, sigmoid(logits), thresholds, **curves
+    )
