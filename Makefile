@@ -29,7 +29,7 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 			-S dataset=sample -S model=deberta-v3-tiny evaluate baseline || exit 1; \
 	done
 	@echo
-	@$(BIN)/goemotions compare --only demo-
+	@$(BIN)/goemotions compare --only demo- --html reports/comparison.html
 	@echo "The sample is generated: its numbers say nothing about GoEmotions. To look further:"
 	@echo "  source .venv/bin/activate"
 	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"

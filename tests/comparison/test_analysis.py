@@ -3,52 +3,11 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
+from runs import analyse, run
 
-from goemotions.comparison import analysis, tables
-from goemotions.comparison.collect import Experiment
-from goemotions.comparison.predictions import Scored
+from goemotions.comparison import tables
 from goemotions.errors import UserError
-from goemotions.thresholds import macro_f1
-
-TARGETS = np.random.default_rng(0).random((600, 5)) < 0.3
-IDS = [str(row) for row in range(600)]
-
-
-def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **protocol):
-    """An experiment and its decisions, wrong in a share `error` of the entries."""
-    rng = np.random.default_rng([sum(map(ord, loss)), seed])
-    decisions = TARGETS ^ (rng.random(TARGETS.shape) < error)
-    experiment = Experiment(
-        name=name or f"{loss}-{seed}",
-        dataset="goemotions",
-        model="minilm-l6",
-        loss=loss,
-        seed=seed,
-        macro_f1=macro_f1(decisions, TARGETS),
-        macro_f1_low=0.0,
-        macro_f1_high=1.0,
-        micro_f1=0.5,
-        seconds=60.0 * seed,
-        commit="abc",
-        revision=name or f"{loss}-{seed}",
-        protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
-        settings=settings or {},
-        code=code or {"src/x.py": "1"},
-        baseline=0.25,
-        machine={},
-        command="dvc exp run",
-    )
-    labels = ["a", "b", "c", "d", "e"]
-    scored = Scored(IDS, labels, TARGETS, decisions.astype(float), np.full(5, 0.5))
-    return experiment, scored
-
-
-def analyse(*runs, baseline="bce"):
-    scored = {experiment.name: one for experiment, one in runs}
-    experiments = [experiment for experiment, _ in runs]
-    return analysis.analyse(experiments, baseline, scored, draws=500)
 
 
 def test_a_much_better_loss_is_said_to_be_better():

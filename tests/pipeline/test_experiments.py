@@ -2,8 +2,10 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -58,6 +60,50 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
         "training loss", "validation macro-F1", "F1 by label", "precision and recall",
         "confused labels",
     }  # fmt: skip
+
+
+def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(clone, tmp_path):
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    clone.dvc("exp", "run", "--temp", "-n", "old", "-S", "loss=bce", "evaluate")
+    start = clone.git("rev-parse", "HEAD")[:7]
+    clone.dvc("repro", "evaluate")
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "asl with seed 1")
+    clone.git("tag", "v1")
+    clone.params({"train.seed": 2})
+    clone.dvc("repro", "evaluate")
+    clone.git("commit", "-qam", "asl with seed 2")
+
+    page = tmp_path / "reports" / "page.html"
+    output = clone.run(goemotions, "compare", "v1", "--html", str(page)).stdout
+    assert str(page) in output
+    text = page.read_text()
+    assert f"git checkout {start}\ndvc exp run -S loss=bce</pre>" in text
+    assert text.count("<details>") == 3
+
+    found = {(e["loss"], e["seed"]): e for e in compared(clone, "v1")}
+    assert set(found) == {("bce", 1), ("asl", 1), ("asl", 2)}
+    assert found["bce", 1]["commit"] == start
+    assert found["bce", 1]["command"] == "dvc exp run -S loss=bce"
+    assert found["asl", 2]["command"] == "dvc exp run"
+    assert ("asl", 1) not in {(e["loss"], e["seed"]) for e in compared(clone)}
+    output = clone.run(goemotions, "compare", "v9", ok=False).stdout
+    assert "v9" in output
+    assert "git log --oneline" in output
+
+    lock = yaml.safe_load(clone.git("show", f"{found['bce', 1]['revision']}:dvc.lock"))
+    (digest,) = [
+        out["md5"]
+        for out in lock["stages"]["evaluate"]["outs"]
+        if out["path"] == "metrics/predictions.parquet"
+    ]
+    cache = Path(clone.dvc("cache", "dir").strip())
+    kept = cache / "files/md5" / digest[:2] / digest[2:]
+    away = kept.rename(tmp_path / "away")
+    output = clone.run(goemotions, "compare", ok=False).stdout
+    away.rename(kept)
+    assert "the predictions of old are not in the local cache" in output
+    assert "`dvc exp pull <git remote> old`" in output
 
 
 def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):

@@ -119,7 +119,7 @@ def _group(
                 for bound in (difference.low, difference.high, 0.0)
             ]
             or [-1.0, 1.0],
-            120,
+            150,
             470,
         ),
         "validation": _curves({e.key: scored[e.key].validation for e in by_key.values()}, of_loss),
@@ -143,7 +143,7 @@ def _macro_f1_axis(comparison: Comparison, of_loss: Mapping[str, list[Experiment
     values = [e.macro_f1 for runs in of_loss.values() for e in runs]
     values += [bound for row in comparison.rows for bound in (row.macro_f1.low, row.macro_f1.high)]
     values += [] if comparison.linear is None else [comparison.linear]
-    return axis(values, 120, 470)
+    return axis(values, 150, 470)
 
 
 def _heat(comparison: Comparison) -> list[dict[str, Any]]:
