@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint results bench bench-distributed
+.PHONY: help setup demo test lint losses results bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -49,6 +49,9 @@ bench: setup  ## speed beside transformers' usual training and inference; long o
 
 bench-distributed: setup  ## training throughput with one process and with two
 	$(BIN)/python -m goemotions.bench --distributed
+
+losses: setup  ## docs/losses.svg: every loss's value and gradient
+	$(BIN)/python -m goemotions.comparison.loss_curves docs/losses.svg
 
 results: setup  ## docs/results.md's table from docs/results.json
 	$(BIN)/python -m goemotions.comparison.results docs/results.json docs/results.md

@@ -30,7 +30,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         commit="abc",
         revision=name or f"{loss}-{seed}",
         protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
-        settings=settings or {},
+        settings=settings or {"function": "bce", "smoothing": 0.0},
         code=code or {"src/x.py": "1"},
         baseline=0.25,
         machine={},

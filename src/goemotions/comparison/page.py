@@ -7,51 +7,20 @@ Jinja, and a content security policy admits no script but the page's own.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from goemotions.comparison import loss_curves
 from goemotions.comparison.analysis import Comparison
 from goemotions.comparison.collect import Experiment
+from goemotions.comparison.drawing import HERE, Axis, axis, template
 from goemotions.comparison.predictions import Points, Scored
 from goemotions.errors import UserError
 
-HERE = Path(__file__).parent
 POINTS = 60  # of a precision-recall curve; more would not be seen
-SHAPES = 6  # markers, dash patterns and colours that the style sheet tells apart
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Numbers from `low` to `high` laid out from `start` to `end` pixels, with round ticks."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    @property
-    def ticks(self) -> list[float]:
-        rough = (self.high - self.low) / 7
-        power = 10.0 ** np.floor(np.log10(rough))
-        step = float(min(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999))
-        first = int(np.ceil(self.low / step - 1e-9))
-        last = int(np.floor(self.high / step + 1e-9))
-        return [round(i * step, 10) for i in range(first, last + 1)]
-
-
-def axis(values: Sequence[float], start: float, end: float) -> Axis:
-    """An axis that holds all values, with a little room on both sides."""
-    low, high = min(values), max(values)
-    room = 0.05 * (high - low) or 0.05
-    return Axis(low - room, high + room, start, end)
 
 
 def write(
@@ -71,24 +40,14 @@ def write(
     Raises:
         UserError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_key = {experiment.key: experiment for experiment in found}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    html = environment.get_template("page.html").render(
+    html = template("page.html").render(
         groups=[_group(one, by_key, scored) for one in comparisons],
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         digest=digest,
-        shapes=SHAPES,
     )
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -122,6 +81,13 @@ def _group(
             150,
             470,
         ),
+        "functions": {
+            loss: loss_curves.figure(
+                runs[0].settings,
+                [*map(int, kept[loss].targets.sum(0)), len(kept[loss].ids)],
+            )
+            for loss, runs in of_loss.items()
+        },
         "validation": _curves({e.key: scored[e.key].validation for e in by_key.values()}, of_loss),
         "training": {
             loss: _training([scored[e.key].training for e in runs])
