@@ -52,3 +52,28 @@ def test_an_orphan_is_named_and_nothing_trains_beside_it(training):
     assert f"models/trained/asl is being trained by process {owner}" in output
     assert f"`kill {owner}`" in output
     os.kill(owner, signal.SIGKILL)
+
+
+def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
+    clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 12})
+    clone.env["GOEMOTIONS_CHECKPOINT_SECONDS"] = "0"
+    dvc = str(clone.folder / ".venv/bin/dvc")
+    process = subprocess.Popen(
+        [dvc, "exp", "run", "--temp", "train"],
+        cwd=clone.folder,
+        env=clone.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole/digests.json")):
+        assert process.poll() is None, "the experiment ended before it was saved"
+        assert time.monotonic() < deadline, "training did not start"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    output = clone.dvc("exp", "run", "--temp", "-n", "again", "train")
+    assert "going on from step " in output
+    assert not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/"))
+    assert "again" in clone.dvc("exp", "list")

@@ -2,55 +2,22 @@
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
+from small import launch, settings
 
 from goemotions import params, thresholds
 from goemotions.base_model.cache import cache
-from goemotions.dataset.fetch import fetch
 from goemotions.errors import UserError
 from goemotions.files import sha256
 from goemotions.labels import LABELS
 from goemotions.training import run
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
-
-
-def settings(**changes):
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
-    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
-    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
-    raw["recipes"]["deberta-v3-tiny"].update({"epochs": 2} | changes)
-    raw["train"]["precision"] = "fp32"  # auto is bf16 on some CPUs, whose results differ more
-    return raw
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """data/sample and models/deberta-v3-tiny, small."""
-    folder = tmp_path_factory.mktemp("inputs")
-    p = params.parse(settings())
-    fetch("sample", p.datasets["sample"], folder / p.data_folder)
-    cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], folder / p.model_folder)
-    return folder
-
-
-@pytest.fixture
-def workspace(inputs, tmp_path, monkeypatch):
-    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
@@ -291,19 +258,6 @@ def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path
         pooled = classifier.bert(**batch).last_hidden_state[:, 0]
     expected = torch.nn.functional.layer_norm(4 * mean + tokens[:, 0], (384,))
     assert torch.allclose(pooled, expected, atol=1e-4)
-
-
-def launch(workspace, raw, *launcher, **env):
-    """stages/train.py as a launcher starts it, here with `python -m LAUNCHER`."""
-    (workspace / "params.yaml").write_text(yaml.safe_dump(raw))
-    return subprocess.Popen(
-        [sys.executable, "-m", *launcher, str(ROOT / "stages/train.py"), "--loss", "bce"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
-        cwd=workspace,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 # 160 rows in 5 batches of 32, and in 7 of 22 or 23; validation has 120.

@@ -130,6 +130,10 @@ class MicroBatches:
                 f"{processes * micro_batches + 1}, or change `accelerate config`"
             )
 
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer, also where it skips the batches that a checkpoint has seen."""
+        self.epoch = epoch
+
     def __len__(self) -> int:
         return self.batches * self.micro_batches
 
@@ -145,7 +149,7 @@ class EpochLoader(DataLoader[dict[str, Any]]):
     batch_sampler: MicroBatches
 
     def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.epoch = epoch
+        self.batch_sampler.set_epoch(epoch)
 
 
 def by_tokens(lengths: Indices) -> list[Indices]:

@@ -1,11 +1,11 @@
 """Train one loss: from data/<dataset> and models/<model> to models/trained/<loss>."""
 
 import fcntl
+import json
 import os
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.params import Params
 from goemotions.quiet import quiet
-from goemotions.training import dropout, losses, model, short_text, trainer
+from goemotions.training import checkpoint, dropout, losses, model, short_text, trainer
 from goemotions.training.batching import Collator, Rows
 from goemotions.training.vocabulary import Vocabulary
 
+_NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # The base model's files that the trained folder replaces; the tokenizer's are taken over.
 _REPLACED = {"config.json", "model.safetensors", "manifest.json"}
 
@@ -43,9 +44,14 @@ def train(params: Params, loss_name: str) -> None:
     processes = _processes()
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     is_main = int(os.environ.get("RANK", 0)) == 0
-    with _only_one(folder, is_main), tempfile.TemporaryDirectory() as scratch:
-        arguments = trainer.arguments(params.train, recipe, Path(scratch), processes, accumulation)
-        _check_base_model(params)
+    _check_base_model(params)
+    determined_by = _determined_by(params, loss_name, processes, accumulation)
+    with (
+        _only_one(folder, is_main),
+        checkpoint.of_run(loss_name, determined_by, is_main=is_main) as checkpoints,
+    ):
+        scratch = checkpoints.draft
+        arguments = trainer.arguments(params.train, recipe, scratch, processes, accumulation)
         train_split = splits.read(params.data_folder / "train.jsonl")
         val_split = splits.read(params.data_folder / "val.jsonl")
         counts = torch.tensor([*train_split.targets.sum(0), len(train_split.ids)])
@@ -79,17 +85,47 @@ def train(params: Params, loss_name: str) -> None:
             Collator(vocabulary.padding),
             train_rows,
             val_rows,
+            checkpoints,
         )
         if is_main:
-            loop.add_callback(trainer.Curves(curves))
-        start = time.perf_counter()
-        loop.train()
+            loop.write_curves(curves)
+        if latest := checkpoints.latest():
+            if is_main:
+                step = json.loads((latest / "trainer_state.json").read_text())["global_step"]
+                print(f"going on from step {step}; GOEMOTIONS_FRESH=1 starts over", flush=True)
+            loop.train(resume_from_checkpoint=str(latest))
+        else:
+            loop.train()
         loop.check_finite()
-        seconds = time.perf_counter() - start
+        seconds = loop.seconds
         if is_main:
             vocabulary.restore(classifier, loop.best)
             _save(loop, params.model_folder, folder, length)
             files.write_json(files.fresh(curves / "summary.json"), _summary(loop, seconds))
+            checkpoints.clear()
+
+
+def _determined_by(
+    params: Params, loss_name: str, processes: int, accumulation: int
+) -> dict[str, Any]:
+    """All that determines a training, for the key of its checkpoint."""
+    import transformers
+
+    package = Path(__file__).parents[1]
+    inputs = [params.data_folder / "train.jsonl", params.data_folder / "val.jsonl"]
+    inputs += [params.model_folder / name for name in _NEEDED]
+    return {
+        "train": asdict(params.train),
+        "recipe": asdict(params.recipes[params.model]),
+        "loss": params.losses[loss_name],
+        "processes": [processes, accumulation],
+        "device": str(torch.accelerator.current_accelerator()),
+        "versions": [torch.__version__, transformers.__version__],
+        "inputs": {str(path): files.sha256(path) for path in inputs if path.is_file()},
+        "code": checkpoint.code_digest(
+            package / "training", package / "dataset" / "splits.py", package / "thresholds.py"
+        ),
+    }
 
 
 def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) -> None:
@@ -170,8 +206,7 @@ def _processes() -> int:
 
 def _check_base_model(params: Params) -> None:
     folder = params.model_folder
-    needed = ("config.json", "model.safetensors", "tokenizer.json")
-    if missing := [name for name in needed if not (folder / name).is_file()]:
+    if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro cache_model`")
 
 

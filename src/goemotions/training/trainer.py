@@ -2,6 +2,8 @@
 
 import csv
 import math
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -18,11 +20,14 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from goemotions import files, thresholds
 from goemotions.errors import UserError
 from goemotions.params import Recipe, Train
+from goemotions.quiet import quiet
 from goemotions.training import model as models
 from goemotions.training.batching import Collator, EpochLoader, MicroBatches, Rows, logits
+from goemotions.training.checkpoint import Checkpoints
 from goemotions.training.losses import Loss
 
 LOG_EVERY = 20  # steps between two points of the training curve
+_FURTHER = "further.pt"  # of a checkpoint: what the Trainer does not save
 
 
 class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
@@ -44,8 +49,13 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         collator: Collator,
         train: Rows,
         val: Rows,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.loss, self.recipe, self.batch_size = loss, recipe, batch_size
+        self.checkpoints = checkpoints
+        self.curves: Curves | None = None
+        self.seconds_before = 0.0  # of training, before the checkpoint that this one goes on from
+        self.started = time.perf_counter()
         self.best: dict[str, torch.Tensor] = {}
         self.best_macro_f1 = -1.0
         self.best_epoch = 0
@@ -63,6 +73,16 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
         self.broken_step = torch.full((), torch.inf, device=self.args.device)
         self.add_callback(_AfterEachStep(self))
+
+    @property
+    def seconds(self) -> float:
+        """The training's time so far, without what was lost to interruptions."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def write_curves(self, folder: Path) -> None:
+        """Write the curves to `folder` as they grow."""
+        self.curves = Curves(folder)
+        self.add_callback(self.curves)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         groups = models.parameter_groups(self.model, self.recipe, self.args.weight_decay)
@@ -138,6 +158,61 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self.log(measured)
         return measured
 
+    def checkpoint_is_due(self) -> bool:
+        """Whether to save after this step; all processes are told the same.
+
+        Only where the log has just been written, since the Trainer does not save what it has
+        gathered for it, and not at the end of an epoch, before its validation.
+        """
+        step, epoch = self.state.global_step, self.state.max_steps / self.state.num_train_epochs
+        if self.checkpoints is None or step % LOG_EVERY or step % round(epoch) == 0:
+            return False
+        return bool(broadcast_object_list([self.checkpoints.due()])[0])
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """The Trainer's checkpoint and what it does not know of, whole or not at all."""
+        assert self.checkpoints is not None  # noqa: S101  # for mypy: only then it is due
+        self.check_finite()
+        begun = time.monotonic()
+        made = self.checkpoints.draft / f"checkpoint-{self.state.global_step}"
+        try:
+            with quiet():
+                super()._save_checkpoint(model, trial)
+            if self.is_world_process_zero():
+                torch.save(self._further_state(), made / _FURTHER)
+        except OSError as error:
+            print(f"no checkpoint could be saved: {error}", file=sys.stderr)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero() and (made / _FURTHER).is_file():
+            self.checkpoints.publish(made, begun)
+        self.accelerator.wait_for_everyone()
+
+    def _further_state(self) -> dict[str, Any]:
+        return {
+            "average": None if self.average is None else self.average.state_dict(),
+            "best": self.best,
+            "best_macro_f1": self.best_macro_f1,
+            "best_epoch": self.best_epoch,
+            "best_logits": torch.from_numpy(self.best_logits),
+            "best_targets": torch.from_numpy(self.best_targets),
+            "curves": {} if self.curves is None else self.curves.content(),
+            "seconds": self.seconds,
+        }
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        state = torch.load(Path(resume_from_checkpoint, _FURTHER), weights_only=True)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.best, self.best_macro_f1 = state["best"], state["best_macro_f1"]
+        self.best_epoch = state["best_epoch"]
+        self.best_logits, self.best_targets = (
+            state[name].numpy() for name in ("best_logits", "best_targets")
+        )
+        self.seconds_before = state["seconds"]
+        if self.curves is not None:
+            self.curves.restore(state["curves"])
+
     def check_finite(self) -> None:
         """Raise UserError when a loss was infinite or not a number, naming the step."""
         step = float(self.broken_step)
@@ -179,6 +254,7 @@ class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer.average is not None:
             self.trainer.average.update_parameters(self.trainer.model)
+        control.should_save = self.trainer.checkpoint_is_due()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.check_finite()
@@ -197,6 +273,16 @@ class Curves(TrainerCallback):  # type: ignore[misc]
         for name, columns in self._COLUMNS.items():
             files.fresh(folder / f"{name}.csv")
             self._write(name, "w", list(columns))
+
+    def content(self) -> dict[str, str]:
+        """What the files hold so far."""
+        return {name: (self.folder / f"{name}.csv").read_text() for name in self._COLUMNS}
+
+    def restore(self, content: dict[str, str]) -> None:
+        """Go on from what `content` returned."""
+        for name, text in content.items():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{name}.csv").write_text(text)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs:

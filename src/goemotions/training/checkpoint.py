@@ -1,0 +1,177 @@
+"""Checkpoints: a killed training goes on where it was, and ends as if it had not been killed.
+
+A run's checkpoint lies in `.dvc/tmp/goemotions/<loss>-<key>` of the project, also for temporary and
+queued experiments, whose own folder DVC deletes. The key is the digest of all that determines the
+run, so no other run ever uses it. GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is
+the shortest time between two (60).
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from goemotions import files
+from goemotions.errors import UserError
+
+COST = 1 / 40  # of the training time, at most
+KEPT = 2  # folders of unfinished runs, this one among them
+
+
+class Checkpoints:
+    """The checkpoint of one run, of which there is at most one whole one.
+
+    Attributes:
+        draft: where the next one is written.
+        whole: where it is put, in one step, when it is complete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.draft, self.whole = folder, folder / "draft", folder / "whole"
+        self._saved_at = time.monotonic()
+        self._shortest = float(os.environ.get("GOEMOTIONS_CHECKPOINT_SECONDS", "60"))
+        self._interval = self._shortest
+
+    def due(self) -> bool:
+        """Whether it is time for another."""
+        return time.monotonic() - self._saved_at >= self._interval
+
+    def latest(self) -> Path | None:
+        """The whole checkpoint; one whose files changed since is removed."""
+        if not (self.whole / "digests.json").is_file():
+            return None
+        digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
+        if digests == _digests(self.whole):
+            return self.whole
+        print(f"{self.whole} is damaged: training starts over", file=sys.stderr)
+        shutil.rmtree(self.whole, ignore_errors=True)  # another process may do it too
+        return None
+
+    def publish(self, made: Path, started: float) -> None:
+        """Put a complete folder in place of the last checkpoint.
+
+        Args:
+            made: the folder, inside `draft`.
+            started: when saving began, by `time.monotonic`; saving takes COST of the time at most.
+        """
+        files.write_json(made / "digests.json", _digests(made))
+        for path in [*made.iterdir(), made]:
+            _sync(path)
+        old = self.folder / "old"
+        shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            self.whole.replace(old)
+        made.replace(self.whole)
+        _sync(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+        self._saved_at = time.monotonic()
+        self._interval = max(self._shortest, (self._saved_at - started) / COST)
+
+    def clear(self) -> None:
+        """Remove the checkpoint, when what it was for is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoints]:
+    """A run's checkpoints, which no other process uses until the block ends.
+
+    Args:
+        loss: for the folder's name.
+        determined_by: all that determines the run, as JSON.
+        is_main: whether this process is the one that writes.
+
+    Raises:
+        UserError: another process trains this very run.
+    """
+    text = json.dumps(determined_by, sort_keys=True)
+    place = _place()
+    folder = place / f"{loss}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    kept = Checkpoints(folder)
+    if not is_main:
+        yield kept
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        old = folder / "old"
+        if old.is_dir() and not kept.whole.is_dir():  # ended between two renames
+            old.replace(kept.whole)
+        if os.environ.get("GOEMOTIONS_FRESH"):
+            kept.clear()
+        _forget_others(place, folder)
+        try:
+            yield kept
+        finally:
+            shutil.rmtree(kept.draft, ignore_errors=True)
+            with suppress(OSError):  # not empty: there is a checkpoint to go on from
+                folder.rmdir()
+
+
+def code_digest(*parts: Path) -> str:
+    """The digest of the Python files in some folders, and of some files."""
+    every = sorted(
+        path for part in parts for path in (part.rglob("*.py") if part.is_dir() else [part])
+    )
+    return hashlib.sha256("".join(files.sha256(path) for path in every).encode()).hexdigest()
+
+
+def _place() -> Path:
+    """The project's own folder, also from inside a temporary experiment, below its .dvc."""
+    here = Path.cwd()
+    root = next((p.parent for p in reversed([here, *here.parents]) if p.name == ".dvc"), here)
+    return root / ".dvc" / "tmp" / "goemotions"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder.with_suffix(".lock")
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"this very run is being trained by process {owner}; wait for it, or end it with "
+                f"`kill {owner}`, and run this again"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+        # The file stays: were it removed, two processes could hold locks on two files of this name.
+
+
+def _forget_others(place: Path, own: Path) -> None:
+    """Remove the oldest folders of runs that were given up, beyond KEPT."""
+    others = sorted(
+        (path for path in place.iterdir() if path.is_dir() and path != own),
+        key=lambda path: -path.stat().st_mtime,
+    )
+    for path in others[KEPT - 1 :]:
+        with suppress(UserError), _locked(path):  # one that is locked is in use
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.name: files.sha256(path)
+        for path in sorted(folder.iterdir())
+        if path.name != "digests.json"
+    }
+
+
+def _sync(path: Path) -> None:
+    """Wait until it is on the disk, so that a power cut leaves the old or the new."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,27 @@
+"""A workspace in which training takes seconds."""
+
+import shutil
+
+import pytest
+from small import settings
+
+from goemotions import params
+from goemotions.base_model.cache import cache
+from goemotions.dataset.fetch import fetch
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """data/sample and models/deberta-v3-tiny, small."""
+    folder = tmp_path_factory.mktemp("inputs")
+    p = params.parse(settings())
+    fetch("sample", p.datasets["sample"], folder / p.data_folder)
+    cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], folder / p.model_folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(inputs, tmp_path, monkeypatch):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,266 @@
+"""A training that is killed goes on, and ends as if nothing had happened."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+from small import launch, settings
+
+from goemotions import params
+from goemotions.errors import UserError
+from goemotions.files import sha256
+from goemotions.training import checkpoint, run
+
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """Three epochs of 40 steps, which are saved after 20 steps each."""
+    chosen = settings(epochs=3)
+    chosen["train"]["batch_size"] = 4
+    return chosen
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr(checkpoint, "COST", 1e9)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(raw, inputs, tmp_path_factory):
+    """What a run that nobody disturbs leaves: its files' digests and its curves."""
+    folder = shutil.copytree(inputs, tmp_path_factory.mktemp("undisturbed"), dirs_exist_ok=True)
+    with contextlib.chdir(folder):
+        run.train(params.parse(raw), "bce")
+    return outputs(folder)
+
+
+def outputs(folder):
+    curves = folder / "metrics/training/bce"
+    trained = {p.name: sha256(p) for p in (folder / "models/trained/bce").iterdir()}
+    return trained | {name: (curves / name).read_text() for name in CURVES}
+
+
+CURVES = ("training.csv", "validation.csv")
+
+
+def places(folder):
+    return [p for p in (folder / ".dvc/tmp/goemotions").glob("*") if p.is_dir()]
+
+
+class Killed(BaseException):
+    """Ends a training in process at once, as far as Python can."""
+
+
+def train_until(monkeypatch, raw, step):
+    """Train and end right after `step` steps."""
+    from goemotions.training import trainer
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        with pytest.raises(Killed):
+            run.train(params.parse(raw), "bce")
+
+
+def steps_trained(monkeypatch, raw):
+    """Train to the end; the steps that were really made."""
+    from goemotions.training import trainer
+
+    made = []
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        made.append(state.global_step + 1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        run.train(params.parse(raw), "bce")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("killed_after", "goes_on_with"),
+    [(20, 21), (39, 21), (40, 21), (47, 21), (65, 61), (119, 101)],
+)
+def test_it_goes_on_where_it_was_and_ends_with_the_same_bytes(
+    workspace, monkeypatch, raw, often, undisturbed, killed_after, goes_on_with
+):
+    train_until(monkeypatch, raw, killed_after)
+    assert not (workspace / "models/trained/bce").exists()
+    (place,) = places(workspace)
+    assert [path.name for path in place.iterdir()] == ["whole"]
+    assert steps_trained(monkeypatch, raw) == list(range(goes_on_with, 121))
+    assert outputs(workspace) == undisturbed
+    assert places(workspace) == []
+
+
+def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, undisturbed):
+    for step in (25, 50, 62, 90):
+        train_until(monkeypatch, raw, step)
+    assert steps_trained(monkeypatch, raw)[0] == 61
+    assert outputs(workspace) == undisturbed
+
+
+def test_sigkill_of_the_process_itself(workspace, raw, undisturbed, capfd):
+    often = {"GOEMOTIONS_CHECKPOINT_SECONDS": "0"}
+    process = launch(workspace, raw, "torch.distributed.run", "--nproc_per_node=1", **often)
+    deadline = time.monotonic() + 120
+
+    while not any((place / "whole/digests.json").is_file() for place in places(workspace)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for child in [*psutil.Process(process.pid).children(), psutil.Process(process.pid)]:
+        os.kill(child.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (workspace / "models/trained/bce").exists()
+    run.train(params.parse(raw), "bce")
+    assert "going on from step " in capfd.readouterr().out
+    assert outputs(workspace).keys() == undisturbed.keys()
+    assert places(workspace) == []
+
+
+def test_two_processes_go_on_together(workspace, raw, tmp_path):
+    often = {"GOEMOTIONS_CHECKPOINT_SECONDS": "0", "HF_HOME": str(tmp_path / "none")}
+
+    two = ("torch.distributed.run", "--nproc_per_node=2")
+    process = launch(workspace, raw, *two, **often)
+    deadline = time.monotonic() + 120
+    while not any((place / "whole/digests.json").is_file() for place in places(workspace)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for child in [*psutil.Process(process.pid).children(), psutil.Process(process.pid)]:
+        os.kill(child.pid, signal.SIGKILL)
+    process.communicate()
+    (place,) = places(workspace)
+    process = launch(workspace, raw, *two, **often)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "going on from step " in out
+    resumed = load_file(workspace / "models/trained/bce/model.safetensors")
+
+    (workspace / "models/trained/bce").rename(workspace / "resumed")
+    process = launch(workspace, raw, *two, **often)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "going on from step " not in out
+    whole = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert all(resumed[name].equal(whole[name]) for name in whole)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("change", ["setting", "loss", "data", "model", "code"])
+def test_a_checkpoint_is_used_by_the_run_that_made_it_only(
+    workspace, monkeypatch, raw, often, change
+):
+    train_until(monkeypatch, raw, 30)
+    other = json.loads(json.dumps(raw))
+    if change == "setting":
+        other["train"]["seed"] = 9
+    if change == "loss":
+        other["losses"]["bce"]["smoothing"] = 0.1
+    if change == "data":
+        path = workspace / "data/sample/val.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    if change == "model":
+        path = workspace / "models/deberta-v3-tiny/config.json"
+        path.write_text(path.read_text() + "\n")
+    if change == "code":
+        monkeypatch.setattr(checkpoint, "code_digest", lambda *parts: "other")
+    assert steps_trained(monkeypatch, other)[0] == 1
+    monkeypatch.undo()
+    assert len(places(workspace)) == 1  # that of the run that was given up
+
+
+def test_fresh_starts_over(workspace, monkeypatch, raw, often, undisturbed):
+    train_until(monkeypatch, raw, 30)
+    monkeypatch.setenv("GOEMOTIONS_FRESH", "1")
+    assert steps_trained(monkeypatch, raw)[0] == 1
+    assert outputs(workspace) == undisturbed
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_not_used(
+    workspace, monkeypatch, raw, often, undisturbed, capfd, name
+):
+    train_until(monkeypatch, raw, 30)
+    (place,) = places(workspace)
+    path = place / "whole" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert steps_trained(monkeypatch, raw)[0] == 1
+    assert "is damaged: training starts over" in capfd.readouterr().err
+    assert outputs(workspace) == undisturbed
+
+
+def test_a_run_that_ended_between_two_renames_goes_on(workspace, monkeypatch, raw, often):
+    train_until(monkeypatch, raw, 30)
+    (place,) = places(workspace)
+    (place / "whole").rename(place / "old")
+    assert steps_trained(monkeypatch, raw)[0] == 21
+
+
+def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(
+    workspace, monkeypatch, raw, often, undisturbed, capfd
+):
+    import torch
+
+    def save(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", save)
+    run.train(params.parse(raw), "bce")
+    assert "no checkpoint could be saved" in capfd.readouterr().err
+    assert outputs(workspace) == undisturbed
+
+
+def test_only_one_process_trains_a_run(workspace):
+    with (
+        checkpoint.of_run("bce", {"seed": 1}, is_main=True),
+        pytest.raises(UserError, match=f"being trained by process {os.getpid()}; wait"),
+        checkpoint.of_run("bce", {"seed": 1}, is_main=True),
+    ):
+        pass
+
+
+def test_folders_of_runs_that_were_given_up_do_not_pile_up(workspace):
+    for seed in range(5):
+        with checkpoint.of_run("bce", {"seed": seed}, is_main=True) as kept:
+            (kept.whole).mkdir(parents=True)
+    assert len(places(workspace)) == checkpoint.KEPT
+
+
+def test_temporary_experiments_use_the_projects_folder(tmp_path, monkeypatch):
+    inside = tmp_path / ".dvc/tmp/exps/standalone/tmpabc"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert checkpoint._place() == tmp_path / ".dvc/tmp/goemotions"
+
+
+def test_a_checkpoint_is_due_when_it_costs_little(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    kept = checkpoint.Checkpoints(tmp_path)
+    assert not kept.due()
+    now[0] += 60
+    assert kept.due()
+    made = kept.draft / "checkpoint-20"
+    made.mkdir(parents=True)
+    kept.publish(made, now[0] - 5)  # it took 5 seconds, so the next may come after 200
+    now[0] += 199
+    assert not kept.due()
+    now[0] += 1
+    assert kept.due()
