@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,26 @@ def test_a_reader_that_goes_away_ends_the_program_quietly():
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 141
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_ends_in_a_message(capsys):
+    with pytest.raises(SystemExit) as ended, reported():
+        Path("/dev/full").write_text("x")
+    assert ended.value.code == 1
+    message = (
+        "error: [Errno 28] No space left on device; mend that and run the same command again\n"
+    )
+    assert capsys.readouterr().err == message
+
+
+def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
+    with pytest.raises(FileNotFoundError), reported():
+        (tmp_path / "missing").read_text()
+
+
+def test_too_little_memory_ends_in_a_message(capsys):
+    with pytest.raises(SystemExit) as ended, reported():
+        bytearray(2**60)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: the memory is too small for this\n"

@@ -1,9 +1,13 @@
 """The one exception that is meant for the user, and how a command ends with it."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# What a disk can do to a command that is right; other errors of the system are bugs.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class UserError(Exception):
@@ -19,6 +23,7 @@ def first_line(error: BaseException) -> str:
 def reported() -> Iterator[None]:
     """Turn a UserError into its message on stderr and exit status 1, without a traceback.
 
+    So with a full or read-only disk and with too little memory: what was there before is still so.
     An interrupt ends with status 130, and a reader that went away, such as `head`, with 141: what a
     shell makes of the signals SIGINT and SIGPIPE.
     """
@@ -33,4 +38,12 @@ def reported() -> Iterator[None]:
         sys.exit(141)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"error: {error}; mend that and run the same command again", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError:
+        print("error: the memory is too small for this", file=sys.stderr)
         sys.exit(1)

@@ -64,6 +64,20 @@ def test_an_empty_text_is_cls_and_sep(tokenizer):
     assert rows[0]["input_ids"].tolist() == [tokenizer.cls_token_id, tokenizer.sep_token_id]
 
 
+@pytest.mark.parametrize(
+    "text", ["\ud800", "a\x00b", "\u202egnp.exe", "a\r\nb\u2028c", "😀" * 99, "x" * 10**6]
+)
+def test_odd_texts_are_tokenised(tokenizer, text):
+    rows = Rows(tokenizer, [text, "plain"], None, 64)
+    assert 2 <= rows.lengths[0] <= 64
+    assert rows.input_ids[1].tolist() == tokenizer("plain")["input_ids"]
+
+
+def test_half_a_character_counts_as_a_question_mark(tokenizer):
+    rows = Rows(tokenizer, ["so \udc00 odd", "so ? odd"], None, 64)
+    assert rows.input_ids[0].equal(rows.input_ids[1])
+
+
 def test_the_collator_agrees_with_the_tokenizers_own_padding(tokenizer):
     texts = ["haha", "what a wonderful day", "I don't get it, [NAME]"]
     rows = Rows(tokenizer, texts, None, max_length=32)

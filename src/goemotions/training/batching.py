@@ -21,6 +21,8 @@ POOL = 50  # batches that are sorted by length together: less padding, and still
 class Rows(Dataset[dict[str, Any]]):
     """Tokenised texts and, where they are known, their targets; tokenised once.
 
+    A lone surrogate, which is half a character, counts as a question mark.
+
     Attributes:
         input_ids: int64 tensors of different lengths.
         lengths: their lengths in tokens, [rows].
@@ -34,7 +36,8 @@ class Rows(Dataset[dict[str, Any]]):
         targets: NDArray[np.bool_] | None,
         max_length: int,
     ) -> None:
-        encoded = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]
+        encoded = tokenizer(whole, truncation=True, max_length=max_length)["input_ids"]
         self.input_ids = [torch.tensor(ids, dtype=torch.long) for ids in encoded]
         self.lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         self.targets = None if targets is None else torch.from_numpy(targets.astype(np.float32))
