@@ -3,11 +3,13 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from runs import analyse, run
 
-from goemotions.comparison import tables
+from goemotions.comparison import analysis, statistics, tables
 from goemotions.errors import UserError
+from goemotions.thresholds import macro_f1
 
 
 def test_a_much_better_loss_is_said_to_be_better():
@@ -59,6 +61,50 @@ def test_runs_with_other_settings_are_not_compared_and_the_setting_is_named():
     assert first.apart == {"train.batch_size": 32}
     assert second.apart == {"train.batch_size": 16}
     assert first.conclusion == "One loss alone: there is nothing to compare it with."
+
+
+def test_what_parts_groups_is_named_and_digests_only_where_nothing_else_does():
+    batch = [run("asl", **{"train.batch_size": 32}), run("bce", **{"train.batch_size": 16})]
+    said = analysis.parted_by(analyse(*batch))
+    assert said.endswith("2 groups, which are not compared with each other: they differ in "
+                         "train.batch_size.")  # fmt: skip
+    other = dataclasses.replace(run("bce")[0], model="deberta", protocol={"model": "deberta"})
+    with_model = [run("asl"), (other, run("bce")[1])]
+    assert analysis.parted_by(analyse(*with_model)).endswith("they differ in model.")
+    path = "data/goemotions/train.jsonl"
+    data = [run("asl", **{path: "1"}), run("bce", **{path: "2"})]
+    assert analysis.parted_by(analyse(*data)).endswith(f"they differ in {path}.")
+    assert analysis.parted_by(analyse(run("asl"), run("bce"))) == ""
+
+
+def test_other_code_is_named_in_the_conclusion():
+    (found,) = analyse(run("asl", code={"src/a.py": "1", "src/b.py": "1"}),
+                       run("bce", code={"src/a.py": "2", "src/b.py": "1"}))  # fmt: skip
+    assert "2 versions of the code, which differ in src/a.py;" in found.conclusion
+
+
+def test_labels_have_f1_and_its_difference_the_most_frequent_first():
+    runs = [run(loss, s, error=e) for loss, e in (("asl", 0.05), ("bce", 0.2)) for s in (1, 2)]
+    (found,) = analyse(*runs)
+    supports = [label.support for label in found.labels]
+    assert supports == sorted(supports, reverse=True)
+    for label in found.labels:
+        column = "abcde".index(label.label)
+        of = {e.name: macro_f1(s.decisions[:, [column]], s.targets[:, [column]]) for e, s in runs}
+        asl, bce = (np.mean([of[f"{loss}-{s}"] for s in (1, 2)]) for loss in ("asl", "bce"))
+        assert label.f1["asl"].value == pytest.approx(asl)
+        assert label.difference["asl"].value == pytest.approx(asl - bce)
+        assert label.difference["asl"].low < asl - bce < label.difference["asl"].high
+        assert set(label.difference) == {"asl"}
+
+
+def test_a_label_that_a_draw_can_miss_has_an_interval_that_touches_zero():
+    targets, asl, bce = (np.zeros((600, 1), dtype=bool) for _ in range(3))
+    targets[:3], asl[:1] = True, True  # one of three is found by one loss, none by the other
+    drawn = statistics.resampled_by_label([asl, bce], targets, draws=2000, seed=0)
+    found = statistics.estimate([0.5], drawn[:1, :, 0], [0.0], drawn[1:, :, 0], skewed=True)
+    assert found.value == 0.5
+    assert found.low == 0  # more than a third of the draws miss the row
 
 
 def test_a_loss_with_two_settings_is_two_losses():

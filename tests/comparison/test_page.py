@@ -250,7 +250,7 @@ def test_what_cannot_be_written_says_so_and_leaves_the_page_that_was_there(tmp_p
 def test_groups_say_what_parts_them(tmp_path):
     runs = [run("asl", **{"train.batch_size": 32}), run("bce", **{"train.batch_size": 16})]
     text = write(tmp_path / "page.html", runs).read_text()
-    assert "not compared with each other: they differ in\ntrain.batch_size." in text
+    assert "not compared with each other: they differ in train.batch_size." in text
 
 
 @pytest.mark.parametrize(

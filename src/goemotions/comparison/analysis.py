@@ -117,6 +117,23 @@ def analyse(
     ]
 
 
+def parted_by(comparisons: list[Comparison]) -> str:
+    """A sentence that says why there are several comparisons; empty where there is one."""
+    if len(comparisons) < 2:
+        return ""
+    what = [
+        name
+        for name in ("dataset", "model")
+        if len({getattr(one, name) for one in comparisons}) > 1
+    ] + [key for key in comparisons[0].apart if "/" not in key]
+    # Digests part runs too; they are named where nothing else does, since datasets imply them.
+    what = what or list(comparisons[0].apart)
+    return (
+        f"The runs fall into {len(comparisons)} groups, which are not compared with each other: "
+        f"they differ in {_listed(what)}."
+    )
+
+
 def _compare(
     group: list[Experiment],
     baseline: str,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import loss_curves
-from goemotions.comparison.analysis import Comparison
+from goemotions.comparison.analysis import Comparison, parted_by
 from goemotions.comparison.collect import Experiment
 from goemotions.comparison.drawing import HERE, Axis, axis, template
 from goemotions.comparison.predictions import Points, Scored
@@ -44,6 +44,7 @@ def write(
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html = template("page.html").render(
+        parted=parted_by(comparisons),
         groups=[_group(one, by_key, scored) for one in comparisons],
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from goemotions.comparison.analysis import Comparison
+from goemotions.comparison.analysis import Comparison, parted_by
 from goemotions.comparison.collect import Experiment
 
 
@@ -53,6 +53,8 @@ def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -
         console.print(table)
         console.print(comparison.conclusion + linear)
         console.print()
+    if parted := parted_by(comparisons):
+        console.print(parted)
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:

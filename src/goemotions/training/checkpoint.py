@@ -6,7 +6,6 @@ run, so no other run ever uses it. GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CH
 the shortest time between two (60).
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 
 from goemotions import files
 from goemotions.errors import UserError
+from goemotions.training.lock import only_one
 
 COST = 1 / 40  # of the training time, at most
 KEPT = 2  # folders of unfinished runs, this one among them
@@ -98,8 +98,7 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
     if not is_main:
         yield kept
         return
-    place.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with only_one(_lock(folder), "this very run"):
         old = folder / "old"
         if old.is_dir() and not kept.whole.is_dir():  # ended between two renames
             old.replace(kept.whole)
@@ -129,24 +128,8 @@ def _place() -> Path:
     return root / ".dvc" / "tmp" / "goemotions"
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder.with_suffix(".lock")
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise UserError(
-                f"this very run is being trained by process {owner}; wait for it, or end it with "
-                f"`kill {owner}`, and run this again"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-        # The file stays: were it removed, two processes could hold locks on two files of this name.
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def _forget_others(place: Path, own: Path) -> None:
@@ -156,7 +139,7 @@ def _forget_others(place: Path, own: Path) -> None:
         key=lambda path: -path.stat().st_mtime,
     )
     for path in others[KEPT - 1 :]:
-        with suppress(UserError), _locked(path):  # one that is locked is in use
+        with suppress(UserError), only_one(_lock(path), ""):  # it may be in use
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,10 +1,8 @@
 """Train one loss: from data/<dataset> and models/<model> to models/trained/<loss>."""
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from goemotions.params import Params
 from goemotions.quiet import quiet
 from goemotions.training import checkpoint, dropout, losses, model, short_text, trainer
 from goemotions.training.batching import Collator, Rows
+from goemotions.training.lock import only_one
 from goemotions.training.vocabulary import Vocabulary
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
@@ -46,8 +45,9 @@ def train(params: Params, loss_name: str) -> None:
     is_main = int(os.environ.get("RANK", 0)) == 0
     _check_base_model(params)
     determined_by = _determined_by(params, loss_name, processes, accumulation)
+    lock = only_one(folder.parent / f".{folder.name}.lock", str(folder))
     with (
-        _only_one(folder, is_main),
+        lock if is_main else nullcontext(),
         checkpoint.of_run(loss_name, determined_by, is_main=is_main) as checkpoints,
     ):
         scratch = checkpoints.draft
@@ -208,31 +208,3 @@ def _check_base_model(params: Params) -> None:
     folder = params.model_folder
     if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro cache_model`")
-
-
-@contextmanager
-def _only_one(folder: Path, is_main: bool) -> Iterator[None]:
-    """Hold the lock on training into `folder`, in the main process, until the block ends.
-
-    DVC's own lock ends with `dvc repro`, but a training process can outlive it. The kernel drops
-    this one when the process ends, however it ends.
-    """
-    if not is_main:
-        yield
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    path = folder.parent / f".{folder.name}.lock"
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise UserError(
-                f"{folder} is being trained by process {owner}; wait for it, or end it with "
-                f"`kill {owner}`, and run this again"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

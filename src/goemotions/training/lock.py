@@ -1,0 +1,40 @@
+"""One training at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from goemotions.errors import UserError
+
+
+@contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` until the block ends.
+
+    DVC's own lock ends with `dvc repro`, but a training process can outlive it. The kernel drops
+    this one when the process ends, however it ends. The file itself stays: were it removed, two
+    processes could hold locks on two files of this name.
+
+    Args:
+        what: is trained, for the error.
+
+    Raises:
+        UserError: another process holds it; names that process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"{what} is being trained by process {owner}; wait for it, or end it with "
+                f"`kill {owner}`, and run this again"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
