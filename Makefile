@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint losses results bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint losses results bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,12 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 
 test: setup  ## run the tests
 	$(BIN)/pytest -n auto --dist loadgroup
+
+fuzz: setup  ## 10,000 spoiled files of each kind
+	FUZZ=10000 $(BIN)/pytest tests/fuzz
+
+soak: setup  ## kill the pipeline again and again, and compare what it makes; KILLS=200
+	$(BIN)/python tests/soak.py $(or $(KILLS),200)
 
 lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff check

@@ -254,7 +254,9 @@ def build(name: str, settings: dict[str, Any], class_counts: Tensor) -> Loss:
     given = {key: value for key, value in settings.items() if key != "function"}
     if set(given) != known_settings:
         listed = ", ".join(sorted(known_settings)) or "no settings"
-        raise UserError(f"{where} has {', '.join(sorted(given)) or 'none'}; it takes: {listed}")
+        raise UserError(
+            f"{where} has {', '.join(sorted(map(str, given))) or 'none'}; it takes: {listed}"
+        )
     for key, value in given.items():
         allowed, holds = _RANGES.get(key, ("a number", lambda x: x == x))
         if type(value) not in (int, float) or not holds(value):

@@ -1,0 +1,115 @@
+"""Kill the four stages of a small pipeline at random moments, and compare what it makes at last.
+
+Prints kills, resumes, recoveries and losses; exit status 1 where anything was lost. A round removes
+every output, DVC's cache and lock, and repeats `dvc repro`, killed with all its processes after a
+random time, until one ends by itself; then every output must have the undisturbed run's digest.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent / "pipeline"))
+from conftest import Clone, make_clone
+
+SEED = 0
+# Of what the stages make; metrics/training holds the seconds that training took.
+COMPARED = ("data/", "models/", "metrics/predictions", "metrics/evaluation", "metrics/per_label")
+
+
+def outputs(clone: Clone) -> dict[str, str]:
+    """The digest of every output, as DVC recorded it, after DVC saw that the files still have it."""
+    assert clone.dvc("status", "evaluate").strip().endswith("up to date.")
+    stages = yaml.safe_load((clone.folder / "dvc.lock").read_text())["stages"]
+    return {
+        out["path"]: out["md5"]
+        for stage in stages.values()
+        for out in stage.get("outs", [])
+        if out["path"].startswith(COMPARED)
+    }
+
+
+def forget(clone: Clone) -> None:
+    """Remove all that the stages made."""
+    for name in ("data/sample", "models", "metrics", ".dvc/cache", ".dvc/tmp/goemotions"):
+        shutil.rmtree(clone.folder / name, ignore_errors=True)
+    (clone.folder / "dvc.lock").unlink(missing_ok=True)
+
+
+def killed(clone: Clone, after: float) -> tuple[bool, str]:
+    """Run `dvc repro evaluate`, killed after some seconds; whether it was, and what it printed."""
+    log = clone.folder / ".dvc/tmp/soak.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [str(clone.folder / ".venv/bin/dvc"), "repro", "evaluate"],
+            cwd=clone.folder,
+            env=clone.env,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            for one in family:
+                try:
+                    os.kill(one.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            process.wait()
+            time.sleep(0.2)  # for the kernel to drop the locks
+            return True, log.read_text()
+    text = log.read_text()
+    assert process.returncode == 0, text
+    return False, text
+
+
+def main(wanted: int) -> int:
+    rng = random.Random(SEED)
+    kills = resumes = recoveries = losses = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "clone")
+        folder.mkdir()
+        clone = make_clone(folder, folder / ".dvc/cache", Path(temporary))
+        clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 8})
+        clone.env["GOEMOTIONS_CHECKPOINT_SECONDS"] = "0"
+        start = time.monotonic()
+        clone.dvc("repro", "evaluate")
+        seconds = time.monotonic() - start
+        expected = outputs(clone)
+        print(f"undisturbed: {seconds:.0f} s, {len(expected)} outputs", flush=True)
+        while kills < wanted:
+            forget(clone)
+            in_round = 0
+            while True:
+                # Later and later, so that a round ends.
+                after = rng.uniform(0, seconds) * (1 + in_round / 10)
+                was_killed, text = killed(clone, after if kills < wanted else 10 * seconds)
+                resumes += "going on from step" in text
+                if not was_killed:
+                    break
+                kills, in_round = kills + 1, in_round + 1
+            recoveries += in_round > 0
+            found = outputs(clone)
+            wrong = sorted(path for path in expected if found.get(path) != expected[path])
+            losses += len(wrong)
+            print(
+                f"{kills} kills, {resumes} resumes, {recoveries} recoveries, {losses} lost"
+                + (f": {', '.join(wrong)}" if wrong else ""),
+                flush=True,
+            )
+    return 1 if losses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
