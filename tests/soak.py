@@ -27,7 +27,7 @@ COMPARED = ("data/", "models/", "metrics/predictions", "metrics/evaluation", "me
 
 
 def outputs(clone: Clone) -> dict[str, str]:
-    """The digest of every output, as DVC recorded it, after DVC saw that the files still have it."""
+    """The digest of every output by DVC, which must first find that the files still have it."""
     assert clone.dvc("status", "evaluate").strip().endswith("up to date.")
     stages = yaml.safe_load((clone.folder / "dvc.lock").read_text())["stages"]
     return {
