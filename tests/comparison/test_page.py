@@ -245,6 +245,10 @@ def test_what_cannot_be_written_says_so_and_leaves_the_page_that_was_there(tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--html: cannot write"):
         write(tmp_path / "file" / "page.html", runs)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"--html: cannot write .*folder: Is a directory"):
+        write(tmp_path / "folder", runs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_groups_say_what_parts_them(tmp_path):

@@ -264,3 +264,10 @@ def test_a_checkpoint_is_due_when_it_costs_little(tmp_path, monkeypatch):
     assert not kept.due()
     now[0] += 1
     assert kept.due()
+
+
+@pytest.mark.parametrize("given", ["often", "-1", "nan", ""])
+def test_a_wrong_interval_is_named(tmp_path, monkeypatch, given):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINT_SECONDS", given)
+    with pytest.raises(UserError, match=f"GOEMOTIONS_CHECKPOINT_SECONDS is '{given}'; it must"):
+        checkpoint.Checkpoints(tmp_path)

@@ -56,6 +56,8 @@ def write(
         draft.write_text(html, encoding="utf-8")
         draft.replace(path)
     except OSError as error:
+        if path.parent.is_dir():
+            draft.unlink(missing_ok=True)
         raise UserError(f"--html: cannot write {path}: {error.strerror}") from None
 
 

@@ -71,7 +71,7 @@ def read(experiment: Experiment) -> Scored:
         )
         raise UserError(
             f"the predictions of {experiment.name} are not in the local cache ({error}); {bring} "
-            "brings them from where they were pushed to, or run the experiment again"
+            "brings them from where they were pushed to; or run it again, or leave it out by --only"
         ) from None
     curves: dict[str, Points] = {}
     for name in ("training", "validation"):

@@ -36,7 +36,7 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder, self.draft, self.whole = folder, folder / "draft", folder / "whole"
         self._saved_at = time.monotonic()
-        self._shortest = float(os.environ.get("GOEMOTIONS_CHECKPOINT_SECONDS", "60"))
+        self._shortest = _shortest()
         self._interval = self._shortest
 
     def due(self) -> bool:
@@ -89,7 +89,7 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
         is_main: whether this process is the one that writes.
 
     Raises:
-        UserError: another process trains this very run.
+        UserError: another process trains this very run, or the environment's setting is wrong.
     """
     text = json.dumps(determined_by, sort_keys=True)
     place = _place()
@@ -111,6 +111,19 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
             shutil.rmtree(kept.draft, ignore_errors=True)
             with suppress(OSError):  # not empty: there is a checkpoint to go on from
                 folder.rmdir()
+
+
+def _shortest() -> float:
+    given = os.environ.get("GOEMOTIONS_CHECKPOINT_SECONDS", "60")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise UserError(
+            f"GOEMOTIONS_CHECKPOINT_SECONDS is {given!r}; it must be seconds, at least 0"
+        )
+    return seconds
 
 
 def code_digest(*parts: Path) -> str:
