@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from safetensors.torch import load_file
 from small import launch, settings
 
@@ -213,17 +215,28 @@ def test_a_run_that_ended_between_two_renames_goes_on(workspace, monkeypatch, ra
     assert steps_trained(monkeypatch, raw)[0] == 21
 
 
+def half_of_it(content, path):
+    """What torch leaves and raises where the disk is full."""
+    Path(path).write_bytes(b"PK")
+    raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+
+def no_room(*args):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "failure"),
+    [(torch, "save", half_of_it), (checkpoint.Checkpoints, "publish", no_room)],
+)
 def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(
-    workspace, monkeypatch, raw, often, undisturbed, capfd
+    workspace, monkeypatch, raw, often, undisturbed, capfd, place, name, failure
 ):
-    import torch
-
-    def save(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", save)
-    run.train(params.parse(raw), "bce")
-    assert "no checkpoint could be saved" in capfd.readouterr().err
+    monkeypatch.setattr(place, name, failure)
+    train_until(monkeypatch, raw, 45)
+    assert "no checkpoint could be saved: " in capfd.readouterr().err
+    assert places(workspace) == []  # what is not whole does not stay
+    assert steps_trained(monkeypatch, raw) == list(range(1, 121))
     assert outputs(workspace) == undisturbed
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -175,16 +177,24 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self.check_finite()
         begun = time.monotonic()
         made = self.checkpoints.draft / f"checkpoint-{self.state.global_step}"
+        written = False
         try:
             with quiet():
                 super()._save_checkpoint(model, trial)
             if self.is_world_process_zero():
                 torch.save(self._further_state(), made / _FURTHER)
-        except OSError as error:
+            written = True
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch's own is a RuntimeError
             print(f"no checkpoint could be saved: {error}", file=sys.stderr)
-        self.accelerator.wait_for_everyone()
-        if self.is_world_process_zero() and (made / _FURTHER).is_file():
-            self.checkpoints.publish(made, begun)
+        written = all(gather_object([written]))  # which also waits for every process
+        if self.is_world_process_zero():
+            try:
+                if written:
+                    self.checkpoints.publish(made, begun)
+            except OSError as error:
+                print(f"no checkpoint could be saved: {error}", file=sys.stderr)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
     def _further_state(self) -> dict[str, Any]:
