@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+# libgomp reads it once, when torch is imported. The tests' workers share the cores: idle threads
+# that spin, as they do unless told to sleep, slow each other's training many times over.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # huggingface_hub reads it once, when it is imported: no test asks the real Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
