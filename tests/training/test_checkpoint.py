@@ -76,6 +76,23 @@ def train_until(monkeypatch, raw, step):
             run.train(params.parse(raw), "bce")
 
 
+def first_step(monkeypatch, raw):
+    """The step that a training begins with; it ends there."""
+    from goemotions.training import trainer
+
+    made = []
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        made.append(state.global_step + 1)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        with pytest.raises(Killed):
+            run.train(params.parse(raw), "bce")
+    return made[0]
+
+
 def steps_trained(monkeypatch, raw):
     """Train to the end; the steps that were really made."""
     from goemotions.training import trainer
@@ -92,8 +109,7 @@ def steps_trained(monkeypatch, raw):
 
 
 @pytest.mark.parametrize(
-    ("killed_after", "goes_on_with"),
-    [(20, 21), (39, 21), (40, 21), (47, 21), (65, 61), (119, 101)],
+    ("killed_after", "goes_on_with"), [(20, 21), (47, 21), (65, 61), (119, 101)]
 )
 def test_it_goes_on_where_it_was_and_ends_with_the_same_bytes(
     workspace, monkeypatch, raw, often, undisturbed, killed_after, goes_on_with
@@ -181,38 +197,34 @@ def test_a_checkpoint_is_used_by_the_run_that_made_it_only(
         path.write_text(path.read_text() + "\n")
     if change == "code":
         monkeypatch.setattr(checkpoint, "code_digest", lambda *parts: "other")
-    assert steps_trained(monkeypatch, other)[0] == 1
+    assert first_step(monkeypatch, other) == 1
     monkeypatch.undo()
     assert len(places(workspace)) == 1  # that of the run that was given up
 
 
-def test_fresh_starts_over(workspace, monkeypatch, raw, often, undisturbed):
+def test_fresh_starts_over(workspace, monkeypatch, raw, often):
     train_until(monkeypatch, raw, 30)
     monkeypatch.setenv("GOEMOTIONS_FRESH", "1")
-    assert steps_trained(monkeypatch, raw)[0] == 1
-    assert outputs(workspace) == undisturbed
+    assert first_step(monkeypatch, raw) == 1
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "trainer_state.json"])
-def test_a_damaged_checkpoint_is_not_used(
-    workspace, monkeypatch, raw, often, undisturbed, capfd, name
-):
+def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, capfd, name):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
     path = place / "whole" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert steps_trained(monkeypatch, raw)[0] == 1
+    assert first_step(monkeypatch, raw) == 1
     assert "is damaged: training starts over" in capfd.readouterr().err
-    assert outputs(workspace) == undisturbed
 
 
 def test_a_run_that_ended_between_two_renames_goes_on(workspace, monkeypatch, raw, often):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
     (place / "whole").rename(place / "old")
-    assert steps_trained(monkeypatch, raw)[0] == 21
+    assert first_step(monkeypatch, raw) == 21
 
 
 def half_of_it(content, path):
