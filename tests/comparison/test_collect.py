@@ -67,6 +67,7 @@ def test_what_was_run_is_read_from_the_lock():
             "models/tiny": "m1.dir",
         },
         "settings": {"function": "asl", "clip": 0.05},
+        "code": {"src/goemotions/training": "s1.dir"},
         "has_baseline": True,
     }
 
