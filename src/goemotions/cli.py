@@ -94,7 +94,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from goemotions.comparison import analysis, collect, page, predictions, tables
+    from goemotions.comparison import analysis, collect, predictions, tables
     from goemotions.errors import UserError
 
     found = collect.experiments(options.only, options.revisions)
@@ -105,6 +105,8 @@ def _compare(options: argparse.Namespace) -> int:
     form = "json" if options.json else "markdown" if options.markdown else "tables"
     tables.show(found, comparisons, form=form)
     if options.html:
+        from goemotions.comparison import page  # it draws the losses, with torch
+
         page.write(options.html, found, comparisons, scored)
         print(f"{options.html}: open it in a browser", file=sys.stderr)
     return 0

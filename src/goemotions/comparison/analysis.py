@@ -11,7 +11,7 @@ from goemotions.comparison import statistics
 from goemotions.comparison.collect import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
-from goemotions.thresholds import f1
+from goemotions.thresholds import Bools, f1
 
 DRAWS = 10_000
 LABEL_DRAWS = 2_000  # for the intervals of single labels, which are read off a plot
@@ -150,7 +150,8 @@ def _compare(
             other = next(iter(used.values())).name
             raise UserError(f"{used[key].name} was tested on other rows than {other}")
     decided = [one.decisions for one in scored.values()]
-    drawn = statistics.resampled(decided, first.targets, draws=draws, seed=0)
+    by_label = statistics.resampled_by_label(decided, first.targets, draws=draws, seed=0)
+    drawn = by_label.mean(2)
     place = {key: index for index, key in enumerate(scored)}
     points = {loss: [e.macro_f1 for e in runs] for loss, runs in named.items()}
     of_loss = {loss: drawn[[place[e.key] for e in runs]] for loss, runs in named.items()}
@@ -190,37 +191,33 @@ def _compare(
         apart,
         baseline,
         rows,
-        _labels(scored, {loss: [e.key for e in named[loss]] for loss in ranked}, baseline, draws),
+        _labels(
+            first,
+            decided,
+            by_label[:, :LABEL_DRAWS],
+            {loss: [place[e.key] for e in named[loss]] for loss in ranked},
+            baseline,
+        ),
         next((e.baseline for e in group if e.baseline is not None), None),
         _conclusion(rows, baseline) + _code([*used.values()]),
     )
 
 
 def _labels(
-    scored: dict[str, Scored], runs: dict[str, list[str]], baseline: str, draws: int
+    first: Scored,
+    decided: list[Bools],
+    drawn: statistics.Floats,
+    runs: dict[str, list[int]],
+    baseline: str,
 ) -> list[Label]:
-    first = next(iter(scored.values()))
-    decided = [one.decisions for one in scored.values()]
-    drawn = dict(
-        zip(
-            scored,
-            statistics.resampled_by_label(
-                decided, first.targets, draws=min(draws, LABEL_DRAWS), seed=0
-            ),
-            strict=True,
-        )
-    )
+    """Every label's F1 and differences, from the decisions and draws of runs by their place."""
     support = first.targets.sum(0)
-    points = {
-        name: f1((run & first.targets).sum(0), run.sum(0), support)
-        for name, run in zip(scored, decided, strict=True)
-    }
+    points = np.stack([f1((run & first.targets).sum(0), run.sum(0), support) for run in decided])
 
     def estimate(label: int, loss: str, minus: str | None) -> statistics.Estimate:
         sides: list[Any] = []
         for side in (loss, minus) if minus else (loss,):
-            sides.append([float(points[run][label]) for run in runs[side]])
-            sides.append(np.stack([drawn[run][:, label] for run in runs[side]]))
+            sides += [points[runs[side], label].tolist(), drawn[runs[side], :, label]]
         return statistics.estimate(*sides, skewed=True)
 
     return [

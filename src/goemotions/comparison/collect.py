@@ -103,10 +103,10 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
         if not isinstance(row.get("macro_f1"), float) or not name.startswith(prefix):
             continue
         revision = None if workspace else row["rev"]
-        run = recorded(read("dvc.lock", revision))
+        run = recorded(_read("dvc.lock", revision))
         if run is None:
             continue
-        text = read(f"metrics/training/{run['loss']}/summary.json", revision)
+        text = _read(f"metrics/training/{run['loss']}/summary.json", revision)
         summary = json.loads(text or "{}")
         found.append(
             Experiment(
@@ -124,7 +124,7 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
                     for key in ("device", "precision", "processes", "torch")
                     if key in summary
                 },
-                command=_command(run, read("params.yaml", commit)),
+                command=_command(run, _read("params.yaml", commit)),
                 **run,
             )
         )
@@ -140,7 +140,7 @@ def _command(run: dict[str, Any], text: str | None) -> str:
     ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
     ran |= {"loss": run["loss"], "train.seed": run["seed"]}
     ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
-    was = flat(yaml.safe_load(text or "") or {})
+    was = _flat(yaml.safe_load(text or "") or {})
     changes = [
         f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
         for key, value in sorted(ran.items())
@@ -190,7 +190,7 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
         "model": trained["model"],
         "loss": loss,
         "seed": seed,
-        "protocol": flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
+        "protocol": _flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
         "settings": settings,
         "code": code,
         "has_baseline": (linear.get("dataset"), linear.get("evaluate"))
@@ -202,18 +202,18 @@ def _digests(entries: list[dict[str, Any]]) -> dict[str, str]:
     return {entry["path"]: entry["md5"] for entry in entries}
 
 
-def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, with dotted keys."""
     dotted: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict):
-            dotted |= flat(value, f"{prefix}{key}.")
+            dotted |= _flat(value, f"{prefix}{key}.")
         else:
             dotted[prefix + key] = value
     return dotted
 
 
-def read(path: str, revision: str | None) -> str | None:
+def _read(path: str, revision: str | None) -> str | None:
     """A file of a revision, from git or DVC's cache; None where neither has it."""
     import dvc.api
     from dvc.exceptions import DvcException

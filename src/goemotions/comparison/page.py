@@ -91,7 +91,7 @@ def _group(
             )
             for loss, runs in of_loss.items()
         },
-        "validation": _curves({e.key: scored[e.key].validation for e in by_key.values()}, of_loss),
+        "validation": _curves(scored, of_loss),
         "training": {
             loss: _training([scored[e.key].training for e in runs])
             for loss, runs in of_loss.items()
@@ -142,14 +142,14 @@ def _heat(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _curves(
-    curves: Mapping[str, Points], of_loss: Mapping[str, list[Experiment]]
+    scored: Mapping[str, Scored], of_loss: Mapping[str, list[Experiment]]
 ) -> dict[str, Any] | None:
     """Validation macro-F1 by step, of every run; None where no curve is in the cache."""
     lines = [
-        (index, e.seed, [(point["step"], point["macro_f1"]) for point in curves[e.key]])
+        (index, e.seed, [(point["step"], point["macro_f1"]) for point in scored[e.key].validation])
         for index, runs in enumerate(of_loss.values())
         for e in runs
-        if curves[e.key]
+        if scored[e.key].validation
     ]
     every = [point for _, _, line in lines for point in line]
     if not every:

@@ -15,7 +15,6 @@ source, or it would count twice. docs/statistics.md says what each number answer
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,28 +58,17 @@ def resampled(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) 
         decisions: a run's, [rows, labels], each.
         targets: [rows, labels].
     """
-    result = np.empty((len(decisions), draws))
-    for run, start, scores in _drawn(decisions, targets, draws, seed):
-        result[run, start : start + len(scores)] = scores.mean(1)
-    return result
+    by_label = resampled_by_label(decisions, targets, draws=draws, seed=seed)
+    return np.asarray(by_label.mean(2))
 
 
 def resampled_by_label(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) -> Floats:
-    """As `resampled`, each label's F1: [runs, draws, labels]."""
-    result = np.empty((len(decisions), draws, targets.shape[1]))
-    for run, start, scores in _drawn(decisions, targets, draws, seed):
-        result[run, start : start + len(scores)] = scores
-    return result
-
-
-def _drawn(
-    decisions: list[Bools], targets: Bools, draws: int, seed: int
-) -> Iterator[tuple[int, int, Floats]]:
-    """A run, the first of CHUNK draws or fewer, and its F1 in each of them, [draws, labels]."""
+    """As `resampled`, before the mean over labels: F1, [runs, draws, labels]."""
     rows, labels = targets.shape
     columns = np.hstack([part for run in decisions for part in (run & targets, run)] + [targets])
     columns = columns.astype(np.float32)
     rng = np.random.default_rng(seed)
+    result = np.empty((len(decisions), draws, labels))
     for start in range(0, draws, CHUNK):
         size = min(CHUNK, draws - start)
         drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
@@ -89,7 +77,8 @@ def _drawn(
         actual = counts[:, -1]
         for run in range(len(decisions)):
             hits, predicted = counts[:, 2 * run], counts[:, 2 * run + 1]
-            yield run, start, f1(hits, predicted, actual)
+            result[run, start : start + size] = f1(hits, predicted, actual)
+    return result
 
 
 def estimate(
