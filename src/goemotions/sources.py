@@ -8,10 +8,15 @@ HF_HUB_OFFLINE mean what they mean to huggingface_hub.
 
 import importlib.util
 import os
+import sys
+import time
+from http import HTTPStatus
 from pathlib import Path
 
-from goemotions.errors import UserError, first_line
+from goemotions.errors import DISK, UserError, first_line
 from goemotions.files import sha256
+
+WAITS = (1, 2, 4)  # seconds before another try of a download
 
 
 def project_folder() -> Path:
@@ -44,7 +49,13 @@ def mirror() -> Path | None:
 
 
 def from_hub(
-    kind: str, repo: str, revision: str, files: dict[str, str | None], *, any_bytes: bool = False
+    kind: str,
+    repo: str,
+    revision: str,
+    files: dict[str, str | None],
+    *,
+    any_bytes: bool = False,
+    again: bool = False,
 ) -> dict[str, Path]:
     """Fetch files of one Hub repository at one revision, from the mirror where there is one.
 
@@ -54,6 +65,7 @@ def from_hub(
         revision: the commit to fetch.
         files: path inside the repository -> SHA-256, or None where none is pinned.
         any_bytes: the caller verifies the content itself, so no digest is needed.
+        again: ask the Hub also for what was fetched before.
 
     Returns:
         path inside the repository -> a local file whose digest was checked.
@@ -63,7 +75,11 @@ def from_hub(
     """
     folder = mirror()
     if folder is None:
-        paths = {name: _download(kind, repo, revision, name) for name in files}
+        paths = {name: _download(kind, repo, revision, name, again=again) for name in files}
+        # Wrong bytes can lie in the client's cache, which it does not look into again.
+        for name in wrong(paths, files) if online() else ():
+            print(f"{name} is not what params.yaml pins; fetching it again", file=sys.stderr)
+            paths[name] = _download(kind, repo, revision, name, again=True)
     else:
         root = folder / f"{kind}s" / repo
         paths = {name: root / name for name in files}
@@ -109,42 +125,91 @@ def verify(paths: dict[str, Path], digests: dict[str, str | None], origin: str) 
     Raises:
         UserError: lists the files that differ.
     """
-    wrong = [
-        f"{name} is {found}, pinned {digests[name]}"
-        for name, path in paths.items()
-        if digests[name] is not None and (found := sha256(path)) != digests[name]
-    ]
-    if wrong:
+    if differ := wrong(paths, digests):
+        lines = [f"{name} is {found}, pinned {digests[name]}" for name, found in differ.items()]
         raise UserError(
-            f"{origin} is not what params.yaml pins by SHA-256:\n  " + "\n  ".join(wrong) + "\n"
+            f"{origin} is not what params.yaml pins by SHA-256:\n  " + "\n  ".join(lines) + "\n"
             "Delete the file where it was read from and fetch it again; if its content was meant "
             "to change, change the pin"
         )
 
 
-def _download(kind: str, repo: str, revision: str, name: str) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
+def wrong(paths: dict[str, Path], digests: dict[str, str | None]) -> dict[str, str]:
+    """The files that have another SHA-256 than the pinned one, with theirs."""
+    return {
+        name: found
+        for name, path in paths.items()
+        if digests[name] is not None and (found := sha256(path)) != digests[name]
+    }
 
-    try:
-        return Path(huggingface_hub.hf_hub_download(repo, name, repo_type=kind, revision=revision))
-    except errors.GatedRepoError:
-        reason = "access to it must be granted on its page, and HF_TOKEN set"
-    except errors.RepositoryNotFoundError:
-        reason = "the repository does not exist, or is private and HF_TOKEN is not set"
-    except errors.RevisionNotFoundError:
-        reason = "the revision does not exist"
-    except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError) as error:
-        reason = "the file does not exist"
-        # LocalEntryNotFoundError is an EntryNotFoundError too: nothing cached and no good answer.
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            answer = first_line(error.__cause__) if error.__cause__ else "offline"
-            reason = f"the Hub cannot be reached ({answer})"
-    except Exception as error:  # whatever the client and its transport raise
-        reason = first_line(error)
+
+def online() -> bool:
+    """Whether the Hub is asked, and not a mirror or only what it gave before."""
+    from huggingface_hub import is_offline_mode
+
+    return mirror() is None and not is_offline_mode()
+
+
+def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = False) -> Path:
+    """A file of the Hub by its own client, past that client's cache where `again`.
+
+    The client waits out refused requests and goes on where a download was cut. What it gives up on
+    at once is tried again here, and said so.
+    """
+    import huggingface_hub
+
+    for wait in (*WAITS, None):
+        try:
+            return Path(
+                huggingface_hub.hf_hub_download(
+                    repo, name, repo_type=kind, revision=revision, force_download=again
+                )
+            )
+        except Exception as error:  # whatever the client and its transport raise
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise
+            reason = _reason(error)
+            if wait is None or not _passing(error):
+                break
+        print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr, flush=True)
+        time.sleep(wait)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     raise UserError(
         f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {endpoint}: "
         f"{reason}. Check the connection and HF_HUB_OFFLINE, or set GOEMOTIONS_MIRROR to a folder "
         f"that holds {kind}s/{repo}/{name}"
     )
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a download may go better a moment later.
+
+    An OSError of no number is the client's for a file that is not as long as the Hub said.
+    """
+    import httpx2
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return False  # after all of the client's own attempts
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    network = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
+    return isinstance(error, network) or (isinstance(error, OSError) and error.errno is None)
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    match error:
+        case errors.GatedRepoError():
+            return "access to it must be granted on its page, and HF_TOKEN set"
+        case errors.RepositoryNotFoundError():
+            return "the repository does not exist, or is private and HF_TOKEN is not set"
+        case errors.RevisionNotFoundError():
+            return "the revision does not exist"
+        case errors.LocalEntryNotFoundError():
+            answer = first_line(error.__cause__) if error.__cause__ else "offline"
+            return f"the Hub cannot be reached ({answer})"
+        case errors.EntryNotFoundError():
+            return "the file does not exist"
+    return first_line(error)

@@ -1,6 +1,7 @@
 """Make data/<dataset>: the three splits and metadata.json, verified against their pins."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 from goemotions import files, params, sources
@@ -19,12 +20,51 @@ def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
         UserError: a source is out of reach, a row breaks a rule, or a count or a digest is not
             the pinned one. `folder` is then what it was before.
     """
+    paths = _paths(settings, again=False)
+    try:
+        contents, counts, digests = _contents(name, settings, paths)
+    except UserError as error:
+        if not paths or not sources.online():
+            raise
+        # Wrong bytes can lie in the Hub client's cache, which it does not look into again.
+        print(f"{error}\nfetching it again", file=sys.stderr)
+        contents, counts, digests = _contents(name, settings, _paths(settings, again=True))
+    with files.published(folder) as draft:
+        for split, content in contents.items():
+            (draft / f"{split}.jsonl").write_bytes(content)
+        files.write_json(
+            draft / "metadata.json",
+            {
+                "dataset": name,
+                "revision": getattr(settings, "revision", None),
+                "rows": {**counts, "total": sum(counts.values())},
+                "sha256": digests,
+                "labels": list(LABELS),
+            },
+        )
+    return counts
+
+
+def _paths(settings: params.Dataset, *, again: bool) -> dict[str, Path]:
+    """The parquet files by split; none for the generated sample."""
+    if not isinstance(settings, params.HubDataset):
+        return {}
+    # A parquet file's own bytes differ between writers; the rows' digests are what is pinned.
+    names: dict[str, str | None] = dict.fromkeys(settings.files.values())
+    paths = sources.from_hub(
+        "dataset", settings.repo, settings.revision, names, any_bytes=True, again=again
+    )
+    return {split: paths[settings.files[split]] for split in splits.SPLITS}
+
+
+def _contents(
+    name: str, settings: params.Dataset, paths: dict[str, Path]
+) -> tuple[dict[str, bytes], dict[str, int], dict[str, str]]:
+    """Each split's content, number of rows and digest, checked and as pinned."""
     if isinstance(settings, params.HubDataset):
-        rows = _from_parquet(settings)
-        revision: str | None = settings.revision
+        rows = {split: _rows(path) for split, path in paths.items()}
     else:
         rows = sample.generate(settings.seed, settings.rows)
-        revision = None
     contents = {}
     for split in splits.SPLITS:
         splits.check(rows[split], f"{name}, split {split}")
@@ -33,20 +73,7 @@ def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
     counts = {split: len(rows[split]) for split in splits.SPLITS}
     if isinstance(settings, params.HubDataset):
         _compare(name, settings, counts, digests)
-    with files.published(folder) as draft:
-        for split, content in contents.items():
-            (draft / f"{split}.jsonl").write_bytes(content)
-        files.write_json(
-            draft / "metadata.json",
-            {
-                "dataset": name,
-                "revision": revision,
-                "rows": {**counts, "total": sum(counts.values())},
-                "sha256": digests,
-                "labels": list(LABELS),
-            },
-        )
-    return counts
+    return contents, counts, digests
 
 
 def _compare(
@@ -63,22 +90,15 @@ def _compare(
                 )
 
 
-def _from_parquet(settings: params.HubDataset) -> dict[str, list[splits.Row]]:
+def _rows(path: Path) -> list[splits.Row]:
     import pyarrow
     from pyarrow import parquet
 
-    # A parquet file's own bytes differ between writers; the rows' digests are what is pinned.
-    names: dict[str, str | None] = dict.fromkeys(settings.files.values())
-    paths = sources.from_hub("dataset", settings.repo, settings.revision, names, any_bytes=True)
-    rows = {}
-    for split in splits.SPLITS:
-        path = paths[settings.files[split]]
-        try:
-            table = parquet.read_table(path, columns=["id", "text", "labels"]).to_pydict()
-            columns = zip(table["id"], table["text"], table["labels"], strict=True)
-            rows[split] = [splits.Row(i, t, list(map(int, labels))) for i, t, labels in columns]
-        except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path} is not a parquet file with the columns id, text and labels: {error}"
-            ) from None
-    return rows
+    try:
+        table = parquet.read_table(path, columns=["id", "text", "labels"]).to_pydict()
+        columns = zip(table["id"], table["text"], table["labels"], strict=True)
+        return [splits.Row(i, t, list(map(int, labels))) for i, t, labels in columns]
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a parquet file with the columns id, text and labels: {error}"
+        ) from None
