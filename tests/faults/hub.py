@@ -44,7 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         fault = self.path.removeprefix("/datasets").split("/")[2]
         server, get = self.server, self.command == "GET"
-        server.asked.append((self.command, self.path, dict(self.headers)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        server.asked.append((self.command, self.path, headers))
         server.counts[self.command, fault] += 1
         count = server.counts[self.command, fault]
         # The client asks a second time at once for a HEAD that failed, and then begins to wait.
