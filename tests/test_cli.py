@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goemotions import cli, params
+from goemotions import cli, files, params
 from goemotions.base_model.cache import cache
 from goemotions.dataset.fetch import fetch
 from goemotions.labels import LABELS
@@ -123,6 +123,7 @@ def test_predict_uses_the_folders_own_thresholds(project, capsys):
     for method in content["methods"].values():
         method["probabilities"] = dict.fromkeys(LABELS, 0.9999) | {"joy": 1e-9}
     path.write_text(json.dumps(content))
+    files.write_manifest(path.parent)
     assert cli.main(["predict", "thank you", "so sad"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0::2] == ["thank you", "so sad"]

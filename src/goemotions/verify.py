@@ -4,18 +4,18 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goemotions import params, sources
+from goemotions import params, sources, tracked
 from goemotions.base_model import cache
 from goemotions.dataset import splits
-from goemotions.errors import UserError
-from goemotions.files import sha256
-from goemotions.quiet import quiet
+from goemotions.errors import UserError, first_line
+from goemotions.files import MANIFEST, read_manifest, sha256
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
@@ -56,6 +56,7 @@ def verify(settings: params.Params) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _tracked(report)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -85,6 +86,29 @@ def show(report: Report, *, as_json: bool) -> None:
     console.print("[bold red]Training could not start.[/] What mends it:")
     for command in dict.fromkeys(check.mend for check in report.checks if not check.ok):
         console.print(f"  {escape(command)}", soft_wrap=True)
+
+
+def _tracked(report: Report) -> None:
+    what = "what dvc.lock records of data/ and models/"
+    here = Path()
+    if not (here / "dvc.lock").is_file():
+        report.checks.append(Check(what, True, "no dvc.lock yet"))
+        return
+    try:
+        found = list(tracked.differences(here))
+    except Exception as error:  # a damaged dvc.lock, or no repository of DVC
+        report.checks.append(Check(what, False, first_line(error), "git checkout dvc.lock"))
+        return
+    for file in sorted(found, key=lambda file: not file.in_cache):
+        if file.in_cache:
+            found_there = f"holds other bytes than {file.output} had"
+            mend = f"rm -f {shlex.quote(str(file.path))}"
+        else:
+            found_there = "is not what dvc.lock records"
+            mend = f"rm -r {file.output} && dvc repro {file.stage}"
+        report.checks.append(Check(str(file.path), False, found_there, mend))
+    if not found:
+        report.checks.append(Check(what, True, "every byte here and in DVC's cache"))
 
 
 def _dataset(report: Report, settings: params.Params) -> bool:
@@ -132,12 +156,9 @@ def _model(report: Report, settings: params.Params, data_ok: bool) -> None:
     if not whole:
         return
     try:
-        written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["written"]
-        pins = {name: value["sha256"] for name, value in written.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        report.checks.append(
-            Check(f"{folder}/manifest.json", False, f"unreadable: {error!r}", mend)
-        )
+        pins = read_manifest(folder, mend)
+    except UserError as error:
+        report.checks.append(Check(f"{folder}/{MANIFEST}", False, str(error), mend))
         return
     for name, pin in pins.items():
 
@@ -156,12 +177,10 @@ def _model(report: Report, settings: params.Params, data_ok: bool) -> None:
 
 
 def _load_tokenizer(settings: params.Params, data_ok: bool) -> str:
-    from transformers import AutoTokenizer
-
     from goemotions.base_model.tokenizer import PROBES, disagreements
 
     folder = settings.model_folder
-    size = len(AutoTokenizer.from_pretrained(folder))
+    size = len(cache.load_tokenizer(folder))
     if not (folder / cache.SPM).exists():
         return f"{size:,} tokens"
     texts: list[str] = list(PROBES)
@@ -187,13 +206,7 @@ def _build_loss(settings: params.Params) -> str:
 
 
 def _load_model(folder: Path) -> str:
-    from transformers import AutoModel
-
-    with quiet():
-        model, info = AutoModel.from_pretrained(folder, dtype="auto", output_loading_info=True)
-    # A pooler is the one part that an encoder may lack: fine-tuning starts with a fresh one.
-    if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
-        raise UserError(f"model.safetensors lacks {len(missing)} tensors, such as {missing[0]}")
+    model = cache.encoder(folder)
     return f"{type(model).__name__}, {model.num_parameters():,} parameters, {model.dtype}"
 
 

@@ -4,19 +4,28 @@ FUZZ is the number of cases of each surface: 300 in `make test`, 10,000 in `make
 """
 
 import copy
+import io
 import json
 import os
+import resource
+import shutil
+import struct
 from contextlib import contextmanager
 
+import pyarrow
 import pytest
 import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from goemotions import params
-from goemotions.dataset import splits
+from goemotions.base_model import cache, weights
+from goemotions.comparison import predictions
+from goemotions.dataset import fetch, splits
 from goemotions.errors import UserError
+from goemotions.labels import LABELS
 from goemotions.training import losses
 
 fuzzed = settings(
@@ -123,15 +132,21 @@ def test_rows_of_a_split(tmp_path_factory, data):
     check_split(tmp_path_factory, "\n".join(lines).encode())
 
 
+def spoiled_bytes(data, content, end=None):
+    """One to four places overwritten, cut out or filled in; before `end`."""
+    content = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, end or len(content)))
+        stop = data.draw(st.integers(start, min(start + 9, len(content))))
+        content[start:stop] = data.draw(st.binary(max_size=9))
+    return bytes(content)
+
+
 @fuzzed
 @given(data=st.data())
 def test_bytes_of_a_split(tmp_path_factory, data):
-    content = bytearray("\n".join(json.dumps(row) for row in ROWS).encode())
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(content)))
-        end = data.draw(st.integers(start, min(start + 9, len(content))))
-        content[start:end] = data.draw(st.binary(max_size=9))
-    check_split(tmp_path_factory, bytes(content))
+    content = "\n".join(json.dumps(row) for row in ROWS).encode()
+    check_split(tmp_path_factory, spoiled_bytes(data, content))
 
 
 def check_split(tmp_path_factory, content):
@@ -145,3 +160,136 @@ def check_split(tmp_path_factory, content):
     assert split.targets.shape == (len(split.ids), 28)
     assert split.targets.any(1).all()
     assert all(isinstance(text, str) and text.strip() for text in split.texts)
+
+
+def parquet_bytes(columns):
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def spoiled_table(data, columns):
+    """A column of a table gone, or one of its cells another value, where parquet can hold it."""
+    columns = copy.deepcopy(columns)
+    name = data.draw(st.sampled_from(sorted(columns)))
+    if data.draw(st.booleans()):
+        columns[name][data.draw(st.integers(0, 3))] = data.draw(VALUES)
+    else:
+        del columns[name]
+    try:
+        return parquet_bytes(columns)
+    except (pyarrow.ArrowException, UnicodeError, OverflowError):
+        return b""
+
+
+MIRRORED = {key: [row[key] for row in ROWS] for key in ROWS[0]}
+PREDICTED = {
+    "split": ["val", "test", "test", "test"],
+    "id": MIRRORED["id"],
+    "targets": MIRRORED["labels"],
+    "logits": [[0.5] * 28] * 4,
+}
+
+
+@fuzzed
+@given(data=st.data(), by_byte=st.booleans())
+def test_a_mirrors_parquet(tmp_path_factory, data, by_byte):
+    content = (
+        spoiled_bytes(data, parquet_bytes(MIRRORED)) if by_byte else spoiled_table(data, MIRRORED)
+    )
+    path = tmp_path_factory.mktemp("fuzz") / "train.parquet"
+    path.write_bytes(content)
+    with message_of_ten_letters():
+        rows = fetch._rows(path)
+        splits.check(rows, "train")
+        splits.encode(rows)
+
+
+@fuzzed
+@given(data=st.data(), by_byte=st.booleans())
+def test_predictions(data, by_byte):
+    content = (
+        spoiled_bytes(data, parquet_bytes(PREDICTED)) if by_byte else spoiled_table(data, PREDICTED)
+    )
+    table = [{"label": label, "threshold": "0.5"} for label in LABELS]
+    with message_of_ten_letters():
+        read = predictions.parse(content, table, "run")
+        assert read.probabilities.shape == read.targets.shape == (len(read.ids), 28)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tiny, tmp_path_factory):
+    """A model to spoil, and its files' own bytes."""
+    folder = tmp_path_factory.mktemp("fuzz") / "model"
+    shutil.copytree(tiny, folder)
+    return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@contextmanager
+def spoiled_model(model_folder, name, content):
+    folder, good = model_folder
+    (folder / name).write_bytes(content)
+    yield folder
+    (folder / name).write_bytes(good[name])
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    assert used < 2, "GB"
+
+
+@fuzzed
+@given(data=st.data(), by_byte=st.booleans())
+def test_config_of_a_model(model_folder, data, by_byte):
+    good = model_folder[1]["config.json"]
+    if by_byte:
+        content = spoiled_bytes(data, good)
+    else:
+        config = json.loads(good)
+        path = data.draw(st.sampled_from(sorted(paths(config))))
+        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+        content = json.dumps(spoiled(config, path, change, data.draw(VALUES))).encode()
+    with spoiled_model(model_folder, "config.json", content) as folder, message_of_ten_letters():
+        cache.encoder(folder)
+
+
+@fuzzed
+@given(data=st.data(), by_byte=st.booleans())
+def test_header_of_safetensors(model_folder, data, by_byte):
+    good = model_folder[1]["model.safetensors"]
+    (length,) = struct.unpack("<Q", good[:8])
+    if by_byte:
+        content = spoiled_bytes(data, good, 8 + length)
+    else:
+        header = json.loads(good[8 : 8 + length])
+        path = data.draw(st.sampled_from(sorted(paths(header))))
+        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+        written = json.dumps(spoiled(header, path, change, data.draw(VALUES))).encode()
+        content = struct.pack("<Q", len(written)) + written + good[8 + length :]
+    with (
+        spoiled_model(model_folder, "model.safetensors", content) as folder,
+        message_of_ten_letters(),
+    ):
+        cache.encoder(folder)
+
+
+@fuzzed
+@given(data=st.data(), name=st.sampled_from(["tokenizer.json", "tokenizer_config.json"]))
+def test_files_of_a_tokenizer(model_folder, data, name):
+    good = model_folder[1][name]
+    if data.draw(st.booleans()):
+        content = spoiled_bytes(data, good)
+    else:
+        parsed = json.loads(good)
+        path = data.draw(st.sampled_from(sorted(paths(parsed))))
+        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+        content = json.dumps(spoiled(parsed, path, change, data.draw(VALUES))).encode()
+    with spoiled_model(model_folder, name, content) as folder, message_of_ten_letters():
+        cache.load_tokenizer(folder)
+
+
+@fuzzed
+@given(data=st.data())
+def test_a_pickled_checkpoint(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("fuzz")
+    torch.save({"a": torch.ones(3), "b": torch.zeros(2, 2)}, folder / "good.bin")
+    (folder / "bad.bin").write_bytes(spoiled_bytes(data, (folder / "good.bin").read_bytes()))
+    with message_of_ten_letters():
+        weights.convert(folder / "bad.bin", folder / "model.safetensors")

@@ -44,7 +44,7 @@ def test_makes_every_output_and_then_has_nothing_to_do(new_clone, tmp_path):
         },
         "models/trained/asl": {
             "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-            "spm.model", "thresholds.json",
+            "spm.model", "thresholds.json", "manifest.json",
         },
         "metrics/training/asl": {"training.csv", "validation.csv", "summary.json"},
     }  # fmt: skip

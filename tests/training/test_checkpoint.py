@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from small import launch, settings
 
-from goemotions import params
+from goemotions import files, params
+from goemotions.dataset import splits
 from goemotions.errors import UserError
 from goemotions.files import sha256
 from goemotions.training import checkpoint, run
@@ -190,11 +191,14 @@ def test_a_checkpoint_is_used_by_the_run_that_made_it_only(
     if change == "loss":
         other["losses"]["bce"]["smoothing"] = 0.1
     if change == "data":
-        path = workspace / "data/sample/val.jsonl"
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+        folder = workspace / "data/sample"
+        parts = {name: (folder / f"{name}.jsonl").read_bytes() for name in ("train", "val")}
+        parts["val"] = b"".join(parts["val"].splitlines(keepends=True)[:-1])
+        splits.write(folder, parts, {})
     if change == "model":
         path = workspace / "models/deberta-v3-tiny/config.json"
         path.write_text(path.read_text() + "\n")
+        files.write_manifest(path.parent)
     if change == "code":
         monkeypatch.setattr(checkpoint, "code_digest", lambda *parts: "other")
     assert first_step(monkeypatch, other) == 1

@@ -28,7 +28,7 @@ def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
     folder = workspace / "models/trained/bce"
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-        "spm.model", "thresholds.json",
+        "spm.model", "thresholds.json", "manifest.json",
     }  # fmt: skip
     classify = pipeline("text-classification", str(folder), top_k=None)
     found = classify(["thank you so much"])[0]

@@ -13,6 +13,7 @@ import yaml
 from goemotions import params
 from goemotions.base_model import cache
 from goemotions.bench import report
+from goemotions.dataset import splits
 from goemotions.errors import UserError
 
 
@@ -30,9 +31,13 @@ def run(settings: params.Params, data: Path, rows: int, rounds: int) -> None:
         raw.update(loss="bce", model="minilm-l6", dataset="goemotions")
         (here / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
         (here / "data/goemotions").mkdir(parents=True)
-        lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
-        for split, part in (("train", lines[:rows]), ("val", lines[-100:])):
-            (here / f"data/goemotions/{split}.jsonl").write_text("".join(part), encoding="utf-8")
+        lines = data.read_bytes().splitlines(keepends=True)
+        parts = {"train": lines[:rows], "val": lines[-100:]}
+        splits.write(
+            here / "data/goemotions",
+            {split: b"".join(part) for split, part in parts.items()},
+            {split: len(part) for split, part in parts.items()},
+        )
         runs: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for processes, found in runs.items():

@@ -76,6 +76,7 @@ def _predict(
             "methods": {"global": {"probabilities": dict.fromkeys(LABELS, 0.5)}},
         },
     )
+    files.write_manifest(folder)
     rates, memory = {}, {}
     for count in TEXTS:
         source, output = here / "texts.txt", here / "predictions.jsonl"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison.collect import Experiment
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
 from goemotions.labels import LABELS
 from goemotions.thresholds import Bools, Floats, sigmoid
 
@@ -51,7 +51,6 @@ def read(experiment: Experiment) -> Scored:
     """
     import dvc.api
     from dvc.exceptions import DvcException
-    from pyarrow import parquet
 
     files = dvc.api.DVCFileSystem(rev=experiment.revision)
 
@@ -61,7 +60,7 @@ def read(experiment: Experiment) -> Scored:
 
     try:
         with files.open("metrics/predictions.parquet", "rb") as file:
-            content: list[dict[str, Any]] = parquet.read_table(io.BytesIO(file.read())).to_pylist()
+            content = file.read()
         per_label = table("metrics/per_label.csv")
     except (DvcException, OSError) as error:
         bring = (
@@ -80,10 +79,38 @@ def read(experiment: Experiment) -> Scored:
         except (DvcException, OSError):
             points = []
         curves[name] = [{key: float(value) for key, value in point.items()} for point in points]
-    rows = [row for row in content if row["split"] == "test"]
-    logits = np.array([row["logits"] for row in rows])
+    return parse(content, per_label, experiment.name, **curves)
+
+
+def parse(content: bytes, per_label: list[dict[str, str]], name: str, **curves: Points) -> Scored:
+    """What metrics/predictions.parquet and metrics/per_label.csv of a run hold of the test split.
+
+    Raises:
+        UserError: they hold what no run writes.
+    """
+    try:
+        return _parse(content, per_label, **curves)
+    except Exception as error:  # whatever damaged bytes make pyarrow raise
+        raise UserError(
+            f"the predictions of {name} are damaged ({first_line(error)}); run it again, or leave "
+            "it out by --only"
+        ) from None
+
+
+def _parse(content: bytes, per_label: list[dict[str, str]], **curves: Points) -> Scored:
+    from pyarrow import parquet
+
+    columns = ["split", "id", "targets", "logits"]
+    rows: list[dict[str, Any]] = parquet.read_table(
+        io.BytesIO(content), columns=columns, filters=[("split", "=", "test")]
+    ).to_pylist()
+    logits = np.array([row["logits"] for row in rows], dtype=float)
+    if logits.ndim != 2 or logits.shape[1] != len(LABELS) or not np.isfinite(logits).all():
+        raise ValueError(f"a row's logits are not {len(LABELS)} finite numbers")
     targets = np.zeros(logits.shape, dtype=bool)
     for index, row in enumerate(rows):
+        if not all(label in range(len(LABELS)) for label in row["targets"]):
+            raise ValueError(f"row {row['id']!r} has the targets {row['targets']}")
         targets[index, row["targets"]] = True
     by_label = {row["label"]: float(row["threshold"]) for row in per_label}
     thresholds = np.array([by_label[label] for label in LABELS])

@@ -7,7 +7,6 @@ from pathlib import Path
 from goemotions import files, params, sources
 from goemotions.dataset import sample, splits
 from goemotions.errors import UserError
-from goemotions.labels import LABELS
 
 
 def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
@@ -22,26 +21,16 @@ def fetch(name: str, settings: params.Dataset, folder: Path) -> dict[str, int]:
     """
     paths = _paths(settings, again=False)
     try:
-        contents, counts, digests = _contents(name, settings, paths)
+        contents, counts = _contents(name, settings, paths)
     except UserError as error:
         if not paths or not sources.online():
             raise
         # Wrong bytes can lie in the Hub client's cache, which it does not look into again.
         print(f"{error}\nfetching it again", file=sys.stderr)
-        contents, counts, digests = _contents(name, settings, _paths(settings, again=True))
+        contents, counts = _contents(name, settings, _paths(settings, again=True))
     with files.published(folder) as draft:
-        for split, content in contents.items():
-            (draft / f"{split}.jsonl").write_bytes(content)
-        files.write_json(
-            draft / "metadata.json",
-            {
-                "dataset": name,
-                "revision": getattr(settings, "revision", None),
-                "rows": {**counts, "total": sum(counts.values())},
-                "sha256": digests,
-                "labels": list(LABELS),
-            },
-        )
+        revision = getattr(settings, "revision", None)
+        splits.write(draft, contents, counts, dataset=name, revision=revision)
     return counts
 
 
@@ -59,8 +48,8 @@ def _paths(settings: params.Dataset, *, again: bool) -> dict[str, Path]:
 
 def _contents(
     name: str, settings: params.Dataset, paths: dict[str, Path]
-) -> tuple[dict[str, bytes], dict[str, int], dict[str, str]]:
-    """Each split's content, number of rows and digest, checked and as pinned."""
+) -> tuple[dict[str, bytes], dict[str, int]]:
+    """Each split's content and number of rows, checked and as pinned."""
     if isinstance(settings, params.HubDataset):
         rows = {split: _rows(path) for split, path in paths.items()}
     else:
@@ -69,11 +58,13 @@ def _contents(
     for split in splits.SPLITS:
         splits.check(rows[split], f"{name}, split {split}")
         contents[split] = splits.encode(rows[split])
-    digests = {split: hashlib.sha256(content).hexdigest() for split, content in contents.items()}
     counts = {split: len(rows[split]) for split in splits.SPLITS}
     if isinstance(settings, params.HubDataset):
+        digests = {
+            split: hashlib.sha256(content).hexdigest() for split, content in contents.items()
+        }
         _compare(name, settings, counts, digests)
-    return contents, counts, digests
+    return contents, counts
 
 
 def _compare(

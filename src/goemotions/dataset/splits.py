@@ -1,16 +1,21 @@
 """A split: ids, texts and labels, checked row by row, as one JSON object a line."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goemotions import files
 from goemotions.errors import UserError
 from goemotions.labels import LABELS
 from goemotions.params import SPLITS as SPLITS
+
+METADATA = "metadata.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,42 @@ def check(rows: list[Row], where: str) -> None:
             raise UserError(f"{place}: label {outside[0]} is outside 0 to {len(LABELS) - 1}")
         if len(set(row.labels)) < len(row.labels):
             raise UserError(f"{place}: a label is repeated in {row.labels}")
+
+
+def write(folder: Path, contents: dict[str, bytes], rows: dict[str, int], **origin: Any) -> None:
+    """Write each split's content, and metadata.json with their digests."""
+    for name, content in contents.items():
+        (folder / f"{name}.jsonl").write_bytes(content)
+    files.write_json(
+        folder / METADATA,
+        {
+            **origin,
+            "rows": {**rows, "total": sum(rows.values())},
+            "sha256": {
+                name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+            },
+            "labels": list(LABELS),
+        },
+    )
+
+
+def load(folder: Path, *names: str) -> dict[str, Split]:
+    """Read splits of a folder that fetch_dataset made, and that nothing has changed since.
+
+    Raises:
+        UserError: a file is missing or invalid, or has not the digest in metadata.json.
+    """
+    path = folder / METADATA
+    try:
+        digests = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        written = {f"{name}.jsonl": str(digests[name]) for name in names}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro fetch_dataset`") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is unreadable: {error!r}; run `dvc repro fetch_dataset`") from None
+    read_splits = {name: read(folder / f"{name}.jsonl") for name in names}
+    files.check(folder, written)
+    return read_splits
 
 
 def read(path: Path) -> Split:

@@ -22,7 +22,7 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    read = {name: splits.read(data / f"{name}.jsonl") for name in splits.SPLITS}
+    read = splits.load(data, *splits.SPLITS)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     features = {
         name: vectorizer.fit_transform(split.texts)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from goemotions import files
 from goemotions.errors import UserError
 from goemotions.quiet import quiet
 from goemotions.training import batching, short_text
@@ -38,13 +39,15 @@ class Classifier:
         """Load models/trained/<loss>.
 
         Raises:
-            UserError: the folder lacks a file, or thresholds.json does not fit the model.
+            UserError: the folder lacks a file or has one that changed since it was written, or
+                thresholds.json does not fit the model.
         """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
             raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro train`")
+        files.check(folder, files.read_manifest(folder, "dvc repro train"))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         with quiet():
             model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)

@@ -32,7 +32,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         UserError: an input is missing or invalid.
     """
     classifier = Classifier.load(trained)
-    read = {name: splits.read(data / f"{name}.jsonl") for name in ("val", "test")}
+    read = splits.load(data, "val", "test")
     total = sum(len(split.ids) for split in read.values())
     with tqdm(total=total, unit="text", desc="val and test") as bar:
         logits = {
@@ -52,15 +52,15 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         seed=settings.seed,
     )
     decisions = sigmoid(logits["test"]) >= thresholds
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_predictions(folder / "predictions.parquet", read, logits)
-    for name, rows in (
-        ("per_label", metrics.per_label(logits["test"], targets, thresholds)),
-        ("precision_recall", metrics.precision_recall(logits["test"], targets)),
-        ("confusion", metrics.confusions(decisions, targets)),
-    ):
-        write_csv(folder / f"{name}.csv", rows)
-    files.write_json(folder / "evaluation.json", scores)
+    with files.replaced(folder) as draft:
+        _write_predictions(draft / "predictions.parquet", read, logits)
+        for name, rows in (
+            ("per_label", metrics.per_label(logits["test"], targets, thresholds)),
+            ("precision_recall", metrics.precision_recall(logits["test"], targets)),
+            ("confusion", metrics.confusions(decisions, targets)),
+        ):
+            write_csv(draft / f"{name}.csv", rows)
+        files.write_json(draft / "evaluation.json", scores)
     return scores
 
 
@@ -84,4 +84,4 @@ def _write_predictions(
         columns["id"] += split.ids
         columns["targets"] += [np.flatnonzero(row) for row in split.targets]
         columns["logits"] += list(logits[name])
-    parquet.write_table(pyarrow.table(columns), files.fresh(path))
+    parquet.write_table(pyarrow.table(columns), path)

@@ -21,7 +21,7 @@ from goemotions.training.vocabulary import Vocabulary
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # The base model's files that the trained folder replaces; the tokenizer's are taken over.
-_REPLACED = {"config.json", "model.safetensors", "manifest.json"}
+_REPLACED = {"config.json", "model.safetensors", files.MANIFEST}
 
 
 def train(params: Params, loss_name: str) -> None:
@@ -43,8 +43,9 @@ def train(params: Params, loss_name: str) -> None:
     processes = _processes()
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     is_main = int(os.environ.get("RANK", 0)) == 0
-    _check_base_model(params)
-    determined_by = _determined_by(params, loss_name, processes, accumulation)
+    base = _check_base_model(params)
+    data = splits.load(params.data_folder, "train", "val")
+    determined_by = _determined_by(params, loss_name, base, processes, accumulation)
     lock = only_one(folder.parent / f".{folder.name}.lock", str(folder))
     with (
         lock if is_main else nullcontext(),
@@ -52,8 +53,7 @@ def train(params: Params, loss_name: str) -> None:
     ):
         scratch = checkpoints.draft
         arguments = trainer.arguments(params.train, recipe, scratch, processes, accumulation)
-        train_split = splits.read(params.data_folder / "train.jsonl")
-        val_split = splits.read(params.data_folder / "val.jsonl")
+        train_split, val_split = data["train"], data["val"]
         counts = torch.tensor([*train_split.targets.sum(0), len(train_split.ids)])
         loss = losses.build(loss_name, params.losses[loss_name], counts)
         if is_main:
@@ -106,14 +106,13 @@ def train(params: Params, loss_name: str) -> None:
 
 
 def _determined_by(
-    params: Params, loss_name: str, processes: int, accumulation: int
+    params: Params, loss_name: str, base: dict[str, str], processes: int, accumulation: int
 ) -> dict[str, Any]:
     """All that determines a training, for the key of its checkpoint."""
     import transformers
 
     package = Path(__file__).parents[1]
-    inputs = [params.data_folder / "train.jsonl", params.data_folder / "val.jsonl"]
-    inputs += [params.model_folder / name for name in _NEEDED]
+    data = [params.data_folder / "train.jsonl", params.data_folder / "val.jsonl"]
     return {
         "train": asdict(params.train),
         "recipe": asdict(params.recipes[params.model]),
@@ -121,7 +120,8 @@ def _determined_by(
         "processes": [processes, accumulation],
         "device": str(torch.accelerator.current_accelerator()),
         "versions": [torch.__version__, transformers.__version__],
-        "inputs": {str(path): files.sha256(path) for path in inputs if path.is_file()},
+        "data": [files.sha256(path) for path in data],
+        "base model": base,
         "code": checkpoint.code_digest(
             package / "training", package / "dataset" / "splits.py", package / "thresholds.py"
         ),
@@ -154,6 +154,7 @@ def _save(loop: trainer.LossTrainer, base: Path, folder: Path, max_length: int) 
                 },
             },
         )
+        files.write_manifest(draft)
 
 
 def _summary(loop: trainer.LossTrainer, seconds: float) -> dict[str, Any]:
@@ -204,7 +205,11 @@ def _processes() -> int:
     return started
 
 
-def _check_base_model(params: Params) -> None:
+def _check_base_model(params: Params) -> dict[str, str]:
+    """The digests of the base model's files, which they still have."""
     folder = params.model_folder
     if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro cache_model`")
+    written = files.read_manifest(folder, "dvc repro cache_model")
+    files.check(folder, written)
+    return written

@@ -1,0 +1,78 @@
+"""What dvc.lock records of data/ and models/, against the bytes that lie there and in DVC's cache.
+
+DVC compares a file's size, inode and time with what it knew, and takes an object of its cache for
+what its name says; it does not read them again. So a byte that was changed in the cache, also
+through one of its hard links in the workspace, comes back at every `dvc repro`. Here every byte is
+read.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDERS = ("data/", "models/")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A file that is not what dvc.lock says.
+
+    Attributes:
+        path: the file, in the workspace or in DVC's cache.
+        output: the output of the pipeline that it belongs to.
+        stage: the stage that makes it.
+        in_cache: whether it lies in DVC's cache.
+    """
+
+    path: Path
+    output: Path
+    stage: str
+    in_cache: bool
+
+
+def differences(folder: Path) -> Iterator[Difference]:
+    """The files of a project's data/ and models/, and of their copies in DVC's cache, that differ.
+
+    What is missing is no difference: `dvc repro` notices that. Without a dvc.lock there is none.
+    """
+    import yaml
+    from dvc.repo import Repo
+
+    lock = folder / "dvc.lock"
+    if not lock.is_file():
+        return
+    cache = Path(Repo(str(folder)).cache.local.path)
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    for stage, recorded in stages.items():
+        for out in recorded.get("outs", []):
+            if out["path"].startswith(FOLDERS):
+                for path, in_cache in _differing(cache, folder / out["path"], out["md5"]):
+                    yield Difference(path, Path(out["path"]), stage, in_cache)
+
+
+def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool]]:
+    listing = _object(cache, md5)
+    if not listing.is_file():
+        return
+    if _md5(listing) != md5.removesuffix(".dir"):
+        yield listing, True
+        return
+    for entry in json.loads(listing.read_text(encoding="utf-8")):
+        read: dict[int, str] = {}  # a hard link is read once
+        for path in (_object(cache, entry["md5"]), output / entry["relpath"]):
+            if path.is_file():
+                inode = path.stat().st_ino
+                read[inode] = read.get(inode) or _md5(path)
+                if read[inode] != entry["md5"]:
+                    yield path, path.is_relative_to(cache)
+
+
+def _object(cache: Path, md5: str) -> Path:
+    return cache / md5[:2] / md5[2:]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
