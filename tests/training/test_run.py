@@ -15,7 +15,7 @@ from goemotions.base_model.cache import cache
 from goemotions.errors import UserError
 from goemotions.files import sha256
 from goemotions.labels import LABELS
-from goemotions.training import run
+from goemotions.training import run, trainer
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -193,6 +193,44 @@ def test_gradient_accumulation_does_not_change_the_result(workspace, monkeypatch
     run.train(params.parse(raw), "bce")
     assert len(whole) == 1 + 6
     assert losses() == pytest.approx(whole, rel=2e-3)
+
+
+def full_above(monkeypatch, rows):
+    """A GPU that holds so many rows, as far as a machine without one can tell."""
+    forward, held = trainer.LossTrainer.compute_loss, []
+
+    def compute_loss(self, model, inputs, *arguments, **options):
+        held.append(len(inputs["input_ids"]))
+        if held[-1] > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, model, inputs, *arguments, **options)
+
+    monkeypatch.setattr(trainer.LossTrainer, "compute_loss", compute_loss)
+    return held
+
+
+def test_a_full_gpu_gets_the_same_batches_in_more_parts(workspace, monkeypatch, capfd):
+    run.train(params.parse(settings(epochs=6)), "bce")
+    curve = workspace / "metrics/training/bce/training.csv"
+    whole = [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
+    held = full_above(monkeypatch, 8)
+    run.train(params.parse(settings(epochs=6)), "bce")
+    parts = [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
+    assert len(whole) > 0
+    assert held[:3] == [32, 16, 8]
+    assert max(held[2:]) == 8
+    assert parts == pytest.approx(whole, rel=2e-3)
+    said = capfd.readouterr().err
+    assert "too small for 32 rows at a time: starting again with 2 parts of a batch of 32" in said
+    assert "too small for 16 rows at a time: starting again with 4 parts of a batch of 32" in said
+
+
+def test_a_gpu_too_small_for_one_row_is_an_error(workspace, monkeypatch):
+    full_above(monkeypatch, 0)
+    raw = settings()
+    raw["train"]["batch_size"] = 4
+    with pytest.raises(UserError, match=r"too small for 1 row\(s\) at a time; set more gradient"):
+        run.train(params.parse(raw), "bce")
 
 
 def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):

@@ -1,7 +1,9 @@
 """Train one loss: from data/<dataset> and models/<model> to models/trained/<loss>."""
 
+import gc
 import json
 import os
+import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -34,23 +36,67 @@ def train(params: Params, loss_name: str) -> None:
         UserError: a setting is wrong, an input is missing or another process trains this loss;
             or the loss became infinite. models/trained/<loss> is then what it was.
     """
-    from transformers import AutoTokenizer, set_seed
-
-    folder, curves = params.trained_folder(loss_name), Path("metrics", "training", loss_name)
     if loss_name not in params.losses:
         raise UserError(f"loss {loss_name!r} is unknown; known: {', '.join(params.losses)}")
-    recipe = params.recipes[params.model]
     processes = _processes()
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     is_main = int(os.environ.get("RANK", 0)) == 0
     base = _check_base_model(params)
     data = splits.load(params.data_folder, "train", "val")
-    determined_by = _determined_by(params, loss_name, base, processes, accumulation)
+    folder = params.trained_folder(loss_name)
     lock = only_one(folder.parent / f".{folder.name}.lock", str(folder))
-    with (
-        lock if is_main else nullcontext(),
-        checkpoint.of_run(loss_name, determined_by, is_main=is_main) as checkpoints,
-    ):
+    with lock if is_main else nullcontext():
+        while not _fits(params, loss_name, data, base, processes, accumulation):
+            rows = params.train.batch_size // (processes * accumulation)
+            # Another process would wait for ever for the one whose memory was full.
+            if rows < 2 or processes > 1:
+                raise UserError(
+                    f"the GPU's memory is too small for {rows} row(s) at a time; set more gradient "
+                    "accumulation steps in `accelerate config`, or lower train.max_length"
+                )
+            accumulation *= 2
+            print(
+                f"the GPU's memory is too small for {rows} rows at a time: starting again with "
+                f"{accumulation} parts of a batch of {params.train.batch_size}",
+                file=sys.stderr,
+                flush=True,
+            )
+            gc.collect()
+            if torch.accelerator.is_available():
+                torch.accelerator.empty_cache()
+
+
+def _fits(
+    params: Params,
+    loss_name: str,
+    data: dict[str, splits.Split],
+    base: dict[str, str],
+    processes: int,
+    accumulation: int,
+) -> bool:
+    """Train with each batch in `accumulation` parts; False where a GPU's memory was too small."""
+    try:
+        _train(params, loss_name, data, base, processes, accumulation)
+    except torch.OutOfMemoryError:
+        return False
+    return True
+
+
+def _train(
+    params: Params,
+    loss_name: str,
+    data: dict[str, splits.Split],
+    base: dict[str, str],
+    processes: int,
+    accumulation: int,
+) -> None:
+    from transformers import AutoTokenizer, set_seed
+
+    folder, curves = params.trained_folder(loss_name), Path("metrics", "training", loss_name)
+    recipe = params.recipes[params.model]
+    is_main = int(os.environ.get("RANK", 0)) == 0
+    determined_by = _determined_by(params, loss_name, base, processes, accumulation)
+    with checkpoint.of_run(loss_name, determined_by, is_main=is_main) as checkpoints:
         scratch = checkpoints.draft
         arguments = trainer.arguments(params.train, recipe, scratch, processes, accumulation)
         train_split, val_split = data["train"], data["val"]
