@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz soak lint losses results bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint audit losses results bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -49,6 +49,11 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit:  ## known vulnerabilities of the pinned packages, as PyPI knows them
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --disable-pip-version-check -q pip-audit==2.10.1
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r requirements.txt
 
 bench: setup  ## speed beside transformers' usual training and inference; long on a CPU
 	$(BIN)/python -m goemotions.bench

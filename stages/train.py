@@ -7,10 +7,10 @@ from goemotions.errors import reported
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--loss", required=True, help="an entry of params.yaml's `losses`")
+    parser.add_argument("--loss", help="an entry of params.yaml's `losses`; its `loss` by default")
     loss = parser.parse_args().loss
     with reported():
         settings = params.load()
         from goemotions.training.run import train  # after the settings: torch takes seconds
 
-        train(settings, loss)
+        train(settings, loss or settings.loss)

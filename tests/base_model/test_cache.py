@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, DebertaV2Model
 
 from goemotions import params
-from goemotions.base_model.cache import cache
+from goemotions.base_model.cache import cache, encoder, load_tokenizer
 from goemotions.errors import UserError
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -176,3 +177,63 @@ def test_what_the_mirror_lacks_of_deberta_v3_large_is_listed_at_once(
     with pytest.raises(UserError, match=re.escape(message)):
         cache("deberta-v3-large", settings.models["deberta-v3-large"], tmp_path / "large")
     assert list(tmp_path.iterdir()) == []
+
+
+EVIL = """
+from pathlib import Path
+Path("RAN").touch()
+"""
+
+
+@pytest.mark.parametrize("model_type", ["deberta-v2", "of-its-own"])
+def test_code_that_comes_with_a_model_does_not_run(tiny, tmp_path, monkeypatch, model_type):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    (folder / "evil.py").write_text(EVIL.replace("RAN", str(tmp_path / "ran")))
+    for name, auto in (
+        ("config.json", {"AutoConfig": "evil.C", "AutoModel": "evil.M"}),
+        ("tokenizer_config.json", {"AutoTokenizer": ["evil.T", "evil.T"]}),
+    ):
+        content = json.loads((folder / name).read_text())
+        content |= {"auto_map": auto}
+        if model_type == "of-its-own":
+            content |= {"model_type": model_type, "tokenizer_class": "T", "architectures": ["M"]}
+        (folder / name).write_text(json.dumps(content))
+    for load in (encoder, load_tokenizer):
+        with contextlib.suppress(UserError):
+            load(folder)
+    assert not (tmp_path / "ran").exists()
+    exec((folder / "evil.py").read_text())
+    assert (tmp_path / "ran").exists()  # the trap does spring
+
+
+def spoil(folder, name, change):
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "config.json",
+            lambda c: c.update(num_hidden_layers=10**6),
+            "num_hidden_layers is 1000000",
+        ),
+        ("config.json", lambda c: c.update(position_buckets=10**6), "position_buckets is 1000000"),
+        ("config.json", lambda c: c.update(hidden_size=32), "do not load"),
+        ("config.json", lambda c: c.update(num_hidden_layers=3), "lacks 16 tensors"),
+        ("config.json", lambda c: c.pop("model_type"), "do not load"),
+        ("tokenizer.json", lambda c: c.pop("model"), "tokenizer.json does not load"),
+        ("tokenizer_config.json", lambda c: c.pop("pad_token"), "names no pad_token"),
+    ],
+)
+def test_a_model_that_does_not_load_is_refused(tiny, tmp_path, name, change, message):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    spoil(folder, name, change)
+    load = load_tokenizer if name.startswith("tokenizer") else encoder
+    with pytest.raises(UserError, match=message):
+        load(folder)

@@ -77,3 +77,13 @@ def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
     assert "going on from step " in output
     assert not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/"))
     assert "again" in clone.dvc("exp", "list")
+
+
+def test_no_setting_reaches_a_shell(clone):
+    evil = "asl; touch ran"
+    asl = {"function": "asl", "gamma_neg": 4, "gamma_pos": 1, "clip": 0.05}
+    clone.dvc("repro", "fetch_dataset", "cache_model")
+    clone.params({"loss": evil, "losses": {evil: asl, "bce": {"function": "bce", "smoothing": 0}}})
+    clone.dvc("repro", "train", ok=False)
+    clone.dvc("exp", "run", "-S", "loss=asl; touch ran", "train", ok=False)
+    assert not list(clone.folder.rglob("ran"))

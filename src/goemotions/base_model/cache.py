@@ -79,7 +79,9 @@ def encoder(folder: Path) -> Any:
     try:
         _check_sizes(folder)
         with quiet():
-            model, info = AutoModel.from_pretrained(folder, dtype="auto", output_loading_info=True)
+            model, info = AutoModel.from_pretrained(
+                folder, dtype="auto", output_loading_info=True, trust_remote_code=False
+            )
     except UserError:
         raise
     except Exception as error:  # whatever a wrong or damaged file makes transformers raise
@@ -116,7 +118,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(folder)
+        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         loaded(["a text"], truncation=True, max_length=8)
     except BaseException as error:  # the Rust tokenizer panics, which is no Exception
         if isinstance(error, KeyboardInterrupt):

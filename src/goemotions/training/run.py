@@ -246,7 +246,7 @@ def _processes() -> int:
         raise UserError(
             f"{path} asks for num_processes {asked}, and {started} started; run `accelerate "
             f"config` again, or on CPUs start them with `torchrun --nproc_per_node {asked} "
-            "stages/train.py --loss ...`"
+            "stages/train.py`"
         )
     return started
 
