@@ -21,6 +21,7 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     read = splits.load(data, *splits.SPLITS)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
@@ -32,11 +33,12 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     }
     targets = read["train"].targets
     columns: dict[str, list[np.ndarray]] = {"val": [], "test": []}
-    for label in range(targets.shape[1]):
-        model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
-        model.fit(features["train"], targets[:, label])
-        for name, column in columns.items():
-            column.append(model.decision_function(features[name]))
+    with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
+        for label in range(targets.shape[1]):
+            model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
+            model.fit(features["train"], targets[:, label])
+            for name, column in columns.items():
+                column.append(model.decision_function(features[name]))
     logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
     fits = fit(logits["val"], read["val"].targets)
     chosen = preferred(fits) if settings.thresholds == "cross_validated" else settings.thresholds
