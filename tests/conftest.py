@@ -1,6 +1,7 @@
 """What several tests share: the project's params, the real mirror and one small cached model."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 from goemotions import params
 from goemotions.base_model import cache
+from goemotions.dataset.fetch import fetch
 
 ROOT = Path(__file__).parents[1]
 # Read now, since tests set the variable for themselves.
@@ -55,3 +57,33 @@ def minilm(tmp_path_factory, settings):
     folder = tmp_path_factory.mktemp("models") / "minilm-l6"
     cache.cache("minilm-l6", settings.models["minilm-l6"], folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A project folder with the sample, the tiny model and a trained folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("project")
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
+    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
+    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
+    raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    p = params.parse(raw)
+    from goemotions.training import run  # which imports torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fetch("sample", p.datasets["sample"], p.data_folder)
+        cache.cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
+        run.train(p, "bce")
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A copy of it to work in."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path

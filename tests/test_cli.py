@@ -8,42 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from goemotions import cli, files, params
-from goemotions.base_model.cache import cache
-from goemotions.dataset.fetch import fetch
+from goemotions import cli, files
 from goemotions.labels import LABELS
-from goemotions.training import run
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A project folder with the sample, the tiny model and a trained folder, all small."""
-    folder = tmp_path_factory.mktemp("project")
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
-    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
-    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
-    raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
-    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
-    p = params.parse(raw)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        fetch("sample", p.datasets["sample"], p.data_folder)
-        cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
-        run.train(p, "bce")
-    return folder
-
-
-@pytest.fixture
-def project(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    return tmp_path
 
 
 def report(capsys, status):

@@ -1,6 +1,6 @@
 """Whatever a file holds, what reads it answers with a value or with a UserError, and soon.
 
-FUZZ is the number of cases of each surface: 300 in `make test`, 10,000 in `make fuzz`.
+FUZZ is the number of cases of each surface: 100 in `make test`, 10,000 in `make fuzz`.
 """
 
 import copy
@@ -29,7 +29,7 @@ from goemotions.labels import LABELS
 from goemotions.training import losses
 
 fuzzed = settings(
-    max_examples=int(os.environ.get("FUZZ", "300")),
+    max_examples=int(os.environ.get("FUZZ", "100")),
     deadline=10_000,  # ms
     derandomize=True,
     database=None,

@@ -1,0 +1,82 @@
+"""What `evaluate` leaves where it ends half way."""
+
+import errno
+from functools import partial
+
+import pytest
+
+from goemotions import files, params
+from goemotions.errors import UserError
+from goemotions.evaluation import run
+
+
+def written(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_files_replace_those_of_their_names_only(tmp_path):
+    folder = tmp_path / "metrics"
+    (folder / "training").mkdir(parents=True)
+    (folder / "a").write_text("old")
+    (folder / "training" / "kept").write_text("old")
+    with files.replaced(folder) as draft:
+        (draft / "a").write_text("new")
+        (draft / "b").write_text("new")
+        assert (folder / "a").read_text() == "old"
+    (folder / "training" / "kept").unlink()
+    (folder / "training").rmdir()
+    assert written(folder) == {"a": "new", "b": "new"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def evaluate(project):
+    settings = params.load()
+    trained = settings.trained_folder("bce")
+    return partial(
+        run.evaluate, settings.data_folder, trained, project / "metrics", settings.evaluate
+    )
+
+
+@pytest.mark.parametrize("at", ["per_label", "confusion"])
+def test_a_disk_that_fills_up_leaves_the_old_tables(project, evaluate, monkeypatch, at):
+    evaluate()
+    folder = project / "metrics"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert {path.name for path in before} >= {
+        "predictions.parquet", "per_label.csv", "precision_recall.csv", "confusion.csv",
+        "evaluation.json",
+    }  # fmt: skip
+    write = run.write_csv
+
+    def full(path, rows):
+        if path.stem == at:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, rows)
+
+    monkeypatch.setattr(run, "write_csv", full)
+    with pytest.raises(OSError, match="No space left"):
+        evaluate()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "thresholds.json", "tokenizer.json"])
+def test_a_trained_folder_that_changed_is_not_used(project, evaluate, name):
+    flipped(project / "models/trained/bce" / name)
+    with pytest.raises(UserError, match=f"bce is not what was written there: {name} changed"):
+        evaluate()
+
+
+def test_a_split_that_changed_is_not_used(project, evaluate):
+    path = project / "data/sample/test.jsonl"
+    path.write_text(path.read_text().replace("[27]", "[26]", 1))
+    with pytest.raises(
+        UserError, match=r"is not what was written there: test\.jsonl change"
+    ):
+        evaluate()
