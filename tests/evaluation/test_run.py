@@ -76,7 +76,5 @@ def test_a_trained_folder_that_changed_is_not_used(project, evaluate, name):
 def test_a_split_that_changed_is_not_used(project, evaluate):
     path = project / "data/sample/test.jsonl"
     path.write_text(path.read_text().replace("[27]", "[26]", 1))
-    with pytest.raises(
-        UserError, match=r"is not what was written there: test\.jsonl change"
-    ):
+    with pytest.raises(UserError, match=r"is not what was written there: test\.jsonl change"):
         evaluate()
