@@ -132,6 +132,14 @@ def test_rows_of_a_split(tmp_path_factory, data):
     check_split(tmp_path_factory, "\n".join(lines).encode())
 
 
+def spoiled_json(data, content):
+    """A setting, at any depth, gone, added or of another value."""
+    parsed = json.loads(content)
+    path = data.draw(st.sampled_from(sorted(paths(parsed))))
+    change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    return json.dumps(spoiled(parsed, path, change, data.draw(VALUES))).encode()
+
+
 def spoiled_bytes(data, content, end=None):
     """One to four places overwritten, cut out or filled in; before `end`."""
     content = bytearray(content)
@@ -239,13 +247,7 @@ def spoiled_model(model_folder, name, content):
 @given(data=st.data(), by_byte=st.booleans())
 def test_config_of_a_model(model_folder, data, by_byte):
     good = model_folder[1]["config.json"]
-    if by_byte:
-        content = spoiled_bytes(data, good)
-    else:
-        config = json.loads(good)
-        path = data.draw(st.sampled_from(sorted(paths(config))))
-        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
-        content = json.dumps(spoiled(config, path, change, data.draw(VALUES))).encode()
+    content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
     with spoiled_model(model_folder, "config.json", content) as folder, message_of_ten_letters():
         cache.encoder(folder)
 
@@ -258,10 +260,7 @@ def test_header_of_safetensors(model_folder, data, by_byte):
     if by_byte:
         content = spoiled_bytes(data, good, 8 + length)
     else:
-        header = json.loads(good[8 : 8 + length])
-        path = data.draw(st.sampled_from(sorted(paths(header))))
-        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
-        written = json.dumps(spoiled(header, path, change, data.draw(VALUES))).encode()
+        written = spoiled_json(data, good[8 : 8 + length])
         content = struct.pack("<Q", len(written)) + written + good[8 + length :]
     with (
         spoiled_model(model_folder, "model.safetensors", content) as folder,
@@ -271,16 +270,14 @@ def test_header_of_safetensors(model_folder, data, by_byte):
 
 
 @fuzzed
-@given(data=st.data(), name=st.sampled_from(["tokenizer.json", "tokenizer_config.json"]))
-def test_files_of_a_tokenizer(model_folder, data, name):
+@given(
+    data=st.data(),
+    by_byte=st.booleans(),
+    name=st.sampled_from(["tokenizer.json", "tokenizer_config.json"]),
+)
+def test_files_of_a_tokenizer(model_folder, data, by_byte, name):
     good = model_folder[1][name]
-    if data.draw(st.booleans()):
-        content = spoiled_bytes(data, good)
-    else:
-        parsed = json.loads(good)
-        path = data.draw(st.sampled_from(sorted(paths(parsed))))
-        change = data.draw(st.sampled_from(["replace", "remove", "add"]))
-        content = json.dumps(spoiled(parsed, path, change, data.draw(VALUES))).encode()
+    content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
     with spoiled_model(model_folder, name, content) as folder, message_of_ten_letters():
         cache.load_tokenizer(folder)
 

@@ -4,7 +4,7 @@ import gc
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,10 @@ def train(params: Params, loss_name: str) -> None:
     folder = params.trained_folder(loss_name)
     lock = only_one(folder.parent / f".{folder.name}.lock", str(folder))
     with lock if is_main else nullcontext():
-        while not _fits(params, loss_name, data, base, processes, accumulation):
+        while True:
+            with suppress(torch.OutOfMemoryError):
+                _train(params, loss_name, data, base, processes, accumulation)
+                return
             rows = params.train.batch_size // (processes * accumulation)
             # Another process would wait for ever for the one whose memory was full.
             if rows < 2 or processes > 1:
@@ -64,22 +67,6 @@ def train(params: Params, loss_name: str) -> None:
             gc.collect()
             if torch.accelerator.is_available():
                 torch.accelerator.empty_cache()
-
-
-def _fits(
-    params: Params,
-    loss_name: str,
-    data: dict[str, splits.Split],
-    base: dict[str, str],
-    processes: int,
-    accumulation: int,
-) -> bool:
-    """Train with each batch in `accumulation` parts; False where a GPU's memory was too small."""
-    try:
-        _train(params, loss_name, data, base, processes, accumulation)
-    except torch.OutOfMemoryError:
-        return False
-    return True
 
 
 def _train(
