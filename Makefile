@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check
 LOSSES := bce asl combined_70 combined_50 combined_30
 
 help:  ## show this list
@@ -15,22 +16,23 @@ $(BIN)/goemotions: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or later is needed; name one: make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
+	@echo "installing torch, then some 150 packages; the first time this takes minutes"
 	@# torch first and alone: its choice of build must not depend on the other packages.
-	$(BIN)/pip install --disable-pip-version-check "$$(grep -o '^torch==[^ ]*' requirements.txt)"
-	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
-	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install $(QUIET) "$$(grep -o '^torch==[^ ]*' requirements.txt)"
+	$(BIN)/pip install $(QUIET) -r requirements.txt
+	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline
 	@for loss in $(LOSSES); do \
-		echo "== loss $$loss"; \
+		echo "== demo-$$loss, of the losses $(LOSSES)"; \
 		$(BIN)/dvc exp remove -q demo-$$loss 2>/dev/null; \
 		$(BIN)/dvc exp run --temp -n demo-$$loss -S loss=$$loss \
 			-S dataset=sample -S model=deberta-v3-tiny evaluate baseline || exit 1; \
 	done
 	@echo
 	@$(BIN)/goemotions compare --only demo- --html reports/comparison.html
-	@echo "The sample is generated: its numbers say nothing about GoEmotions. To look further:"
+	@echo "To look further:"
 	@echo "  source .venv/bin/activate"
 	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"
 	@echo "  dvc plots diff demo-bce demo-asl        their curves, as a page"

@@ -32,13 +32,16 @@ def _parser() -> argparse.ArgumentParser:
         "mends each failure. Exit status 1 when training could not start.",
     )
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    verify.add_argument(
+        "--cache", action="store_true", help="also read all of DVC's cache, of every experiment"
+    )
     verify.set_defaults(run=_verify)
 
     compare = commands.add_parser(
         "compare",
         help="which loss is best, and how sure that is, from the experiments",
         description="Compare the losses of all DVC experiments and the workspace: macro-F1 over "
-        "seeds with its 95%% interval, the difference from a baseline loss with its interval, its "
+        "seeds with its 95% interval, the difference from a baseline loss with its interval, its "
         "p-value after Holm's correction and Cohen's d, and what may be concluded. Runs that "
         "differ in anything but loss and seed stand in tables of their own. docs/statistics.md "
         "explains the numbers.",
@@ -88,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 def _verify(options: argparse.Namespace) -> int:
     from goemotions import params, verify
 
-    report = verify.verify(params.load())
+    report = verify.verify(params.load(), cache=options.cache)
     verify.show(report, as_json=options.json)
     return 0 if report.ok else 1
 

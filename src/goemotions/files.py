@@ -83,7 +83,7 @@ def check(folder: Path, written: dict[str, str]) -> None:
     if wrong:
         raise UserError(
             f"{folder} is not what was written there: {', '.join(wrong)} changed since; "
-            "`goemotions verify` says what mends it"
+            "`goemotions verify --cache` says what mends it"
         )
 
 

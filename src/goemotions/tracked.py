@@ -52,6 +52,15 @@ def differences(folder: Path) -> Iterator[Difference]:
                     yield Difference(path, Path(out["path"]), stage, in_cache)
 
 
+def damaged(folder: Path) -> Iterator[Path]:
+    """The objects of a project's DVC cache, of any commit, that are not what their names say."""
+    from dvc.repo import Repo
+
+    for path in sorted(Path(Repo(str(folder)).cache.local.path).glob("??/*")):
+        if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
+            yield path
+
+
 def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool]]:
     listing = _object(cache, md5)
     if not listing.is_file():

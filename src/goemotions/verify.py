@@ -49,14 +49,18 @@ class Report:
         return all(check.ok for check in self.checks)
 
 
-def verify(settings: params.Params) -> Report:
-    """Check the selected dataset and model, and whether both load. Never writes, never fetches."""
+def verify(settings: params.Params, *, cache: bool = False) -> Report:
+    """Check the selected dataset and model, and whether both load. Never writes, never fetches.
+
+    Args:
+        cache: also read every object of DVC's cache, of all experiments.
+    """
     report = Report(environment=_environment())
     if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
-    _tracked(report)
+    _tracked(report, cache=cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -84,11 +88,13 @@ def show(report: Report, *, as_json: bool) -> None:
         console.print("[green]Training can start:[/] dvc repro")
         return
     console.print("[bold red]Training could not start.[/] What mends it:")
-    for command in dict.fromkeys(check.mend for check in report.checks if not check.ok):
-        console.print(f"  {escape(command)}", soft_wrap=True)
+    commands = dict.fromkeys(check.mend for check in report.checks if not check.ok)
+    for command in commands:
+        if not any(other.endswith(f"&& {command}") for other in commands):
+            console.print(f"  {escape(command)}", soft_wrap=True)
 
 
-def _tracked(report: Report) -> None:
+def _tracked(report: Report, *, cache: bool) -> None:
     what = "what dvc.lock records of data/ and models/"
     here = Path()
     if not (here / "dvc.lock").is_file():
@@ -108,7 +114,14 @@ def _tracked(report: Report) -> None:
             mend = f"rm -r {file.output} && dvc repro {file.stage}"
         report.checks.append(Check(str(file.path), False, found_there, mend))
     if not found:
-        report.checks.append(Check(what, True, "every byte here and in DVC's cache"))
+        report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))
+    if cache:
+        wrong = set(tracked.damaged(here)) - {file.path for file in found}
+        for path in sorted(wrong):
+            mend = f"rm -f {shlex.quote(str(path))}"
+            report.checks.append(Check(str(path), False, "is not what its name says", mend))
+        if not wrong:
+            report.checks.append(Check("every object of DVC's cache", True, "is what it was"))
 
 
 def _dataset(report: Report, settings: params.Params) -> bool:
@@ -137,7 +150,8 @@ def _dataset(report: Report, settings: params.Params) -> bool:
             count = len(splits.read(path).ids)
             if count != rows.get(split):
                 raise UserError(f"{count:,} rows, must be {rows.get(split):,}")
-            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… as pinned"
+            pinned = "as pinned" if isinstance(entry, params.HubDataset) else "as in metadata.json"
+            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {pinned}"
 
         _run(report, str(path), check, mend)
     return all(c.ok for c in report.checks if c.mend == mend)

@@ -169,7 +169,7 @@ def test_every_seed_is_a_mark_and_every_run_says_how_it_was_made(browser):
 
 
 def test_what_comes_from_data_is_text(browser):
-    assert browser.title == "Which loss is best on GoEmotions?"
+    assert browser.title == "Which loss is best?"
     assert find(browser, "img") == []
     assert EVIL in find(browser, ".losses")[0].text
 

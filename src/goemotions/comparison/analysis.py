@@ -199,7 +199,7 @@ def _compare(
             baseline,
         ),
         next((e.baseline for e in group if e.baseline is not None), None),
-        _conclusion(rows, baseline) + _code([*used.values()]),
+        _conclusion(rows, baseline) + _code([*used.values()]) + _generated(group[0].dataset),
     )
 
 
@@ -229,6 +229,11 @@ def _labels(
         )
         for label in np.argsort(-support, kind="stable")
     ]
+
+
+def _generated(dataset: str) -> str:
+    said = " The sample is generated: its numbers say nothing about GoEmotions."
+    return said if dataset == "sample" else ""
 
 
 def _code(group: list[Experiment]) -> str:

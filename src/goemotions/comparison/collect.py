@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
             f"{error}; give a commit, a branch or a tag (see `git log --oneline`)"
         ) from None
     except (DvcException, SCMError) as error:
-        raise UserError(f"cannot list experiments: {error}") from None
+        raise UserError(
+            f"cannot list experiments: {first_line(error)}; where `dvc repro` or `dvc exp run` is "
+            "at work in this folder, wait until it has ended"
+        ) from None
     found, commit = [], ""
     for row in rows:
         # The commits that experiments start from have no name; "workspace" is a revision.

@@ -46,7 +46,10 @@ class Classifier:
 
         needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
-            raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro train`")
+            raise UserError(
+                f"{folder} lacks {', '.join(missing)}; run `dvc repro train`, bring an "
+                "experiment's by `dvc exp apply <name>`, or name another folder by --model"
+            )
         files.check(folder, files.read_manifest(folder, "dvc repro train"))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         with quiet():
