@@ -111,7 +111,7 @@ def _tracked(report: Report, *, cache: bool) -> None:
             mend = f"rm -f {shlex.quote(str(file.path))}"
         else:
             found_there = "is not what dvc.lock records"
-            mend = f"rm -r {file.output} && dvc repro {file.stage}"
+            mend = f"rm -rf {file.output} && dvc repro {file.stage}"
         report.checks.append(Check(str(file.path), False, found_there, mend))
     if not found:
         report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))

@@ -146,7 +146,7 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
         assert f"FAIL {name}: is not what dvc.lock records" in report
     commands = report.split("What mends it:\n")[1].splitlines()
     assert [command.split(" /")[0] for command in commands[:3]] == ["  rm -f"] * 3
-    assert [command.split()[:2] for command in commands[3:]] == [["rm", "-r"]] * 3
+    assert [command.split()[:2] for command in commands[3:]] == [["rm", "-rf"]] * 3
     clone.params({"train.seed": 8})
     output = clone.dvc("repro", "evaluate", ok=False)
     assert "models/deberta-v3-tiny is not what was written there: model.safetensors" in output
