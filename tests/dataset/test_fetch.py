@@ -113,8 +113,10 @@ def test_a_file_that_is_no_parquet_is_named(mirror, tmp_path, content):
         {"id": ["a"], "text": ["hi"], "labels": [3]},
         {"id": ["a"], "text": ["hi"], "labels": [None]},
         {"id": ["a"], "text": ["hi"], "labels": [["joy"]]},
+        {"id": ["a"], "text": ["hi"], "labels": [[1.5]]},
+        {"id": ["a"], "text": ["hi"], "labels": [[float("inf")]]},
     ],
-    ids=["no labels", "one label", "null", "names"],
+    ids=["no labels", "one label", "null", "names", "a half", "infinity"],
 )
 def test_a_file_with_other_columns_is_named(mirror, tmp_path, columns):
     message = f"{mirror / 'validation.parquet'} is not a parquet file with the columns"

@@ -88,7 +88,10 @@ def _rows(path: Path) -> list[splits.Row]:
     try:
         table = parquet.read_table(path, columns=["id", "text", "labels"]).to_pydict()
         columns = zip(table["id"], table["text"], table["labels"], strict=True)
-        return [splits.Row(i, t, list(map(int, labels))) for i, t, labels in columns]
+        rows = [splits.Row(i, t, list(labels)) for i, t, labels in columns]
+        if not all(type(label) is int for row in rows for label in row.labels):
+            raise TypeError("a label is not a whole number")
+        return rows
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is not a parquet file with the columns id, text and labels: {error}"
