@@ -95,3 +95,16 @@ def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
         (draft / "new").write_text("2")
     assert content(tmp_path / "link") == {"new": "2"}
     assert {path.name for path in tmp_path.iterdir()} == {"disk", "link"}
+
+
+def test_files_replace_those_of_their_names_only(tmp_path):
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    (folder / "kept").write_text("old")
+    with files.replaced(folder) as draft:
+        (draft / "a").write_text("new")
+        (draft / "b").write_text("new")
+        assert content(folder) == {"a": "old", "kept": "old"}
+    assert content(folder) == {"a": "new", "b": "new", "kept": "old"}
+    assert list(tmp_path.iterdir()) == [folder]

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 def _verify(options: argparse.Namespace) -> int:
     from goemotions import params, verify
 
-    report = verify.verify(params.load(), cache=options.cache)
+    report = verify.verify(params.load(), whole_cache=options.cache)
     verify.show(report, as_json=options.json)
     return 0 if report.ok else 1
 

@@ -49,18 +49,18 @@ class Report:
         return all(check.ok for check in self.checks)
 
 
-def verify(settings: params.Params, *, cache: bool = False) -> Report:
+def verify(settings: params.Params, *, whole_cache: bool = False) -> Report:
     """Check the selected dataset and model, and whether both load. Never writes, never fetches.
 
     Args:
-        cache: also read every object of DVC's cache, of all experiments.
+        whole_cache: also read every object of DVC's cache, of all experiments.
     """
     report = Report(environment=_environment())
     if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
-    _tracked(report, cache=cache)
+    _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -94,7 +94,7 @@ def show(report: Report, *, as_json: bool) -> None:
             console.print(f"  {escape(command)}", soft_wrap=True)
 
 
-def _tracked(report: Report, *, cache: bool) -> None:
+def _tracked(report: Report, *, whole_cache: bool) -> None:
     what = "what dvc.lock records of data/ and models/"
     here = Path()
     if not (here / "dvc.lock").is_file():
@@ -115,7 +115,7 @@ def _tracked(report: Report, *, cache: bool) -> None:
         report.checks.append(Check(str(file.path), False, found_there, mend))
     if not found:
         report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))
-    if cache:
+    if whole_cache:
         wrong = set(tracked.damaged(here)) - {file.path for file in found}
         for path in sorted(wrong):
             mend = f"rm -f {shlex.quote(str(path))}"

@@ -1,32 +1,13 @@
-"""What `evaluate` leaves where it ends half way."""
+"""What `evaluate` refuses, and what it leaves where it ends half way."""
 
 import errno
 from functools import partial
 
 import pytest
 
-from goemotions import files, params
+from goemotions import params
 from goemotions.errors import UserError
 from goemotions.evaluation import run
-
-
-def written(folder):
-    return {path.name: path.read_text() for path in folder.iterdir()}
-
-
-def test_files_replace_those_of_their_names_only(tmp_path):
-    folder = tmp_path / "metrics"
-    (folder / "training").mkdir(parents=True)
-    (folder / "a").write_text("old")
-    (folder / "training" / "kept").write_text("old")
-    with files.replaced(folder) as draft:
-        (draft / "a").write_text("new")
-        (draft / "b").write_text("new")
-        assert (folder / "a").read_text() == "old"
-    (folder / "training" / "kept").unlink()
-    (folder / "training").rmdir()
-    assert written(folder) == {"a": "new", "b": "new"}
-    assert list(tmp_path.iterdir()) == [folder]
 
 
 def flipped(path):
