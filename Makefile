@@ -1,25 +1,26 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz soak lint audit losses results bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint lock audit losses results bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
+TORCH_INDEX ?=  # where to take torch from, if not from the index that pip knows
 LOSSES := bce asl combined_70 combined_50 combined_30
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 19
 
-setup: $(BIN)/goemotions  ## make .venv from the exact pins in requirements.txt
+setup: $(BIN)/goemotions  ## make .venv from requirements.txt, by digest; TORCH_INDEX=URL for another torch
 
 $(BIN)/goemotions: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or later is needed; name one: make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	@echo "installing torch, then some 150 packages; the first time this takes minutes"
-	@# torch first and alone: its choice of build must not depend on the other packages.
-	$(BIN)/pip install $(QUIET) "$$(grep -o '^torch==[^ ]*' requirements.txt)"
-	$(BIN)/pip install $(QUIET) -r requirements.txt
+	@echo "installing some 150 packages, then torch; the first time this takes minutes"
+	$(BIN)/pip install $(QUIET) --no-deps --require-hashes -r requirements.txt
+	@# torch has no digest: there are builds for CPUs and for each kind of GPU.
+	$(BIN)/pip install $(QUIET) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -52,10 +53,19 @@ lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+lock:  ## requirements.txt from pyproject.toml; UPGRADE="--upgrade" for the newest versions
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install $(QUIET) uv==0.13.9
+	build/lock/bin/uv pip compile $(UPGRADE) --quiet --custom-compile-command "make lock" pyproject.toml \
+		--group dev --universal --generate-hashes --no-emit-package torch -o requirements.txt
+
 audit:  ## known vulnerabilities of the pinned packages, as PyPI knows them
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --disable-pip-version-check -q pip-audit==2.10.1
-	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r requirements.txt
+	@# In two calls: a file either has a digest for each of its packages or for none.
+	build/audit/bin/pip-audit --strict --disable-pip -r requirements.txt
+	grep -o 'torch==[0-9.]*' pyproject.toml > build/audit/torch.txt
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r build/audit/torch.txt
 
 bench: setup  ## speed beside transformers' usual training and inference; long on a CPU
 	$(BIN)/python -m goemotions.bench
