@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from disk import Disk
 
 # libgomp reads it once, when torch is imported. The tests' workers share the cores: idle threads
 # that spin, as they do unless told to sleep, slow each other's training many times over.
@@ -41,6 +44,17 @@ def real_mirror(monkeypatch):
         pytest.skip(f"no mirror of the real files: {MIRROR} is no folder")
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(MIRROR))
     return MIRROR
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system whose power can be cut."""
+    try:
+        made = Disk(tmp_path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no power can be cut here: {error}")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,11 @@
 Prints kills, resumes, recoveries and losses; exit status 1 where anything was lost. A round removes
 every output, DVC's cache and lock, and repeats `dvc repro`, killed with all its processes after a
 random time, until one ends by itself; then every output must have the undisturbed run's digest.
+With --power the file system loses its power at that moment, too: what had not reached the disk is
+gone. That needs Linux and root.
 """
 
+import argparse
 import os
 import random
 import shutil
@@ -17,6 +20,8 @@ from pathlib import Path
 
 import psutil
 import yaml
+
+from disk import Disk
 
 sys.path.insert(0, str(Path(__file__).parent / "pipeline"))
 from conftest import Clone, make_clone
@@ -45,9 +50,8 @@ def forget(clone: Clone) -> None:
     (clone.folder / "dvc.lock").unlink(missing_ok=True)
 
 
-def killed(clone: Clone, after: float) -> tuple[bool, str]:
+def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[bool, str]:
     """Run `dvc repro evaluate`, killed after some seconds; whether it was, and what it printed."""
-    log = clone.folder / ".dvc/tmp/soak.log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [str(clone.folder / ".venv/bin/dvc"), "repro", "evaluate"],
@@ -61,6 +65,8 @@ def killed(clone: Clone, after: float) -> tuple[bool, str]:
             process.wait(after)
         except subprocess.TimeoutExpired:
             family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            if disk:
+                disk.cut()
             for one in family:
                 try:
                     os.kill(one.pid, signal.SIGKILL)
@@ -68,49 +74,66 @@ def killed(clone: Clone, after: float) -> tuple[bool, str]:
                     continue
             process.wait()
             time.sleep(0.2)  # for the kernel to drop the locks
+            if disk:
+                disk.restart()
             return True, log.read_text()
     text = log.read_text()
     assert process.returncode == 0, text
     return False, text
 
 
-def main(wanted: int) -> int:
+def main(wanted: int, place: Path, disk: Disk | None) -> int:
     rng = random.Random(SEED)
     kills = resumes = recoveries = losses = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "clone")
-        folder.mkdir()
-        clone = make_clone(folder, folder / ".dvc/cache", Path(temporary))
-        clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 8})
-        clone.env["GOEMOTIONS_CHECKPOINT_SECONDS"] = "0"
-        start = time.monotonic()
-        clone.dvc("repro", "evaluate")
-        seconds = time.monotonic() - start
-        expected = outputs(clone)
-        print(f"undisturbed: {seconds:.0f} s, {len(expected)} outputs", flush=True)
-        while kills < wanted:
-            forget(clone)
-            in_round = 0
-            while True:
-                # What is done stays done, so short lives reach every stage; later and later, so
-                # that a round ends.
-                after = rng.uniform(0, seconds / 3) * (1 + in_round / 10)
-                was_killed, text = killed(clone, after if kills < wanted else 10 * seconds)
-                resumes += "going on from step" in text
-                if not was_killed:
-                    break
-                kills, in_round = kills + 1, in_round + 1
-            recoveries += in_round > 0
-            found = outputs(clone)
-            wrong = sorted(path for path in expected if found.get(path) != expected[path])
-            losses += len(wrong)
-            print(
-                f"{kills} kills, {resumes} resumes, {recoveries} recoveries, {losses} lost"
-                + (f": {', '.join(wrong)}" if wrong else ""),
-                flush=True,
+    folder = (disk.folder if disk else place) / "clone"
+    folder.mkdir()
+    clone = make_clone(folder, folder / ".dvc/cache", place)
+    # What DVC knows of files must not outlive them.
+    clone.dvc("config", "--local", "core.site_cache_dir", str(folder.parent / "site"))
+    clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 24})
+    clone.env["GOEMOTIONS_CHECKPOINT_SECONDS"] = "0"
+    start = time.monotonic()
+    clone.dvc("repro", "evaluate")
+    seconds = time.monotonic() - start
+    expected = outputs(clone)
+    print(f"undisturbed: {seconds:.0f} s, {len(expected)} outputs", flush=True)
+    while kills < wanted:
+        forget(clone)
+        if disk:
+            os.sync()
+        in_round = 0
+        while True:
+            # What is done stays done, so short lives reach every stage, and training takes several;
+            # later and later, so that a round ends on a machine that has become slower.
+            after = rng.uniform(0, seconds / 3) * (1 + in_round / 50)
+            was_killed, text = killed(
+                clone, after if kills < wanted else 10 * seconds, place / "log", disk
             )
+            resumes += "going on from step" in text
+            if not was_killed:
+                break
+            kills, in_round = kills + 1, in_round + 1
+        recoveries += in_round > 0
+        found = outputs(clone)
+        wrong = sorted(path for path in expected if found.get(path) != expected[path])
+        losses += len(wrong)
+        print(
+            f"{kills} kills, {resumes} resumes, {recoveries} recoveries, {losses} lost"
+            + (f": {', '.join(wrong)}" if wrong else ""),
+            flush=True,
+        )
     return 1 if losses else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", type=int)
+    parser.add_argument("--power", action="store_true", help="cut the file system's power, too")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        disk = Disk(Path(temporary)) if given.power else None
+        try:
+            sys.exit(main(given.kills, Path(temporary), disk))
+        finally:
+            if disk:
+                disk.close()

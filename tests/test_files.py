@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import stat
 
 import pytest
@@ -108,3 +109,45 @@ def test_files_replace_those_of_their_names_only(tmp_path):
         assert content(folder) == {"a": "old", "kept": "old"}
     assert content(folder) == {"a": "new", "b": "new", "kept": "old"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.fixture
+def old(disk):
+    """A folder whose files have reached the disk."""
+    (disk.folder / "folder").mkdir()
+    for name in ("a", "b"):
+        (disk.folder / "folder" / name).write_text("old")
+    os.sync()
+    return disk.folder / "folder"
+
+
+def test_a_power_cut_loses_what_is_not_on_the_disk(disk, old):
+    (old / "a").write_text("new")
+    (old / "c").write_text("new")
+    disk.cut()
+    disk.restart()
+    assert content(old) in ({"a": "old", "b": "old"}, {"a": "", "b": "old"})
+
+
+@pytest.mark.parametrize("put", [files.published, files.replaced])
+def test_a_folder_outlives_a_power_cut_right_after_it_was_put(disk, old, put):
+    with put(old) as draft:
+        for name in ("a", "b"):
+            (draft / name).write_text("new")
+    disk.cut()
+    disk.restart()
+    assert content(old) == {"a": "new", "b": "new"}
+
+
+@pytest.mark.parametrize("put", [files.published, files.replaced])
+def test_a_power_cut_before_it_was_put_leaves_the_old(disk, old, put):
+    def make():
+        with put(old) as draft:
+            for name in ("a", "b"):
+                (draft / name).write_text("new")
+            disk.cut()
+
+    with pytest.raises(OSError, match="Input/output error"):
+        make()
+    disk.restart()
+    assert content(old) == {"a": "old", "b": "old"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -87,6 +88,16 @@ def check(folder: Path, written: dict[str, str]) -> None:
         )
 
 
+def sync(*paths: Path) -> None:
+    """Wait until files, or the names in folders, are on the disk, safe from a power cut."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
     """Yield a draft beside `folder`; move its files into `folder` when the block succeeds.
@@ -97,8 +108,11 @@ def replaced(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
         yield Path(draft)
-        for file in sorted(Path(draft).iterdir()):
+        made = sorted(Path(draft).iterdir())
+        sync(*made)
+        for file in made:
             file.replace(folder / file.name)
+        sync(folder)
 
 
 @contextmanager
@@ -116,6 +130,7 @@ def published(path: Path) -> Iterator[Path]:
         yield draft
         for file in draft.iterdir():
             file.chmod(0o644)  # safetensors' own is 0600
+        sync(*draft.iterdir(), draft)
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -128,5 +143,6 @@ def published(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             draft.replace(path)
+        sync(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

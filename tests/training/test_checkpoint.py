@@ -46,6 +46,18 @@ def undisturbed(raw, inputs, tmp_path_factory):
     return outputs(folder)
 
 
+@pytest.fixture(scope="module")
+def undisturbed_process(raw, inputs, tmp_path_factory):
+    """The same of a process of its own, whose number of threads differs from the tests'."""
+    folder = shutil.copytree(inputs, tmp_path_factory.mktemp("process"), dirs_exist_ok=True)
+    finish(launch(folder, raw, *ONE))
+    return outputs(folder)
+
+
+ONE = ("torch.distributed.run", "--nproc_per_node=1")
+OFTEN = {"GOEMOTIONS_CHECKPOINT_SECONDS": "0"}
+
+
 def outputs(folder):
     curves = folder / "metrics/training/bce"
     trained = {p.name: sha256(p) for p in (folder / "models/trained/bce").iterdir()}
@@ -131,50 +143,62 @@ def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, un
     assert outputs(workspace) == undisturbed
 
 
-def test_sigkill_of_the_process_itself(workspace, raw, undisturbed, capfd):
-    often = {"GOEMOTIONS_CHECKPOINT_SECONDS": "0"}
-    process = launch(workspace, raw, "torch.distributed.run", "--nproc_per_node=1", **often)
-    deadline = time.monotonic() + 120
-
-    while not any((place / "whole/digests.json").is_file() for place in places(workspace)):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for child in [*psutil.Process(process.pid).children(), psutil.Process(process.pid)]:
-        os.kill(child.pid, signal.SIGKILL)
-    process.communicate()
-    assert not (workspace / "models/trained/bce").exists()
-    run.train(params.parse(raw), "bce")
-    assert "going on from step " in capfd.readouterr().out
-    assert outputs(workspace).keys() == undisturbed.keys()
-    assert places(workspace) == []
-
-
-def test_two_processes_go_on_together(workspace, raw, tmp_path):
-    often = {"GOEMOTIONS_CHECKPOINT_SECONDS": "0", "HF_HOME": str(tmp_path / "none")}
-
-    two = ("torch.distributed.run", "--nproc_per_node=2")
-    process = launch(workspace, raw, *two, **often)
+def wait_for_a_checkpoint(workspace, process):
     deadline = time.monotonic() + 120
     while not any((place / "whole/digests.json").is_file() for place in places(workspace)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for child in [*psutil.Process(process.pid).children(), psutil.Process(process.pid)]:
-        os.kill(child.pid, signal.SIGKILL)
-    process.communicate()
-    (place,) = places(workspace)
-    process = launch(workspace, raw, *two, **often)
-    out, err = process.communicate(timeout=200)
+
+
+def kill(launched):
+    family = psutil.Process(launched.pid)
+    for one in [*family.children(recursive=True), family]:
+        os.kill(one.pid, signal.SIGKILL)
+    launched.communicate()
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "going on from step " in out
+    return out
+
+
+def test_sigkill_of_the_process_itself(workspace, raw, undisturbed_process):
+    process = launch(workspace, raw, *ONE, **OFTEN)
+    wait_for_a_checkpoint(workspace, process)
+    kill(process)
+    assert not (workspace / "models/trained/bce").exists()
+    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert outputs(workspace) == undisturbed_process
+    assert places(workspace) == []
+
+
+def test_a_power_cut(disk, inputs, raw, undisturbed_process):
+    workspace = shutil.copytree(inputs, disk.folder / "run")
+    os.sync()
+    process = launch(workspace, raw, *ONE, **OFTEN)
+    wait_for_a_checkpoint(workspace, process)
+    disk.cut()
+    kill(process)
+    disk.restart()
+    assert not (workspace / "models/trained/bce").exists()
+    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert outputs(workspace) == undisturbed_process
+
+
+def test_two_processes_go_on_together(workspace, raw, tmp_path):
+    two = ("torch.distributed.run", "--nproc_per_node=2")
+    often = {**OFTEN, "HF_HOME": str(tmp_path / "none")}
+    process = launch(workspace, raw, *two, **often)
+    wait_for_a_checkpoint(workspace, process)
+    kill(process)
+    (place,) = places(workspace)
+    assert "going on from step " in finish(launch(workspace, raw, *two, **often))
     resumed = load_file(workspace / "models/trained/bce/model.safetensors")
 
     (workspace / "models/trained/bce").rename(workspace / "resumed")
-    process = launch(workspace, raw, *two, **often)
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert "going on from step " not in out
+    assert "going on from step " not in finish(launch(workspace, raw, *two, **often))
     whole = load_file(workspace / "models/trained/bce/model.safetensors")
     assert all(resumed[name].equal(whole[name]) for name in whole)
     assert not place.exists()
@@ -212,13 +236,13 @@ def test_fresh_starts_over(workspace, monkeypatch, raw, often):
     assert first_step(monkeypatch, raw) == 1
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "trainer_state.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "digests.json"])
 def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, capfd, name):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
     path = place / "whole" / name
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 2] ^= 128
     path.write_bytes(content)
     assert first_step(monkeypatch, raw) == 1
     assert "is damaged: training starts over" in capfd.readouterr().err

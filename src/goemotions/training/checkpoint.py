@@ -47,9 +47,10 @@ class Checkpoints:
         """The whole checkpoint; one whose files changed since is removed."""
         if not (self.whole / "digests.json").is_file():
             return None
-        digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
-        if digests == _digests(self.whole):
-            return self.whole
+        with suppress(ValueError):
+            digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
+            if digests == _digests(self.whole):
+                return self.whole
         print(f"{self.whole} is damaged: training starts over", file=sys.stderr)
         shutil.rmtree(self.whole, ignore_errors=True)  # another process may do it too
         return None
@@ -62,14 +63,13 @@ class Checkpoints:
             started: when saving began, by `time.monotonic`; saving takes COST of the time at most.
         """
         files.write_json(made / "digests.json", _digests(made))
-        for path in [*made.iterdir(), made]:
-            _sync(path)
+        files.sync(*made.iterdir(), made)
         old = self.folder / "old"
         shutil.rmtree(old, ignore_errors=True)
         with suppress(FileNotFoundError):
             self.whole.replace(old)
         made.replace(self.whole)
-        _sync(self.folder)
+        files.sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
         self._saved_at = time.monotonic()
         self._interval = max(self._shortest, (self._saved_at - started) / COST)
@@ -162,12 +162,3 @@ def _digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.iterdir())
         if path.name != "digests.json"
     }
-
-
-def _sync(path: Path) -> None:
-    """Wait until it is on the disk, so that a power cut leaves the old or the new."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
