@@ -16,11 +16,13 @@ if ! command -v goemotions >/dev/null 2>&1; then
 fi
 # A temporary experiment runs its own copy of the code, not the workspace's.
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
-# `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
-# spin: on cores that another program shares, spinning slows training many times over.
 export PATH
+# The Hub's files come by plain HTTP, whose faults the tests know; not by Xet, whose they do not.
+export HF_HUB_DISABLE_XET="${HF_HUB_DISABLE_XET:-1}"
 # accelerate's notice about defaults says less than the first line of a training run.
 export ACCELERATE_LOG_LEVEL="${ACCELERATE_LOG_LEVEL:-ERROR}"
+# `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
+# spin: on cores that another program shares, spinning slows training many times over.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$@"

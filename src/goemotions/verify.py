@@ -103,7 +103,8 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
     try:
         found = list(tracked.differences(here))
     except Exception as error:  # a damaged dvc.lock, or no repository of DVC
-        report.checks.append(Check(what, False, first_line(error), "git checkout dvc.lock"))
+        found_there = f"unreadable: {first_line(error)}"
+        report.checks.append(Check(what, False, found_there, "git checkout dvc.lock"))
         return
     for file in sorted(found, key=lambda file: not file.in_cache):
         if file.in_cache:
@@ -111,7 +112,7 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
             mend = f"rm -f {shlex.quote(str(file.path))}"
         else:
             found_there = "is not what dvc.lock records"
-            mend = f"rm -rf {file.output} && dvc repro {file.stage}"
+            mend = f"rm -rf {shlex.quote(str(file.output))} && dvc repro {shlex.quote(file.stage)}"
         report.checks.append(Check(str(file.path), False, found_there, mend))
     if not found:
         report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))

@@ -17,6 +17,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 BODY = random.Random(0).randbytes(12 * 2**20)
 DIGEST = hashlib.sha256(BODY).hexdigest()
 OTHER = BODY[:-1] + bytes([BODY[-1] ^ 1])
+XET = "/api/own/xet-read-token"
 CUT = 11 * 2**20  # the client writes what it gets in pieces of 10 MiB
 
 # A status and an X-Error-Code to every request.
@@ -83,6 +84,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif get and fault == "cut-always":
             stop = 0
         headers = {"ETag": '"0a"', "X-Repo-Commit": REVISION}
+        if fault == "xet":
+            headers |= {"X-Xet-Hash": DIGEST, "X-Xet-Refresh-Route": f"{self.server.endpoint}{XET}"}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         self.send(206 if start else 200, body[start:], headers, stop)

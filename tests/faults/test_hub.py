@@ -10,11 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hub import BODY, DIGEST, OTHER, REFUSALS, REVISION, serving
+from hub import BODY, DIGEST, OTHER, REFUSALS, REVISION, XET, serving
 
 from goemotions import sources
 from goemotions.errors import UserError
 
+RUN = Path(__file__).parents[2] / "stages/run.sh"
 TOKEN = "hf_" + "secret" * 6
 # huggingface_hub reads its environment when it is imported, hence a process of its own; and it
 # waits up to 23 seconds between its attempts, hence no sleep, but a list of those asked for.
@@ -50,10 +51,10 @@ for name, *arguments in json.loads(sys.argv[1]):
 def ask(endpoint, home, *requests, **environment):
     """What each of the requests gives: paths or an error, the waits, and what was printed."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GOEM"))}
-    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
     env |= {"NO_PROXY": "*", "no_proxy": "*", "HF_TOKEN": TOKEN, "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
     env |= environment
-    command = [sys.executable, "-c", CLIENT, json.dumps(requests)]
+    command = [str(RUN), sys.executable, "-c", CLIENT, json.dumps(requests)]
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=120)
     assert TOKEN not in done.stdout + done.stderr
     answers = map(json.loads, done.stdout.splitlines())
@@ -81,6 +82,7 @@ PASSING = {
     "changed": r"model\.bin: Consistency check failed.*; trying again in 1 s",
     "wrong": r"model\.bin is not what params\.yaml pins; fetching it again",
     "cdn": "",
+    "xet": "",
 }
 LASTING = {
     # fault: the cause that the message names
@@ -153,6 +155,13 @@ def test_the_token_is_nowhere_on_the_disk(hub):
     files = [path for path in hub.home.rglob("*") if path.is_file()]
     assert len(files) > len(PASSING)
     assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+
+
+def test_a_file_that_xet_stores_is_fetched_without_it_unless_it_is_asked_for(hub, tmp_path):
+    assert not [path for _, path, _ in hub.asked if path == XET]
+    with serving() as server:
+        ask(server.endpoint, tmp_path, wanted("xet"), HF_HUB_DISABLE_XET="0")
+    assert [path for _, path, _ in server.asked if path == XET]
 
 
 def test_nothing_unverified_reaches_a_models_folder(tmp_path):
