@@ -2,6 +2,9 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +154,31 @@ def test_a_power_cut_before_it_was_put_leaves_the_old(disk, old, put):
         make()
     disk.restart()
     assert content(old) == {"a": "old", "b": "old"}
+
+
+@pytest.mark.parametrize("put", [files.published, files.replaced])
+def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_live_one_is_not(tmp_path, put):
+    code = (
+        "import os, sys; from pathlib import Path; from goemotions import files\n"
+        f"with files.{put.__name__}(Path(sys.argv[1])) as draft:\n"
+        "    (draft / 'a').touch(); print(draft, flush=True); sys.stdin.read()\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "folder")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    killed, live = (Path(process.stdout.readline().strip()) for process in started)
+    started[0].kill()
+    started[0].communicate()
+    assert (killed / "a").exists()
+    with put(tmp_path / "folder"):
+        assert not killed.exists()
+        assert (live / "a").exists()
+    started[1].communicate("")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert content(tmp_path / "folder") == {"a": ""}

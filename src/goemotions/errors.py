@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,14 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 class UserError(Exception):
     """Something the user can mend: names the setting or file, what it got, what is allowed."""
+
+
+def of_disk(error: BaseException) -> bool:
+    """Whether it is the disk's; libraries written in Rust only say so, as "(os error 28)"."""
+    if isinstance(error, OSError):
+        return error.errno in DISK
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return said is not None and int(said[1]) in DISK
 
 
 def first_line(error: BaseException) -> str:
@@ -39,11 +48,11 @@ def reported() -> Iterator[None]:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in DISK:
-            raise
-        print(f"error: {error}; mend that and run the same command again", file=sys.stderr)
-        sys.exit(1)
     except MemoryError:
         print("error: the memory is too small for this", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if not of_disk(error):
+            raise
+        print(f"error: {error}; mend that and run the same command again", file=sys.stderr)
         sys.exit(1)

@@ -1,6 +1,8 @@
-"""Digests, and folders that are published whole or not at all and say what they hold."""
+"""Digests, folders that are published whole or not at all and say what they hold, and parquet."""
 
+import glob
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -8,9 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goemotions.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MANIFEST = "manifest.json"
 
@@ -88,6 +93,25 @@ def check(folder: Path, written: dict[str, str]) -> None:
         )
 
 
+def read_parquet(content: bytes, columns: list[str]) -> "pyarrow.Table":
+    """Some columns of a parquet file, each row of which takes a byte at least.
+
+    pyarrow makes room for as many rows as a damaged footer claims, and `read_table` with filters
+    may wait for ever; both were found by fuzzing.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError: it is no such file.
+    """
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(io.BytesIO(content))
+    groups = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
+    rows = file.metadata.num_rows
+    if sum(groups) != rows or rows > len(content) or any(number < 0 for number in groups):
+        raise ValueError(f"{len(content)} bytes cannot hold {rows} rows in groups of {groups}")
+    return file.read(columns)
+
+
 def sync(*paths: Path) -> None:
     """Wait until files, or the names in folders, are on the disk, safe from a power cut."""
     for path in paths:
@@ -106,9 +130,9 @@ def replaced(folder: Path) -> Iterator[Path]:
     what it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
-        yield Path(draft)
-        made = sorted(Path(draft).iterdir())
+    with _beside(folder) as draft:
+        yield draft
+        made = sorted(draft.iterdir())
         sync(*made)
         for file in made:
             file.replace(folder / file.name)
@@ -124,25 +148,48 @@ def published(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()  # through a link, for a folder that lives on another disk
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
-    try:
+    with _beside(path) as draft:
+        draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
         yield draft
         for file in draft.iterdir():
             file.chmod(0o644)  # safetensors' own is 0600
         sync(*draft.iterdir(), draft)
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            path.replace(old)
-            try:
-                draft.replace(path)
-            except OSError:
-                old.replace(path)
-                raise
-            shutil.rmtree(old)
+            with _beside(path) as old:
+                path.replace(old)
+                try:
+                    draft.replace(path)
+                except OSError:
+                    old.replace(path)
+                    raise
         else:
             draft.replace(path)
         sync(path.parent)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside `path` until the block ends.
+
+    One that a killed process left is removed, too: it may be as large as a model.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", dir=path.parent))
+    try:
+        yield made
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True

@@ -13,7 +13,7 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
-from goemotions.errors import DISK, UserError, first_line
+from goemotions.errors import UserError, first_line, of_disk
 from goemotions.files import sha256
 
 WAITS = (1, 2, 4)  # seconds before another try of a download
@@ -166,7 +166,7 @@ def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = F
                 )
             )
         except Exception as error:  # whatever the client and its transport raise
-            if isinstance(error, OSError) and error.errno in DISK:
+            if of_disk(error):
                 raise
             reason = _reason(error)
             if wait is None or not _passing(error):

@@ -6,6 +6,7 @@ FUZZ is the number of cases of each surface: 100 in `make test`, 10,000 in `make
 import copy
 import io
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -205,7 +206,11 @@ def test_a_mirrors_parquet(tmp_path_factory, data, by_byte):
     content = (
         spoiled_bytes(data, parquet_bytes(MIRRORED)) if by_byte else spoiled_table(data, MIRRORED)
     )
-    path = tmp_path_factory.mktemp("fuzz") / "train.parquet"
+    read_mirrored(content, tmp_path_factory.mktemp("fuzz"))
+
+
+def read_mirrored(content, folder):
+    path = folder / "train.parquet"
     path.write_bytes(content)
     with message_of_ten_letters():
         rows = fetch._rows(path)
@@ -219,10 +224,37 @@ def test_predictions(data, by_byte):
     content = (
         spoiled_bytes(data, parquet_bytes(PREDICTED)) if by_byte else spoiled_table(data, PREDICTED)
     )
-    table = [{"label": label, "threshold": "0.5"} for label in LABELS]
+    read_predictions(content)
+
+
+def read_predictions(content, folder=None):
+    table = "\n".join(["label,threshold", *(f"{label},0.5" for label in LABELS)]).encode()
     with message_of_ten_letters():
         read = predictions.parse(content, table, "run")
         assert read.probabilities.shape == read.targets.shape == (len(read.ids), 28)
+
+
+def read_all_flipped(read, columns, folder):
+    content = parquet_bytes(columns)
+    for index in range(len(content)):
+        for bits in (1, 128, 255):
+            spoiled = bytearray(content)
+            spoiled[index] ^= bits
+            read(bytes(spoiled), folder)
+
+
+@pytest.mark.parametrize(
+    ("read", "columns"), [(read_mirrored, MIRRORED), (read_predictions, PREDICTED)]
+)
+def test_every_byte_of_a_parquet_in_turn(tmp_path, read, columns):
+    """In a process of its own: pyarrow may wait for ever, or end it."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=read_all_flipped, args=(read, columns, tmp_path)
+    )
+    process.start()
+    process.join(100)
+    process.kill()
+    assert process.exitcode == 0
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from goemotions import files
+
 pytestmark = pytest.mark.xdist_group("pipeline")
 
 
@@ -104,6 +106,14 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     away.rename(kept)
     assert "the predictions of old are not in the local cache" in output
     assert "`dvc exp pull <git remote> old`" in output
+
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    files.fresh(kept).write_bytes(content)
+    output = clone.run(goemotions, "compare", ok=False).stdout
+    assert "metrics/predictions.parquet of old is not what the run wrote" in output
+    output = clone.run(goemotions, "verify", "--cache", ok=False).stdout
+    assert f"rm -f {kept}" in output
 
 
 def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):

@@ -1,14 +1,20 @@
 """Training end to end, in process, on a two-layer model: what is written and what stops a run."""
 
+import contextlib
 import json
 import math
+import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
-from small import launch, settings
+from small import ROOT, launch, settings
 
 from goemotions import params, thresholds
 from goemotions.base_model.cache import cache
@@ -327,6 +333,33 @@ def test_several_processes_train_to_the_weights_of_one(workspace, tmp_path, proc
     )
     assert moved.abs().max() > 1e-2
     assert (workspace / "metrics/training/bce/validation.csv").read_text() == scores
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_is_full_or_read_only(disk, inputs, state):
+    workspace = shutil.copytree(inputs, disk.folder / "run")
+    (workspace / "params.yaml").write_text(yaml.safe_dump(settings(epochs=1)))
+    train = [sys.executable, str(ROOT / "stages/train.py"), "--loss", "bce"]
+    if state == "full":
+        with contextlib.suppress(OSError), (disk.folder / "other").open("wb") as other:
+            while True:
+                other.write(bytes(2**16))
+        os.truncate(disk.folder / "other", (disk.folder / "other").stat().st_size - 2**16)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", disk.folder], check=True)
+    done = subprocess.run(train, cwd=workspace, capture_output=True, text=True)
+    assert done.returncode == 1
+    reason = {"full": "No space left on device", "read-only": "Read-only file system"}[state]
+    assert re.match(rf"error: .*{reason}.*; mend that", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+    assert not (workspace / "models/trained/bce").exists()
+
+    if state == "full":
+        (disk.folder / "other").unlink()
+    else:
+        subprocess.run(["mount", "-o", "remount,rw", disk.folder], check=True)
+    subprocess.run(train, cwd=workspace, check=True)
+    assert (workspace / "models/trained/bce/manifest.json").is_file()
 
 
 def test_a_lost_process_ends_the_others_with_an_error(workspace, tmp_path):

@@ -1,7 +1,9 @@
 """What a run predicted on the test split, and how its training went, from DVC's cache."""
 
 import csv
+import hashlib
 import io
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from goemotions.comparison.collect import Experiment
 from goemotions.errors import UserError, first_line
+from goemotions.files import read_parquet
 from goemotions.labels import LABELS
 from goemotions.thresholds import Bools, Floats, sigmoid
 
@@ -47,21 +50,28 @@ def read(experiment: Experiment) -> Scored:
     """An experiment's predictions and curves.
 
     Raises:
-        UserError: the predictions are not in the local cache.
+        UserError: the predictions are not in the local cache, or not what the run wrote.
     """
     import dvc.api
     from dvc.exceptions import DvcException
 
     files = dvc.api.DVCFileSystem(rev=experiment.revision)
 
-    def table(path: str) -> list[dict[str, str]]:
-        with files.open(path, "r") as file:
-            return list(csv.DictReader(file))
+    def content(path: str) -> bytes:
+        with files.open(path, "rb") as file:
+            found: bytes = file.read()
+        # DVC takes an object of its cache for what its name says.
+        written = files.info(path).get("md5")
+        if written and hashlib.md5(found, usedforsecurity=False).hexdigest() != written:
+            raise UserError(
+                f"{path} of {experiment.name} is not what the run wrote; `goemotions verify "
+                "--cache` says what mends it, and --only leaves the run out"
+            )
+        return found
 
     try:
-        with files.open("metrics/predictions.parquet", "rb") as file:
-            content = file.read()
-        per_label = table("metrics/per_label.csv")
+        predictions = content("metrics/predictions.parquet")
+        per_label = content("metrics/per_label.csv")
     except (DvcException, OSError) as error:
         bring = (
             "`dvc pull evaluate`"
@@ -72,24 +82,21 @@ def read(experiment: Experiment) -> Scored:
             f"the predictions of {experiment.name} are not in the local cache ({error}); {bring} "
             "brings them from where they were pushed to; or run it again, or leave it out by --only"
         ) from None
-    curves: dict[str, Points] = {}
+    curves = {}
     for name in ("training", "validation"):
-        try:
-            points = table(f"metrics/training/{experiment.loss}/{name}.csv")
-        except (DvcException, OSError):
-            points = []
-        curves[name] = [{key: float(value) for key, value in point.items()} for point in points]
-    return parse(content, per_label, experiment.name, **curves)
+        with suppress(DvcException, OSError):
+            curves[name] = content(f"metrics/training/{experiment.loss}/{name}.csv")
+    return parse(predictions, per_label, experiment.name, **curves)
 
 
-def parse(content: bytes, per_label: list[dict[str, str]], name: str, **curves: Points) -> Scored:
-    """What metrics/predictions.parquet and metrics/per_label.csv of a run hold of the test split.
+def parse(predictions: bytes, per_label: bytes, name: str, **curves: bytes) -> Scored:
+    """What predictions.parquet and per_label.csv of a run hold of the test split, and its curves.
 
     Raises:
         UserError: they hold what no run writes.
     """
     try:
-        return _parse(content, per_label, **curves)
+        return _parse(predictions, per_label, **curves)
     except Exception as error:  # whatever damaged bytes make pyarrow raise
         raise UserError(
             f"the predictions of {name} are damaged ({first_line(error)}); run it again, or leave "
@@ -97,13 +104,9 @@ def parse(content: bytes, per_label: list[dict[str, str]], name: str, **curves: 
         ) from None
 
 
-def _parse(content: bytes, per_label: list[dict[str, str]], **curves: Points) -> Scored:
-    from pyarrow import parquet
-
-    columns = ["split", "id", "targets", "logits"]
-    rows: list[dict[str, Any]] = parquet.read_table(
-        io.BytesIO(content), columns=columns, filters=[("split", "=", "test")]
-    ).to_pylist()
+def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
+    table = read_parquet(predictions, ["split", "id", "targets", "logits"])
+    rows: list[dict[str, Any]] = [row for row in table.to_pylist() if row["split"] == "test"]
     logits = np.array([row["logits"] for row in rows], dtype=float)
     if logits.ndim != 2 or logits.shape[1] != len(LABELS) or not np.isfinite(logits).all():
         raise ValueError(f"a row's logits are not {len(LABELS)} finite numbers")
@@ -112,8 +115,16 @@ def _parse(content: bytes, per_label: list[dict[str, str]], **curves: Points) ->
         if not all(label in range(len(LABELS)) for label in row["targets"]):
             raise ValueError(f"row {row['id']!r} has the targets {row['targets']}")
         targets[index, row["targets"]] = True
-    by_label = {row["label"]: float(row["threshold"]) for row in per_label}
+    by_label = {row["label"]: float(row["threshold"]) for row in _csv(per_label)}
     thresholds = np.array([by_label[label] for label in LABELS])
+    points = {
+        name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
+        for name, content in curves.items()
+    }
     return Scored(
-        [row["id"] for row in rows], list(LABELS), targets, sigmoid(logits), thresholds, **curves
+        [row["id"] for row in rows], list(LABELS), targets, sigmoid(logits), thresholds, **points
     )
+
+
+def _csv(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))

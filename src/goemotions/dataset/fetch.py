@@ -83,10 +83,9 @@ def _compare(
 
 def _rows(path: Path) -> list[splits.Row]:
     import pyarrow
-    from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path, columns=["id", "text", "labels"]).to_pydict()
+        table = files.read_parquet(path.read_bytes(), ["id", "text", "labels"]).to_pydict()
         columns = zip(table["id"], table["text"], table["labels"], strict=True)
         rows = [splits.Row(i, t, list(labels)) for i, t, labels in columns]
         if not all(type(label) is int for row in rows for label in row.labels):
