@@ -1,6 +1,7 @@
 """Kill the four stages of a small pipeline at random moments, and compare what it makes at last.
 
-Prints kills, resumes, recoveries and losses; exit status 1 where anything was lost. A round removes
+Prints how often it killed, a training went on from a checkpoint, `goemotions verify` had to say
+what mends it, a round ended, and an output was lost; status 1 where any was. A round removes
 every output, DVC's cache and lock, and repeats `dvc repro`, killed with all its processes after a
 random time, until one ends by itself; then every output must have the undisturbed run's digest.
 With --power the file system loses its power at that moment, too: what had not reached the disk is
@@ -8,6 +9,7 @@ gone. That needs Linux and root.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -50,8 +52,22 @@ def forget(clone: Clone) -> None:
     (clone.folder / "dvc.lock").unlink(missing_ok=True)
 
 
-def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[bool, str]:
-    """Run `dvc repro evaluate`, killed after some seconds; whether it was, and what it printed."""
+def mend(clone: Clone) -> None:
+    """Do what `goemotions verify` says."""
+    env = clone.env | {"PATH": f"{clone.folder}/.venv/bin:{clone.env['PATH']}"}
+    command = ["goemotions", "verify", "--json"]
+    found = subprocess.run(command, cwd=clone.folder, env=env, stdout=subprocess.PIPE, text=True)
+    for check in json.loads(found.stdout)["checks"]:
+        if not check["ok"]:
+            print(f"{check['what']} {check['found']}: {check['mend']}", flush=True)
+            subprocess.run(check["mend"], shell=True, check=True, cwd=clone.folder, env=env)
+
+
+def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[int | None, str]:
+    """Run `dvc repro evaluate`, killed after some seconds: its status and what it printed.
+
+    The status is None where it was killed.
+    """
     with log.open("w") as file:
         process = subprocess.Popen(
             [str(clone.folder / ".venv/bin/dvc"), "repro", "evaluate"],
@@ -76,15 +92,13 @@ def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[bo
             time.sleep(0.2)  # for the kernel to drop the locks
             if disk:
                 disk.restart()
-            return True, log.read_text()
-    text = log.read_text()
-    assert process.returncode == 0, text
-    return False, text
+            return None, log.read_text()
+    return process.returncode, log.read_text()
 
 
 def main(wanted: int, place: Path, disk: Disk | None) -> int:
     rng = random.Random(SEED)
-    kills = resumes = recoveries = losses = 0
+    kills = resumes = mends = recoveries = losses = 0
     folder = (disk.folder if disk else place) / "clone"
     folder.mkdir()
     clone = make_clone(folder, folder / ".dvc/cache", place)
@@ -101,25 +115,29 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
         forget(clone)
         if disk:
             os.sync()
-        in_round = 0
-        while True:
+        in_round, status = 0, None
+        while status != 0:
             # What is done stays done, so short lives reach every stage, and training takes several;
             # later and later, so that a round ends on a machine that has become slower.
             after = rng.uniform(0, seconds / 3) * (1 + in_round / 50)
-            was_killed, text = killed(
-                clone, after if kills < wanted else 10 * seconds, place / "log", disk
+            before, (status, text) = (
+                status,
+                killed(clone, after if kills < wanted else 10 * seconds, place / "log", disk),
             )
             resumes += "going on from step" in text
-            if not was_killed:
-                break
-            kills, in_round = kills + 1, in_round + 1
+            if status is None:
+                kills, in_round = kills + 1, in_round + 1
+            elif status:
+                assert before is None, text  # it was to be mended
+                mend(clone)
+                mends += 1
         recoveries += in_round > 0
         found = outputs(clone)
         wrong = sorted(path for path in expected if found.get(path) != expected[path])
         losses += len(wrong)
         print(
-            f"{kills} kills, {resumes} resumes, {recoveries} recoveries, {losses} lost"
-            + (f": {', '.join(wrong)}" if wrong else ""),
+            f"{kills} kills, {resumes} resumes, {mends} mended by verify, {recoveries} recoveries, "
+            f"{losses} lost" + (f": {', '.join(wrong)}" if wrong else ""),
             flush=True,
         )
     return 1 if losses else 0

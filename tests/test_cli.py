@@ -150,6 +150,8 @@ def test_predict_goes_on_where_it_was_killed(project):
         (["predict"], "give either texts or --file"),
         (["predict", "--file", "none.txt"], "cannot read none.txt: No such file or directory"),
         (["predict", "--model", "nowhere", "x"], "nowhere lacks config.json, model.safetensors"),
+        (["predict", "--file", "latin.txt", "--output", "latin.txt"], "--output is 'latin"),
+        (["predict", "--file", "latin.txt", "--output", "models"], "--output is 'models"),
         (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt is not UTF-8 after line"),
     ],
 )
@@ -161,6 +163,7 @@ def test_a_mistake_ends_in_a_message_and_status_1(project, capsys, arguments, me
     assert f"error: {message}" in error
     assert "Traceback" not in error
     assert not (project / "o").exists()
+    assert (project / "latin.txt").read_bytes() == b"ok\ncaf\xe9\n"
 
 
 def test_help_does_not_wait_for_torch():

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "explains the numbers.",
     )
     compare.add_argument(
-        "--baseline", metavar="LOSS", default="bce", help="what the others are compared with (bce)"
+        "--baseline", metavar="LOSS", help="what the others are compared with (bce, or the best)"
     )
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
@@ -101,10 +101,17 @@ def _compare(options: argparse.Namespace) -> int:
     from goemotions.errors import UserError
 
     found = collect.experiments(options.only, options.revisions)
+    if not found and options.only:
+        raise UserError(
+            f"no evaluated experiment's name begins with {options.only!r}; see `dvc exp show`"
+        )
     if not found:
         raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
+    losses = sorted({experiment.loss for experiment in found})
+    if options.baseline and options.baseline not in losses:
+        raise UserError(f"--baseline is {options.baseline!r}; there are {', '.join(losses)}")
     scored = {experiment.key: predictions.read(experiment) for experiment in found}
-    comparisons = analysis.analyse(found, options.baseline, scored)
+    comparisons = analysis.analyse(found, options.baseline or "bce", scored)
     form = "json" if options.json else "markdown" if options.markdown else "tables"
     tables.show(found, comparisons, form=form)
     if options.html:

@@ -33,13 +33,17 @@ def predict(
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
     """
+    if output is not None and output.is_dir():
+        raise UserError(f"--output is {str(output)!r}, a folder; name a file")
+    if output is not None and file is not None and output.exists() and output.samefile(file):
+        raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
     classifier = Classifier.load(folder)
     thresholds = classifier.thresholds[method or classifier.preferred]
     source = iter(texts) if file is None else _lines(file)
     total = len(texts) if file is None else sum(1 for _ in _lines(file))
     if not total:
         print(f"{file} is empty: nothing to predict", file=sys.stderr)
-    with tqdm(total=total, unit="text", disable=file is None) as bar:
+    with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
         if output is None:
             needed = dict(zip(classifier.labels, thresholds, strict=True))
             for result in _classify(classifier, thresholds, source, bar):

@@ -29,12 +29,18 @@ NO_VOCAB_JSON = (
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report; `mend` is the command for a failure."""
+    """One line of the report.
+
+    Attributes:
+        mend: the command for a failure.
+        stops: whether training cannot start with this failure.
+    """
 
     what: str
     ok: bool
     found: str
     mend: str = ""
+    stops: bool = True
 
 
 @dataclass
@@ -60,6 +66,7 @@ def verify(settings: params.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _dvc_lock(report)
     _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
@@ -87,11 +94,31 @@ def show(report: Report, *, as_json: bool) -> None:
     if report.ok:
         console.print("[green]Training can start:[/] dvc repro")
         return
-    console.print("[bold red]Training could not start.[/] What mends it:")
+    if any(check.stops for check in report.checks if not check.ok):
+        console.print("[bold red]Training could not start.[/] What mends it:")
+    else:
+        console.print("[bold red]Training can start, but DVC's cache is damaged.[/] Remove that:")
     commands = dict.fromkeys(check.mend for check in report.checks if not check.ok)
     for command in commands:
         if not any(other.endswith(f"&& {command}") for other in commands):
             console.print(f"  {escape(command)}", soft_wrap=True)
+    if not all(check.stops for check in report.checks):
+        console.print(
+            "What an experiment had there is missing then. `dvc exp pull` brings it from where it "
+            "was pushed to; if it never was, run that experiment again.",
+            soft_wrap=True,
+        )
+
+
+def _dvc_lock(report: Report) -> None:
+    """DVC writes this file in place, and no longer starts where it was killed meanwhile."""
+    path = Path(".dvc/tmp/rwlock")
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
 
 
 def _tracked(report: Report, *, whole_cache: bool) -> None:
@@ -120,7 +147,8 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
         wrong = set(tracked.damaged(here)) - {file.path for file in found}
         for path in sorted(wrong):
             mend = f"rm -f {shlex.quote(str(path))}"
-            report.checks.append(Check(str(path), False, "is not what its name says", mend))
+            found_there = "is not what its name says"
+            report.checks.append(Check(str(path), False, found_there, mend, stops=False))
         if not wrong:
             report.checks.append(Check("every object of DVC's cache", True, "is what it was"))
 

@@ -157,3 +157,14 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
     clone.dvc("repro", "evaluate")
     assert [digests(folder) for folder in folders] == before
     assert clone.run(goemotions, "verify").stdout.endswith("dvc repro\n")
+
+
+def test_a_lock_file_that_dvc_half_wrote_is_named_by_verify(clone):
+    path = clone.folder / ".dvc/tmp/rwlock"
+    path.write_text('{"read": {"data/sample"')
+    assert "Unable to read RWLock-file" in clone.dvc("repro", "evaluate", ok=False)
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    report = clone.run(goemotions, "verify", ok=False).stdout
+    assert report.endswith("What mends it:\n  rm -f .dvc/tmp/rwlock\n")
+    path.unlink()
+    clone.dvc("repro", "evaluate")

@@ -41,6 +41,11 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
         low, value, high = (experiment[f"macro_f1{end}"] for end in ("_low", "", "_high"))
         assert 0 <= low <= value <= high <= 1
     assert [e["name"] for e in compared(clone, "--only", "te")] == ["temp"]
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    output = clone.run(goemotions, "compare", "--baseline", "nope", ok=False).stdout
+    assert "--baseline is 'nope'; there are asl, bce, combined_50" in output
+    output = clone.run(goemotions, "compare", "--only", "nope", ok=False).stdout
+    assert "no evaluated experiment's name begins with 'nope'" in output
 
     clone.env["COLUMNS"] = "80"
     metrics = clone.dvc("metrics", "diff", "here", "temp")
@@ -114,6 +119,8 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert "metrics/predictions.parquet of old is not what the run wrote" in output
     output = clone.run(goemotions, "verify", "--cache", ok=False).stdout
     assert f"rm -f {kept}" in output
+    assert "Training can start, but DVC's cache is damaged" in output
+    assert "run that experiment again" in output
 
 
 def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):

@@ -65,7 +65,7 @@ def read(experiment: Experiment) -> Scored:
         if written and hashlib.md5(found, usedforsecurity=False).hexdigest() != written:
             raise UserError(
                 f"{path} of {experiment.name} is not what the run wrote; `goemotions verify "
-                "--cache` says what mends it, and --only leaves the run out"
+                "--cache` says what to remove; then run it again, or leave it out by --only"
             )
         return found
 
