@@ -28,13 +28,14 @@ class Disk:
     """
 
     def __init__(self, place: Path, gigabytes: float = 1) -> None:
-        if not shutil.which("mkfs.ext4") or os.geteuid() != 0:
+        make = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        if make is None or os.geteuid() != 0:
             raise OSError("cutting the power of a file system needs mkfs.ext4 and root")
         self._image, self.folder = place / "disk", place / "mounted"
         self.folder.mkdir()
         with self._image.open("wb") as file:
             file.truncate(int(gigabytes * 2**30))
-        _run("mkfs.ext4", "-q", "-F", self._image)
+        _run(make, "-q", "-F", self._image)
         _run("mount", "-o", "loop", self._image, self.folder)
 
     def cut(self) -> None:
