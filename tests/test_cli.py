@@ -149,10 +149,10 @@ def test_predict_goes_on_where_it_was_killed(project):
     [
         (["predict"], "give either texts or --file"),
         (["predict", "--file", "none.txt"], "cannot read none.txt: No such file or directory"),
-        (["predict", "--model", "nowhere", "x"], "nowhere lacks config.json, model.safetensors"),
+        (["predict", "--model", "nowhere", "x"], "nowhere is not there; run `dvc repro train`"),
         (["predict", "--file", "latin.txt", "--output", "latin.txt"], "--output is 'latin"),
         (["predict", "--file", "latin.txt", "--output", "models"], "--output is 'models"),
-        (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt is not UTF-8 after line"),
+        (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt, line 2 is not UTF-8: "),
     ],
 )
 def test_a_mistake_ends_in_a_message_and_status_1(project, capsys, arguments, message):

@@ -197,6 +197,13 @@ def test_infinity_is_no_learning_rate(raw):
         parse_with(raw, "recipes/minilm-l6/learning_rate", float("inf"))
 
 
+def test_a_number_that_yaml_takes_for_text_comes_with_its_spelling(raw):
+    text = yaml.safe_load("2e-5")
+    with pytest.raises(UserError, match=r"is '2e-5'; it must be a number, .* written 2.0e-05$"):
+        parse_with(raw, "recipes/minilm-l6/learning_rate", text)
+    assert yaml.safe_load("2.0e-05") == 2e-5
+
+
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("train: {seed: 1", encoding="utf-8")

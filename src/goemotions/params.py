@@ -273,8 +273,22 @@ def _typed(where: str, value: Any, kind: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise UserError(f"{where} is {value!r}; it must be {_article(kind.__name__)}")
+        hint = spelling(value) if kind is float else ""
+        raise UserError(f"{where} is {value!r}; it must be {_article(kind.__name__)}{hint}")
     return value
+
+
+def spelling(value: Any) -> str:
+    """How to write a number such as 2e-5, which YAML 1.1 takes for text; "" for all else."""
+    import yaml
+
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if not isinstance(value, str) or not math.isfinite(number):
+        return ""
+    return f", which YAML reads where it is written {yaml.safe_dump(number).splitlines()[0]}"
 
 
 def _check_keys(name: str, raw: Any, known: set[str]) -> None:

@@ -121,14 +121,13 @@ def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
 def _lines(path: Path) -> Iterator[str]:
     number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for line in file:
-                number += 1
-                yield line.rstrip("\r\n")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is not UTF-8 after line {number}: {error.reason}; convert it, for example "
-            f"with `iconv -t utf-8`"
+            f"{path}, line {number} is not UTF-8: {error.reason}; convert the file, for example "
+            "with `iconv -t utf-8`"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None

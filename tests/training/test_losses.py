@@ -472,7 +472,7 @@ def test_build_names_an_unknown_function_or_setting_and_a_missing_one(entry, mes
         ("clip", 1, "from 0 to below 1"),
         ("clip", -0.1, "from 0 to below 1"),
         ("ratio", 2, "from 0 to 1"),
-        ("ratio", "0.5", "from 0 to 1"),
+        ("ratio", "5e-1", "from 0 to 1, which YAML reads where it is written 0.5"),
         ("alpha", True, "from 0 to 1"),
         ("alpha", None, "from 0 to 1"),
     ],

@@ -46,8 +46,9 @@ class Classifier:
 
         needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
+            state = f"lacks {', '.join(missing)}" if folder.is_dir() else "is not there"
             raise UserError(
-                f"{folder} lacks {', '.join(missing)}; run `dvc repro train`, bring an "
+                f"{folder} {state}; run `dvc repro train`, bring an "
                 "experiment's by `dvc exp apply <name>`, or name another folder by --model"
             )
         files.check(folder, files.read_manifest(folder, "dvc repro train"))

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from goemotions.errors import UserError
+from goemotions.params import spelling
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -260,7 +261,7 @@ def build(name: str, settings: dict[str, Any], class_counts: Tensor) -> Loss:
     for key, value in given.items():
         allowed, holds = _RANGES.get(key, ("a number", lambda x: x == x))
         if type(value) not in (int, float) or not holds(value):
-            raise UserError(f"{where}.{key} is {value!r}; it must be {allowed}")
+            raise UserError(f"{where}.{key} is {value!r}; it must be {allowed}{spelling(value)}")
     if "class_counts" in inspect.signature(function).parameters:
         given["class_counts"] = class_counts
     return partial(function, **given)
