@@ -17,6 +17,8 @@ fi
 # A temporary experiment runs its own copy of the code, not the workspace's.
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 export PATH
+# For a training to notice that the `dvc repro` that started it is gone.
+export GOEMOTIONS_STARTER="${DVC_STAGE:+$PPID}"
 # The Hub's files come by plain HTTP, whose faults the tests know; not by Xet, whose they do not.
 export HF_HUB_DISABLE_XET="${HF_HUB_DISABLE_XET:-1}"
 # accelerate's notice about defaults says less than the first line of a training run.

@@ -69,12 +69,12 @@ def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool
         yield listing, True
         return
     for entry in json.loads(listing.read_text(encoding="utf-8")):
-        read: dict[int, str] = {}  # a hard link is read once
+        read: dict[tuple[int, int], str] = {}  # a hard link is read once
         for path in (_object(cache, entry["md5"]), output / entry["relpath"]):
             if path.is_file():
-                inode = path.stat().st_ino
-                read[inode] = read.get(inode) or _md5(path)
-                if read[inode] != entry["md5"]:
+                file = path.stat().st_dev, path.stat().st_ino
+                read[file] = read.get(file) or _md5(path)
+                if read[file] != entry["md5"]:
                     yield path, path.is_relative_to(cache)
 
 

@@ -143,6 +143,26 @@ def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, un
     assert outputs(workspace) == undisturbed
 
 
+@pytest.mark.parametrize(("gone_at", "goes_on_with"), [(47, 61), (115, 101)])
+def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
+    workspace, monkeypatch, raw, often, undisturbed, gone_at, goes_on_with
+):
+    from goemotions.training import trainer
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == gone_at:
+            patched.setenv("GOEMOTIONS_STARTER", "none of this process's parents")
+
+    with monkeypatch.context() as patched:
+        patched.setenv("GOEMOTIONS_STARTER", str(os.getppid()))
+        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        with pytest.raises(UserError, match="the command that started this training has ended"):
+            run.train(params.parse(raw), "bce")
+    assert not (workspace / "models/trained/bce").exists()
+    assert steps_trained(monkeypatch, raw) == list(range(goes_on_with, 121))
+    assert outputs(workspace) == undisturbed
+
+
 def wait_for_a_checkpoint(workspace, process):
     deadline = time.monotonic() + 120
     while not any((place / "whole/digests.json").is_file() for place in places(workspace)):

@@ -19,7 +19,7 @@ from typing import Any
 
 from goemotions import files
 from goemotions.errors import UserError
-from goemotions.training.lock import only_one
+from goemotions.training.lock import only_one, orphaned
 
 COST = 1 / 40  # of the training time, at most
 KEPT = 2  # folders of unfinished runs, this one among them
@@ -40,8 +40,8 @@ class Checkpoints:
         self._interval = self._shortest
 
     def due(self) -> bool:
-        """Whether it is time for another."""
-        return time.monotonic() - self._saved_at >= self._interval
+        """Whether it is time for another, or for the last one of an orphan."""
+        return time.monotonic() - self._saved_at >= self._interval or orphaned()
 
     def latest(self) -> Path | None:
         """The whole checkpoint; one whose files changed since is removed."""

@@ -1,4 +1,4 @@
-"""One training at a time."""
+"""One training at a time, and none whose starter is gone."""
 
 import fcntl
 import os
@@ -6,7 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from goemotions.errors import UserError
+
+
+def orphaned() -> bool:
+    """Whether the `dvc repro` that started this process has ended; False where none did."""
+    starter = os.environ.get("GOEMOTIONS_STARTER")  # by stages/run.sh
+    return bool(starter) and starter not in {str(one.pid) for one in psutil.Process().parents()}
+
+
+ORPHAN = (
+    "the command that started this training has ended, so DVC would not record what it makes; run "
+    "that command again, and it goes on from the last checkpoint"
+)
 
 
 @contextmanager

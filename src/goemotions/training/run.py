@@ -18,7 +18,7 @@ from goemotions.params import Params
 from goemotions.quiet import quiet
 from goemotions.training import checkpoint, dropout, losses, model, short_text, trainer
 from goemotions.training.batching import Collator, Rows
-from goemotions.training.lock import only_one
+from goemotions.training.lock import ORPHAN, only_one, orphaned
 from goemotions.training.vocabulary import Vocabulary
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
@@ -132,6 +132,8 @@ def _train(
         loop.check_finite()
         seconds = loop.seconds
         if is_main:
+            if orphaned():
+                raise UserError(ORPHAN)
             vocabulary.restore(classifier, loop.best)
             _save(loop, params.model_folder, folder, length)
             files.write_json(files.fresh(curves / "summary.json"), _summary(loop, seconds))

@@ -26,6 +26,7 @@ from goemotions.quiet import quiet
 from goemotions.training import model as models
 from goemotions.training.batching import Collator, EpochLoader, MicroBatches, Rows, logits
 from goemotions.training.checkpoint import Checkpoints
+from goemotions.training.lock import ORPHAN, orphaned
 from goemotions.training.losses import Loss
 
 LOG_EVERY = 20  # steps between two points of the training curve
@@ -195,7 +196,8 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
                 print(f"no checkpoint could be saved: {error}", file=sys.stderr)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
+        if broadcast_object_list([orphaned()])[0]:  # in one mind
+            raise UserError(ORPHAN)
 
     def _further_state(self) -> dict[str, Any]:
         return {
