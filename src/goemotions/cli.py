@@ -107,11 +107,8 @@ def _compare(options: argparse.Namespace) -> int:
         )
     if not found:
         raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
-    losses = sorted({experiment.loss for experiment in found})
-    if options.baseline and options.baseline not in losses:
-        raise UserError(f"--baseline is {options.baseline!r}; there are {', '.join(losses)}")
     scored = {experiment.key: predictions.read(experiment) for experiment in found}
-    comparisons = analysis.analyse(found, options.baseline or "bce", scored)
+    comparisons = analysis.analyse(found, scored, options.baseline)
     form = "json" if options.json else "markdown" if options.markdown else "tables"
     tables.show(found, comparisons, form=form)
     if options.html:

@@ -40,7 +40,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
     return experiment, scored
 
 
-def analyse(*runs, baseline="bce"):
+def analyse(*runs, baseline=None):
     scored = {experiment.name: one for experiment, one in runs}
     experiments = [experiment for experiment, _ in runs]
-    return analysis.analyse(experiments, baseline, scored, draws=500)
+    return analysis.analyse(experiments, scored, baseline, draws=500)

@@ -9,6 +9,7 @@ from runs import analyse, run
 
 from goemotions.comparison import analysis, statistics, tables
 from goemotions.errors import UserError
+from goemotions.evaluation import metrics
 from goemotions.thresholds import macro_f1
 
 
@@ -51,6 +52,46 @@ def test_one_seed_is_said_to_be_too_few():
         found.conclusion
     )
     assert [row.spread for row in found.rows] == [None, None]
+    (found,) = analyse(run("asl", error=0.05), run("bce", error=0.3))
+    assert found.conclusion.startswith(
+        "asl is better than bce, beyond the noise of rows, but that of seeds is not seen (Holm's"
+    )
+
+
+def test_the_price_is_that_of_holms_level_and_of_differences_whose_seeds_are_seen():
+    runs = [run(loss, s) for loss in ("a", "b", "bce") for s in (1, 2, 3)]
+    (found,) = analyse(*runs, run("single"))
+    seen = [r.difference.from_rows for r in found.rows if r.loss in ("a", "b")]
+    spreads = [r.spread for r in found.rows if r.spread is not None]
+    needed = statistics.seeds_needed(
+        0.005,
+        from_rows=np.median(seen),
+        seed_deviation=np.sqrt(np.mean(np.square(spreads))),
+        level=0.05 / 3,
+    )
+    assert 2 < needed < 100
+    assert found.conclusion.endswith(f"0.005 about {needed} seeds a loss would be needed.")
+
+
+def test_a_hundred_seeds_are_not_called_impossible():
+    said = analysis._price(0.0001, [0.05], 0.05)
+    assert said == "To see a difference of 0.005 more than 100 seeds a loss would be needed."
+    assert analysis._price(0.0001, [0.0001], 0.05) == (
+        "To see a difference of 0.005 about 2 seeds a loss would be needed."
+    )
+    assert analysis._price(0.01, [0.001], 0.05).endswith("it can show is about 0.028.")
+
+
+def test_runs_whose_scores_are_all_equal_have_intervals_and_json():
+    same = [dataclasses.replace(run("bce")[0], name=f"x{s}", revision=f"x{s}", seed=s,
+                                loss=loss) for loss in ("asl", "bce") for s in (1, 2)]  # fmt: skip
+    same = [dataclasses.replace(e, name=f"{e.loss}-{e.seed}", revision=f"{e.loss}-{e.seed}")
+            for e in same]  # fmt: skip
+    (found,) = analyse(*((e, run("bce")[1]) for e in same))
+    (asl,) = (row for row in found.rows if row.loss == "asl")
+    assert (asl.difference.value, asl.difference.low, asl.difference.high, asl.p) == (0, 0, 0, 1)
+    assert "asl and bce cannot be told apart" in found.conclusion
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
 def test_runs_with_other_settings_are_not_compared_and_the_setting_is_named():
@@ -101,8 +142,9 @@ def test_labels_have_f1_and_its_difference_the_most_frequent_first():
 def test_a_label_that_a_draw_can_miss_has_an_interval_that_touches_zero():
     targets, asl, bce = (np.zeros((600, 1), dtype=bool) for _ in range(3))
     targets[:3], asl[:1] = True, True  # one of three is found by one loss, none by the other
-    drawn = statistics.resampled_by_label([asl, bce], targets, draws=2000, seed=0)
-    found = statistics.estimate([0.5], drawn[:1, :, 0], [0.0], drawn[1:, :, 0], skewed=True)
+    drawn = metrics.resampled([asl, bce], targets, draws=2000, seed=0)[:, :, 0]
+    sides = statistics.Runs([0.5], drawn[:1]), statistics.Runs([0.0], drawn[1:])
+    found = statistics.difference(*sides, skewed=True)
     assert found.value == 0.5
     assert found.low == 0  # more than a third of the draws miss the row
 
@@ -116,6 +158,28 @@ def test_a_loss_with_two_settings_is_two_losses():
     assert {row.loss for row in found.rows} == {"asl (gamma_neg 4)", "asl (gamma_neg 2)", "bce"}
 
 
+def test_a_loss_whose_settings_had_fewer_keys_once_is_two_losses():
+    runs = run("bce", settings={"function": "bce"}, name="x"), run("bce", name="y"), run("asl")
+    (found,) = analyse(*runs)
+    names = {row.loss for row in found.rows}
+    assert names == {"bce (smoothing None)", "bce (smoothing 0.0)", "asl"}
+    assert "because it scored best here, which makes p too small" in found.conclusion
+    (found,) = analyse(*runs, baseline="bce (smoothing None)")
+    assert found.baseline == "bce (smoothing None)"
+    assert "because it scored best" not in found.conclusion
+    with pytest.raises(UserError, match=r"--baseline is 'bce'; there are asl, bce \(smoothing 0"):
+        analyse(*runs, baseline="bce")
+
+
+def test_runs_in_two_precisions_are_said_to_be():
+    half = dataclasses.replace(run("asl")[0], machine={"precision": "bf16"}), run("asl")[1]
+    full = dataclasses.replace(run("bce")[0], machine={"precision": "fp32"}), run("bce")[1]
+    (found,) = analyse(half, full)
+    assert "Some were trained in bf16 and fp32; that, too, is part of" in found.conclusion
+    (found,) = analyse(half, run("bce"))
+    assert "bf16" not in found.conclusion
+
+
 def test_the_workspace_and_its_experiment_count_once():
     (found,) = analyse(run("asl", name="workspace"), run("asl", name="mine"), run("bce"))
     assert [len(row.seeds) for row in found.rows] == [1, 1]
@@ -124,6 +188,7 @@ def test_the_workspace_and_its_experiment_count_once():
 def test_without_the_baseline_the_best_loss_takes_its_place():
     (found,) = analyse(run("a", error=0.2), run("b", error=0.05))
     assert found.baseline == "b"
+    assert "b is what the others are compared with because it scored best" in found.conclusion
 
 
 def test_predictions_of_other_rows_are_refused():

@@ -251,6 +251,14 @@ def test_what_cannot_be_written_says_so_and_leaves_the_page_that_was_there(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_loss_that_todays_code_does_not_know_has_no_drawing(tmp_path):
+    runs = [run("asl"), run("old", settings={"function": "bce"})]
+    html = write(tmp_path / "page.html", runs).read_text(encoding="utf-8")
+    assert "asl: left its value" in html
+    assert "old: left its value" not in html
+    assert '<td data-value="old">old</td>' in html
+
+
 def test_groups_say_what_parts_them(tmp_path):
     runs = [run("asl", **{"train.batch_size": 32}), run("bce", **{"train.batch_size": 16})]
     text = write(tmp_path / "page.html", runs).read_text()

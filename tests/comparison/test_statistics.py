@@ -8,6 +8,8 @@ import pytest
 from scipy import stats
 
 from goemotions.comparison import statistics
+from goemotions.comparison.statistics import Runs
+from goemotions.evaluation.metrics import resampled
 from goemotions.thresholds import macro_f1
 
 ROWS, LABELS = 800, 8
@@ -38,8 +40,9 @@ def experiment(rng, *, seeds=3, advantage=0.0, own=0.0):
 def compared(targets, losses, draws=600, seed=0):
     n = len(losses[0])
     points = [macro_f1(run, targets) for run in losses[0] + losses[1]]
-    drawn = statistics.resampled(losses[0] + losses[1], targets, draws=draws, seed=seed)
-    return statistics.estimate(points[:n], drawn[:n], points[n:], drawn[n:], seed=seed)
+    drawn = resampled(losses[0] + losses[1], targets, draws=draws, seed=seed).mean(2)
+    sides = Runs(points[:n], drawn[:n]), Runs(points[n:], drawn[n:])
+    return statistics.difference(*sides, seed=seed)
 
 
 def simulated(count, **world):
@@ -50,7 +53,7 @@ def simulated(count, **world):
 def test_a_draw_is_macro_f1_on_the_rows_drawn_the_same_for_every_run():
     rng = np.random.default_rng(0)
     targets, ((a, b), _) = experiment(rng, seeds=2)
-    found = statistics.resampled([a, b], targets, draws=5, seed=3)
+    found = resampled([a, b], targets, draws=5, seed=3).mean(2)
     drawn = np.random.default_rng(3).integers(ROWS, size=(5, ROWS))
     for draw, rows in enumerate(drawn):
         for run, decisions in enumerate((a, b)):
@@ -76,7 +79,7 @@ def test_what_seeds_already_show_is_taken_out_of_the_noise_of_rows():
         rng, shares = np.random.default_rng(3), []
         for index in range(20):
             targets, losses = experiment(rng, seeds=5, **world)
-            drawn = statistics.resampled(losses[0] + losses[1], targets, draws=600, seed=index)
+            drawn = resampled(losses[0] + losses[1], targets, draws=600, seed=index).mean(2)
             naive = (drawn[:5].mean(0) - drawn[5:].mean(0)).std()
             shares.append(compared(targets, losses, seed=index).from_rows / naive)
         return np.mean(shares)
@@ -124,11 +127,69 @@ def test_a_run_compared_with_itself_differs_by_nothing():
     assert (estimate.value, estimate.low, estimate.high, estimate.p) == (0, 0, 0, 1)
 
 
+def test_seeds_that_all_score_the_same_leave_the_noise_of_rows():
+    targets, ((one, other, _), (third, _, _)) = experiment(np.random.default_rng(1))
+    apart = compared(targets, [[one, one], [third, third]])
+    alone = compared(targets, [[one], [third]])
+    assert (apart.low, apart.high, apart.p) == (alone.low, alone.high, alone.p)
+    assert apart.from_seeds == 0
+    none = compared(targets, [[other, other], [other, other]])
+    assert (none.value, none.low, none.high, none.p) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("true", [0.004, 0.02])
+def test_power_without_noise_of_seeds_is_the_z_tests(true):
+    found = statistics.power(true, 3, from_rows=0.005, seed_deviation=0, level=0.01)
+    shift, needed = true / 0.005, stats.norm.ppf(0.995)
+    expected = stats.norm.cdf(shift - needed) + stats.norm.cdf(-shift - needed)
+    assert found == pytest.approx(expected, abs=0.04)
+
+
+def test_an_interval_of_f1_stays_within_its_bounds():
+    draws = np.random.default_rng(0).random((2, 500))
+    one, other = Runs([0.99, 0.9], draws), Runs([0.1, 0.0], draws)
+    assert statistics.estimate(one).high == 1
+    assert statistics.estimate(other).low == 0
+    assert statistics.difference(one, other).high == 1
+
+
+def test_the_p_of_a_single_label_says_what_its_interval_says():
+    rng = np.random.default_rng(5)
+    targets, losses = experiment(rng, seeds=1, advantage=0.3)
+    drawn = resampled([losses[0][0], losses[1][0]], targets, draws=999, seed=0)
+    outside = 0
+    for label in range(LABELS):
+        points = [macro_f1(run[0][:, [label]], targets[:, [label]]) for run in losses]
+        sides = (Runs([x], drawn[[i], :, label]) for i, x in enumerate(points))
+        found = statistics.difference(*sides, skewed=True)
+        assert (found.p < 0.05) is (found.low > 0 or found.high < 0)
+        outside += found.p < 0.05
+    assert 0 < outside < LABELS
+
+
+@pytest.mark.parametrize(("seeds", "least", "most"), [(1, 0.1, 0.2), (3, 0.01, 0.07)])
+def test_single_labels_of_equal_losses_leave_out_zero_as_often_as_is_said(seeds, least, most):
+    """docs/statistics.md: of 28 one or two, and with one seed four or five."""
+    rng, outside = np.random.default_rng(11), []
+    for index in range(100):
+        targets, (one, other) = experiment(rng, seeds=seeds)
+        drawn = resampled(one + other, targets, draws=400, seed=index)
+        for label in range(LABELS):
+            points = [macro_f1(run[:, [label]], targets[:, [label]]) for run in one + other]
+            sides = (
+                Runs(points[:seeds], drawn[:seeds, :, label]),
+                Runs(points[seeds:], drawn[seeds:, :, label]),
+            )
+            found = statistics.difference(*sides, skewed=True, seed=index)
+            outside.append(found.low > 0 or found.high < 0)
+    assert least < np.mean(outside) < most
+
+
 def test_the_estimate_of_one_loss_covers_its_own_mean():
     targets, (runs, _) = experiment(np.random.default_rng(1))
     points = [macro_f1(run, targets) for run in runs]
-    drawn = statistics.resampled(runs, targets, draws=600, seed=0)
-    estimate = statistics.estimate(points, drawn)
+    drawn = resampled(runs, targets, draws=600, seed=0).mean(2)
+    estimate = statistics.estimate(Runs(points, drawn))
     assert estimate.value == pytest.approx(np.mean(points))
     assert estimate.low < min(points) < max(points) < estimate.high
     assert estimate.from_seeds == pytest.approx(np.std(points, ddof=1) / np.sqrt(3))
@@ -159,9 +220,9 @@ def test_ten_thousand_draws_over_25_runs_of_the_real_size_are_fast_and_small():
     runs = [targets ^ (rng.random((5427, 28)) < 0.02) for _ in range(25)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    found = statistics.resampled(runs, targets, draws=10_000, seed=0)
+    found = resampled(runs, targets, draws=10_000, seed=0)
     seconds = time.perf_counter() - start
-    assert found.shape == (25, 10_000)
-    assert found.std(1).min() > 0
+    assert found.shape == (25, 10_000, 28)
+    assert found.mean(2).std(1).min() > 0
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6 < 1
     assert seconds < 60  # 10 on two idle cores; tests share theirs

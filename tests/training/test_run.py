@@ -21,7 +21,7 @@ from goemotions.base_model.cache import cache
 from goemotions.errors import UserError
 from goemotions.files import sha256
 from goemotions.labels import LABELS
-from goemotions.training import run, trainer
+from goemotions.training import losses, run, trainer
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -237,6 +237,35 @@ def test_a_gpu_too_small_for_one_row_is_an_error(workspace, monkeypatch):
     raw["train"]["batch_size"] = 4
     with pytest.raises(UserError, match=r"too small for 1 row\(s\) at a time; set more gradient"):
         run.train(params.parse(raw), "bce")
+
+
+@pytest.mark.parametrize("loss", ["two_way", "soft_f1"])
+def test_a_loss_of_whole_batches_is_not_computed_in_parts(workspace, monkeypatch, loss):
+    raw = settings()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    with pytest.raises(UserError, match=f"losses.{loss}.function compares the rows of a batch"):
+        run.train(params.parse(raw), loss)
+    monkeypatch.delenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
+    held = full_above(monkeypatch, 8)
+    with pytest.raises(UserError, match=r"32 row\(s\) at a time; lower train\.batch_size"):
+        run.train(params.parse(raw), loss)
+    assert held == [32]
+
+
+def test_only_losses_of_whole_batches_differ_in_parts():
+    """A batch in four parts, each weighed by its share of the rows, as the Trainer does."""
+    torch.manual_seed(0)
+    logits, targets = torch.randn(32, 28).double(), (torch.rand(32, 28) < 0.1).double()
+    counts = torch.tensor([*range(40, 68), 1000])
+    entries = params.parse(settings()).losses
+    differ = set()
+    for name, entry in entries.items():
+        loss = losses.build(name, entry, counts)
+        parts = [loss(z, y) for z, y in zip(logits.split(8), targets.split(8), strict=True)]
+        if abs(sum(parts) / 4 - loss(logits, targets)) > 1e-6:
+            differ.add(entry["function"])
+    assert {entry["function"] for entry in entries.values()} == set(losses.FUNCTIONS)
+    assert differ == losses.OF_BATCHES
 
 
 def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):

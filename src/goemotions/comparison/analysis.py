@@ -11,6 +11,7 @@ from goemotions.comparison import statistics
 from goemotions.comparison.collect import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
+from goemotions.evaluation.metrics import resampled
 from goemotions.thresholds import Bools, f1
 
 DRAWS = 10_000
@@ -36,7 +37,7 @@ class Row:
     runs: list[str]
     macro_f1: statistics.Estimate
     spread: float | None
-    difference: statistics.Estimate | None
+    difference: statistics.Difference | None
     p: float | None
     welch: float | None
     d: float | None
@@ -56,7 +57,7 @@ class Label:
     label: str
     support: int
     f1: dict[str, statistics.Estimate]
-    difference: dict[str, statistics.Estimate]
+    difference: dict[str, statistics.Difference]
 
 
 @dataclass(frozen=True)
@@ -82,20 +83,21 @@ class Comparison:
 
 def analyse(
     found: list[Experiment],
-    baseline: str,
     scored: Mapping[str, Scored],
+    baseline: str | None = None,
     draws: int = DRAWS,
 ) -> list[Comparison]:
     """A comparison for each group of experiments that share all but loss and seed.
 
     Args:
         found: the evaluated experiments.
-        baseline: the loss that the others are compared with; where a group lacks it, its best.
         scored: the predictions of each experiment, by its key.
+        baseline: the loss that the others are compared with, by default bce; where a group lacks
+            it, its best.
         draws: of the bootstrap.
 
     Raises:
-        UserError: predictions are of different rows.
+        UserError: predictions are of different rows, or no group has the baseline.
     """
     groups: dict[str, list[Experiment]] = {}
     for experiment in found:
@@ -105,10 +107,13 @@ def analyse(
         for key in {key for group in groups.values() for key in group[0].protocol}
         if len({json.dumps(group[0].protocol.get(key)) for group in groups.values()}) > 1
     } - {"dataset", "model"}
+    names = sorted({name for group in groups.values() for name in _by_loss(group)})
+    if baseline is not None and baseline not in names:
+        raise UserError(f"--baseline is {baseline!r}; there are {', '.join(names)}")
     return [
         _compare(
             group,
-            baseline,
+            baseline or "bce",
             {key: group[0].protocol.get(key) for key in sorted(varying)},
             scored,
             draws,
@@ -150,19 +155,20 @@ def _compare(
             other = next(iter(used.values())).name
             raise UserError(f"{used[key].name} was tested on other rows than {other}")
     decided = [one.decisions for one in scored.values()]
-    by_label = statistics.resampled_by_label(decided, first.targets, draws=draws, seed=0)
+    by_label = resampled(decided, first.targets, draws=draws, seed=0)
     drawn = by_label.mean(2)
     place = {key: index for index, key in enumerate(scored)}
-    points = {loss: [e.macro_f1 for e in runs] for loss, runs in named.items()}
-    of_loss = {loss: drawn[[place[e.key] for e in runs]] for loss, runs in named.items()}
+    of_loss = {
+        loss: statistics.Runs([e.macro_f1 for e in runs], drawn[[place[e.key] for e in runs]])
+        for loss, runs in named.items()
+    }
+    points = {loss: runs.points for loss, runs in of_loss.items()}
     ranked = sorted(named, key=lambda loss: -float(np.mean(points[loss])))
-    if baseline not in named:
+    by_its_score = baseline not in named
+    if by_its_score:
         baseline = ranked[0]
     others = [loss for loss in ranked if loss != baseline]
-    differences = {
-        loss: statistics.estimate(points[loss], of_loss[loss], points[baseline], of_loss[baseline])
-        for loss in others
-    }
+    differences = {loss: statistics.difference(of_loss[loss], of_loss[baseline]) for loss in others}
     adjusted = dict(
         zip(others, statistics.holm([differences[loss].p for loss in others]), strict=True)
     )
@@ -176,7 +182,7 @@ def _compare(
                 loss=loss,
                 seeds=[e.seed for e in runs],
                 runs=[e.key for e in runs],
-                macro_f1=statistics.estimate(points[loss], of_loss[loss]),
+                macro_f1=statistics.estimate(of_loss[loss]),
                 spread=float(np.std(points[loss], ddof=1)) if len(points[loss]) > 1 else None,
                 difference=differences.get(loss),
                 p=adjusted.get(loss),
@@ -199,7 +205,10 @@ def _compare(
             baseline,
         ),
         next((e.baseline for e in group if e.baseline is not None), None),
-        _conclusion(rows, baseline) + _code([*used.values()]) + _generated(group[0].dataset),
+        _conclusion(rows, baseline, by_its_score=by_its_score)
+        + _code([*used.values()])
+        + _machines([*used.values()])
+        + _generated(group[0].dataset),
     )
 
 
@@ -214,21 +223,25 @@ def _labels(
     support = first.targets.sum(0)
     points = np.stack([f1((run & first.targets).sum(0), run.sum(0), support) for run in decided])
 
-    def estimate(label: int, loss: str, minus: str | None) -> statistics.Estimate:
-        sides: list[Any] = []
-        for side in (loss, minus) if minus else (loss,):
-            sides += [points[runs[side], label].tolist(), drawn[runs[side], :, label]]
-        return statistics.estimate(*sides, skewed=True)
-
-    return [
-        Label(
-            first.labels[label],
-            int(support[label]),
-            {loss: estimate(label, loss, None) for loss in runs},
-            {loss: estimate(label, loss, baseline) for loss in runs if loss != baseline},
+    result = []
+    for label in np.argsort(-support, kind="stable"):
+        of = {
+            loss: statistics.Runs(points[of_loss, label].tolist(), drawn[of_loss, :, label])
+            for loss, of_loss in runs.items()
+        }
+        result.append(
+            Label(
+                first.labels[label],
+                int(support[label]),
+                {loss: statistics.estimate(one, skewed=True) for loss, one in of.items()},
+                {
+                    loss: statistics.difference(one, of[baseline], skewed=True)
+                    for loss, one in of.items()
+                    if loss != baseline
+                },
+            )
         )
-        for label in np.argsort(-support, kind="stable")
-    ]
+    return result
 
 
 def _generated(dataset: str) -> str:
@@ -254,6 +267,14 @@ def _code(group: list[Experiment]) -> str:
     )
 
 
+def _machines(group: list[Experiment]) -> str:
+    """A sentence where the runs were not trained in the same precision."""
+    precisions = sorted({e.machine["precision"] for e in group if "precision" in e.machine})
+    if len(precisions) < 2:
+        return ""
+    return f" Some were trained in {_listed(precisions)}; that, too, is part of the differences."
+
+
 def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
     """Runs by loss; a loss that was run with several settings is several, named by them.
 
@@ -267,50 +288,82 @@ def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
         label = e.loss
         if len(kinds[e.loss]) > 1:
             every = [json.loads(kind) for kind in kinds[e.loss]]
-            differ = {k for k in every[0] if len({json.dumps(kind.get(k)) for kind in every}) > 1}
-            label += " (" + ", ".join(f"{k} {e.settings[k]}" for k in sorted(differ)) + ")"
+            differ = sorted(
+                key
+                for key in {key for kind in every for key in kind}
+                if len({json.dumps(kind.get(key)) for kind in every}) > 1
+            )
+            label += f" ({', '.join(f'{key} {e.settings.get(key)}' for key in differ)})"
         named.setdefault(label, {}).setdefault(e.seed, e)
     return {label: list(runs.values()) for label, runs in named.items()}
 
 
-def _conclusion(rows: list[Row], baseline: str) -> str:
-    """What may be said and what not, in a sentence or two."""
-    others = [row for row in rows if row.difference is not None and row.p is not None]
+def _conclusion(rows: list[Row], baseline: str, *, by_its_score: bool) -> str:
+    """What may be said and what not, in some sentences.
+
+    Args:
+        by_its_score: whether the baseline is the one because it scored best.
+    """
+    others = [
+        (row.loss, row.difference, row.p)
+        for row in rows
+        if row.difference is not None and row.p is not None
+    ]
     if not others:
         return "One loss alone: there is nothing to compare it with."
-    surely = [
-        f"{row.loss} is {'better' if row.difference.value > 0 else 'worse'} than {baseline}"
-        for row in others
-        if row.difference is not None and row.p is not None and row.p < 0.05
-    ]
-    open_ = [row.loss for row in others if row.p is not None and row.p >= 0.05]
+    open_ = [loss for loss, _, p in others if p >= 0.05]
     said = []
-    if surely:
-        said.append(f"{_listed(surely)}, beyond the noise of rows and seeds (Holm's p < 0.05).")
+    for seeds_seen, noise in (
+        (True, "the noise of rows and seeds"),
+        (False, "the noise of rows, but that of seeds is not seen"),
+    ):
+        surely = [
+            f"{loss} is {'better' if difference.value > 0 else 'worse'} than {baseline}"
+            for loss, difference, p in others
+            if p < 0.05 and (difference.from_seeds is not None) is seeds_seen
+        ]
+        if surely:
+            said.append(f"{_listed(surely)}, beyond {noise} (Holm's p < 0.05).")
     if open_:
         said.append(
             f"{_listed(open_)} and {baseline} cannot be told apart with these runs."
             if len(open_) == 1
             else f"None of {_listed(open_)} can be told apart from {baseline} with these runs."
         )
-    several = [row for row in rows if row.spread is not None]
-    if len(several) < len(rows):
+    spreads = [row.spread for row in rows if row.spread is not None]
+    if len(spreads) < len(rows):
         said.append(
             "A loss with one seed says nothing of what another seed would have given: run at "
             "least three."
         )
-    if open_ and several:
-        deviation = float(np.sqrt(np.mean([row.spread**2 for row in several if row.spread])))
-        from_rows = float(np.median([r.difference.from_rows for r in others if r.difference]))
-        seeds = statistics.seeds_needed(GOAL, from_rows=from_rows, seed_deviation=deviation)
-        visible = statistics.smallest_visible(from_rows=from_rows)
+    if by_its_score:
         said.append(
-            f"To see a difference of {GOAL} about {seeds} seeds a loss would be needed."
-            if seeds
-            else f"No number of seeds shows a difference of {GOAL} on this test split; the "
-            f"smallest that it can show is about {visible:.3f}."
+            f"{baseline} is what the others are compared with because it scored best here, which "
+            "makes p too small; --baseline names another."
         )
+    # With one seed the noise of rows holds what more seeds would take out of it.
+    from_rows = [d.from_rows for _, d, _ in others if d.from_seeds is not None]
+    if open_ and from_rows:
+        said.append(_price(float(np.median(from_rows)), spreads, 0.05 / len(others)))
     return " ".join(said)
+
+
+def _price(from_rows: float, spreads: list[float], level: float) -> str:
+    """How many seeds a difference of GOAL takes, at Holm's strictest level."""
+    deviation = float(np.sqrt(np.mean(np.square(spreads))))
+    seeds = statistics.seeds_needed(
+        GOAL, from_rows=from_rows, seed_deviation=deviation, level=level
+    )
+    if seeds:
+        return f"To see a difference of {GOAL} about {seeds} seeds a loss would be needed."
+    visible = statistics.smallest_visible(from_rows=from_rows, level=level)
+    if visible < GOAL:
+        most = statistics.MOST_SEEDS
+        return f"To see a difference of {GOAL} more than {most} seeds a loss would be needed."
+    return (
+        f"No number of seeds shows a difference of {GOAL} on this test split; the smallest that "
+        f"it can show is about {visible:.3f}."
+    )
 
 
 def _listed(items: list[str]) -> str:

@@ -19,6 +19,7 @@ from goemotions.comparison.collect import Experiment
 from goemotions.comparison.drawing import HERE, Axis, axis, template
 from goemotions.comparison.predictions import Points, Scored
 from goemotions.errors import UserError
+from goemotions.thresholds import Bools
 
 POINTS = 60  # of a precision-recall curve; more would not be seen
 
@@ -85,11 +86,9 @@ def _group(
             470,
         ),
         "functions": {
-            loss: loss_curves.figure(
-                runs[0].settings,
-                [*map(int, kept[loss].targets.sum(0)), len(kept[loss].ids)],
-            )
+            loss: figure
             for loss, runs in of_loss.items()
+            if (figure := _function(runs[0].settings, kept[loss].targets))
         },
         "validation": _curves(scored, of_loss),
         "training": {
@@ -106,6 +105,15 @@ def _group(
         },
         "runs": [(loss, e) for loss, runs in of_loss.items() for e in runs],
     }
+
+
+def _function(settings: dict[str, Any], targets: Bools) -> dict[str, Any] | None:
+    """The loss as a function; None for an older run's that today's code does not know."""
+    counts = [*map(int, targets.sum(0)), len(targets)]
+    try:
+        return loss_curves.figure(settings, counts)
+    except UserError:
+        return None
 
 
 def _macro_f1_axis(comparison: Comparison, of_loss: Mapping[str, list[Experiment]]) -> Axis:

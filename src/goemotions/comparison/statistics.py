@@ -15,27 +15,38 @@ source, or it would count twice. docs/statistics.md says what each number answer
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from goemotions.thresholds import Bools, f1
-
 Floats = NDArray[np.float64]
 
-CHUNK = 500  # draws at a time, so that memory does not grow with them
+CHANCE = 0.8  # the power that is asked for
+MOST_SEEDS = 100
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One loss's runs, one a seed.
+
+    Attributes:
+        points: macro-F1 on all rows, of each run.
+        draws: on rows drawn with replacement, the same for all losses, [runs, draws].
+    """
+
+    points: list[float]
+    draws: Floats
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A macro-F1, or a difference of two, with its 95% interval.
+    """A macro-F1 with its 95% interval.
 
     Attributes:
         value: from all rows and seeds.
         low, high: the interval.
-        p: two-sided, of a value of 0.
         from_rows, from_seeds: the standard errors that the two sources leave; from_seeds is None
             where a side has a single seed: its noise cannot be seen, and is not in the interval.
     """
@@ -43,87 +54,65 @@ class Estimate:
     value: float
     low: float
     high: float
-    p: float
     from_rows: float
     from_seeds: float | None
 
 
-def resampled(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) -> Floats:
-    """Macro-F1 of every run on rows drawn with replacement, [runs, draws]; the rows are shared.
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A macro-F1 less another; `p` is two-sided, of no difference."""
 
-    A draw is a vector of row counts, so hits, predictions and targets of all runs are one matrix
-    product. Counts below 2^24 are exact in float32.
-
-    Args:
-        decisions: a run's, [rows, labels], each.
-        targets: [rows, labels].
-    """
-    by_label = resampled_by_label(decisions, targets, draws=draws, seed=seed)
-    return np.asarray(by_label.mean(2))
+    p: float
 
 
-def resampled_by_label(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) -> Floats:
-    """As `resampled`, before the mean over labels: F1, [runs, draws, labels]."""
-    rows, labels = targets.shape
-    columns = np.hstack([part for run in decisions for part in (run & targets, run)] + [targets])
-    columns = columns.astype(np.float32)
-    rng = np.random.default_rng(seed)
-    result = np.empty((len(decisions), draws, labels))
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
-        drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
-        weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
-        counts = (weights.astype(np.float32) @ columns).astype(float).reshape(size, -1, labels)
-        actual = counts[:, -1]
-        for run in range(len(decisions)):
-            hits, predicted = counts[:, 2 * run], counts[:, 2 * run + 1]
-            result[run, start : start + size] = f1(hits, predicted, actual)
-    return result
-
-
-def estimate(
-    points: list[float],
-    draws: Floats,
-    minus_points: list[float] | None = None,
-    minus_draws: Floats | None = None,
-    *,
-    skewed: bool = False,
-    seed: int = 0,
-) -> Estimate:
-    """The mean of some runs' macro-F1, or its difference from that of other runs.
+def estimate(runs: Runs, *, skewed: bool = False, seed: int = 0) -> Estimate:
+    """The mean of some runs' macro-F1.
 
     Args:
-        points: macro-F1 on all rows, of each run (seed).
-        draws: `resampled` of these runs, [runs, draws].
-        minus_points, minus_draws: of the runs that are subtracted.
+        runs: of one loss.
         skewed: for a single label: its draws pile up at 0 where it is rare, so they are taken as
-            they are, a percentile interval, and not moved to lie around the value.
+            they are, and not moved to lie around the value.
         seed: of the draws from Student's t.
     """
-    value, by_row = float(np.mean(points)), draws.mean(0)
-    sides = [(points, draws)]
-    if minus_points is not None and minus_draws is not None:
-        value, by_row = value - float(np.mean(minus_points)), by_row - minus_draws.mean(0)
-        sides.append((minus_points, minus_draws))
+    found, _ = _estimate([runs], skewed, seed)
+    return found
+
+
+def difference(runs: Runs, minus: Runs, *, skewed: bool = False, seed: int = 0) -> Difference:
+    """The mean of some runs' macro-F1 less that of others; arguments as of `estimate`."""
+    found, noise = _estimate([runs, minus], skewed, seed)
+    # One more than was seen, so that no p is 0 (Davison and Hinkley 1997, section 4.2).
+    if skewed:  # as the interval: on which side of 0 the draws lie
+        drawn = found.value + noise
+        p = min(2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1), 1.0)
+    else:
+        p = ((np.abs(noise) >= abs(found.value)).sum() + 1) / (len(noise) + 1)
+    return Difference(**asdict(found), p=float(p))
+
+
+def _estimate(sides: list[Runs], skewed: bool, seed: int) -> tuple[Estimate, Floats]:
+    """One side, or the first less the second; and the draws of its noise."""
+    signs = (1, -1)[: len(sides)]
+    value = sum(s * float(np.mean(side.points)) for s, side in zip(signs, sides, strict=True))
+    by_row = sum(s * side.draws.mean(0) for s, side in zip(signs, sides, strict=True))
     # A draw can miss a rare label, which lowers the draws' mean: only their spread is taken.
     noise = by_row - (value if skewed else by_row.mean())
     from_rows = float(noise.std())
-    from_seeds, freedom = _seed_error([side for side, _ in sides])
+    from_seeds, freedom = _seed_error([side.points for side in sides])
     if from_seeds is not None:
         # How far runs of one loss part on drawn rows, beyond how far they part on the split.
         apart = sum(
-            max(drawn.var(0, ddof=1).mean() - np.var(side, ddof=1), 0) / len(side)
-            for side, drawn in sides
+            max(side.draws.var(0, ddof=1).mean() - np.var(side.points, ddof=1), 0)
+            / len(side.points)
+            for side in sides
         )
         shared = np.sqrt(max(1 - apart / max(from_rows**2, 1e-300), 0))
         noise, from_rows = noise * shared, from_rows * float(shared)
         rng = np.random.default_rng(seed)
         noise = noise + from_seeds * stats.t.rvs(freedom, size=len(noise), random_state=rng)
-    low, high = np.quantile(value + noise, [0.025, 0.975])
-    # One more than was seen, so that no p is 0 (Davison and Hinkley 1997, section 4.2).
-    beyond = int((np.abs(noise) >= abs(value)).sum())
-    p = (beyond + 1) / (len(noise) + 1)
-    return Estimate(value, float(low), float(high), p, from_rows, from_seeds)
+    # Student's t knows nothing of F1's bounds.
+    low, high = np.quantile(value + noise, [0.025, 0.975]).clip(1 - len(sides), 1)
+    return Estimate(value, float(low), float(high), from_rows, from_seeds), noise
 
 
 def _seed_error(sides: list[list[float]]) -> tuple[float | None, float]:
@@ -133,7 +122,7 @@ def _seed_error(sides: list[list[float]]) -> tuple[float | None, float]:
     parts = [np.var(side, ddof=1) / len(side) for side in sides]
     total = sum(parts)
     if total == 0:
-        return 0.0, np.inf
+        return 0.0, 1.0
     freedom = total**2 / sum(
         part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True)
     )
@@ -165,41 +154,45 @@ def holm(ps: list[float]) -> list[float]:
     return [float(p) for p in result]
 
 
-def power(difference: float, seeds: int, *, from_rows: float, seed_deviation: float) -> float:
-    """The chance that `estimate` gives a true difference a p below 0.05; by simulation.
+def power(
+    true: float, seeds: int, *, from_rows: float, seed_deviation: float, level: float = 0.05
+) -> float:
+    """The chance that `difference` gives a true difference a p below `level`; by simulation.
 
     Args:
-        difference: of the two losses' expected macro-F1.
+        true: the difference of the two losses' expected macro-F1.
         seeds: of each loss, at least 2.
         from_rows: the standard error of the difference that rows leave.
         seed_deviation: standard deviation of macro-F1 over a loss's seeds.
+        level: 0.05 over the losses that are compared with the baseline is Holm's first.
     """
     rng = np.random.default_rng(0)
     experiments, draws = 1000, 1000
+    seed_deviation = max(seed_deviation, 1e-12)  # with none the degrees of freedom were 0 / 0
     parts = seed_deviation**2 * rng.chisquare(seeds - 1, (2, experiments)) / (seeds - 1) / seeds
     total = parts.sum(0)
     freedom = (seeds - 1) * total**2 / (parts**2).sum(0)
     noise = from_rows * rng.normal(size=(experiments, draws))
     noise += np.sqrt(total)[:, None] * rng.standard_t(freedom[:, None], (experiments, draws))
     error = np.hypot(from_rows, seed_deviation * np.sqrt(2 / seeds))
-    seen = difference + error * rng.normal(size=(experiments, 1))
-    return float(((np.abs(noise) >= np.abs(seen)).mean(1) < 0.05).mean())
+    seen = true + error * rng.normal(size=(experiments, 1))
+    return float(((np.abs(noise) >= np.abs(seen)).mean(1) < level).mean())
 
 
 def seeds_needed(
-    difference: float, *, from_rows: float, seed_deviation: float, chance: float = 0.8
+    true: float, *, from_rows: float, seed_deviation: float, level: float = 0.05
 ) -> int | None:
-    """The seeds a loss, up to 100, with which `power` reaches `chance`; None where they do not."""
-    candidates = range(2, 101)
+    """The seeds a loss, up to MOST_SEEDS, that give `power` CHANCE; None where they do not."""
+    candidates = range(2, MOST_SEEDS + 1)
 
     def reached(seeds: int) -> bool:
-        found = power(difference, seeds, from_rows=from_rows, seed_deviation=seed_deviation)
-        return found >= chance
+        found = power(true, seeds, from_rows=from_rows, seed_deviation=seed_deviation, level=level)
+        return found >= CHANCE
 
     first = bisect_left(candidates, True, key=reached)
     return candidates[first] if first < len(candidates) else None
 
 
-def smallest_visible(*, from_rows: float) -> float:
-    """The true difference that this test split shows with power 0.8 and any number of seeds."""
-    return float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * from_rows)
+def smallest_visible(*, from_rows: float, level: float = 0.05) -> float:
+    """The true difference that this test split shows with power CHANCE and any number of seeds."""
+    return float((stats.norm.ppf(1 - level / 2) + stats.norm.ppf(CHANCE)) * from_rows)

@@ -64,6 +64,8 @@ def class_balanced_focal(
     """Focal loss weighted by the effective number of rows (Cui et al. 2019, eqs. 9 and 12).
 
     Label c has the weight (1 - beta) / (1 - beta^n_c), scaled so that the mean over labels is 1.
+    The paper's rows have one class, whose weight all of a row's terms have; a row here has several
+    labels or none, so each label's term has that label's own weight, present or absent.
 
     Args:
         beta: from 0, where all labels weigh the same, to below 1.
@@ -135,8 +137,8 @@ def distribution_balanced(
 ) -> Tensor:
     """Distribution-balanced loss (Wu et al. 2020, eqs. 3 to 8), without its optional focusing.
 
-    r [y log(1 + e^-(z-v)) + (1-y) log(1 + e^(scale (z-v))) / scale], where r smooths how much more
-    often a row is drawn for all of its labels than for label c, and v = kappa log(N/n_c - 1).
+    r [y log(1 + e^-(z-v)) + (1-y) log(1 + e^(scale (z-v))) / scale], where r smooths the
+    share of label c in how often a row is drawn for its labels, and v = kappa log(N/n_c - 1).
 
     Args:
         alpha: what every weight is raised by; from 0 to 1.
@@ -214,6 +216,8 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
         soft_f1,
     )
 }
+
+OF_BATCHES = {"two_way", "soft_f1"}  # they compare rows: a part of a batch is another loss
 
 # What each setting may be; a setting that is not listed may be any number.
 _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {

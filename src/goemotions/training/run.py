@@ -44,6 +44,13 @@ def train(params: Params, loss_name: str) -> None:
     base = _check_base_model(params)
     data = splits.load(params.data_folder, "train", "val")
     folder = params.trained_folder(loss_name)
+    whole = params.losses[loss_name]["function"] in losses.OF_BATCHES
+    if whole and processes * accumulation > 1:
+        raise UserError(
+            f"losses.{loss_name}.function compares the rows of a batch, so dealing a batch out to "
+            f"{processes} process(es) in {accumulation} part(s) would make it another loss; train "
+            "with one process, without gradient accumulation"
+        )
     lock = only_one(folder.parent / f".{folder.name}.lock", str(folder))
     with lock if is_main else nullcontext():
         while True:
@@ -52,10 +59,15 @@ def train(params: Params, loss_name: str) -> None:
                 return
             rows = params.train.batch_size // (processes * accumulation)
             # Another process would wait for ever for the one whose memory was full.
-            if rows < 2 or processes > 1:
+            if rows < 2 or processes > 1 or whole:
                 raise UserError(
-                    f"the GPU's memory is too small for {rows} row(s) at a time; set more gradient "
-                    "accumulation steps in `accelerate config`, or lower train.max_length"
+                    f"the GPU's memory is too small for {rows} row(s) at a time; "
+                    + (
+                        f"lower train.batch_size, since {loss_name} cannot be computed in parts"
+                        if whole
+                        else "set more gradient accumulation steps in `accelerate config`, or "
+                        "lower train.max_length"
+                    )
                 )
             accumulation *= 2
             print(
