@@ -83,7 +83,11 @@ def _kept(path: Path) -> dict[str, Any]:
 
 
 def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:
-    """The contenders' medians over the rounds, with `ratio`, the speed against the reference."""
+    """The contenders' medians over the rounds.
+
+    With `ratio`, the speed against the reference, and `share_of_peak`, against the highest of the
+    matrix-product rates that the processes measured, since a single one is mostly noise.
+    """
     runs: dict[str, list[dict[str, float]]] = {task.contender: [] for task in tasks}
     for number in range(rounds):
         for task in tasks:
@@ -106,7 +110,10 @@ def _take_turns(rounds: int, tasks: list[Task]) -> dict[str, dict[str, float]]:
         for contender, measured in runs.items()
     }
     reference = medians[REFERENCE[tasks[0].kind]]["examples_per_second"]
+    peak = max(run["peak_flops"] for measured in runs.values() for run in measured)
     for row in medians.values():
+        del row["peak_flops"]
+        row["share_of_peak"] = row.pop("flops") / peak
         row["ratio"] = row["examples_per_second"] / reference
     return medians
 

@@ -92,7 +92,7 @@ def _predict(
         if status:
             raise UserError(f"goemotions predict failed with {count} texts")
         rates[count] = count / (time.perf_counter() - start)
-        memory[count] = used.ru_maxrss * 1024 / 1e9
+        memory[count] = used.ru_maxrss * contenders.MAXRSS / 1e9
     return rates, memory
 
 
@@ -104,16 +104,20 @@ def _lengths(base: Path, ours: bool) -> Rates:
         classifier = AutoModelForSequenceClassification.from_pretrained(
             base, num_labels=len(LABELS)
         )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    classifier.to(device)
     if ours:
         short_text.enable(classifier)
     rates = {}
     for length in LENGTHS:
-        ids = torch.randint(5, 30_000, (TOKENS // length, length))
+        ids = torch.randint(5, 30_000, (TOKENS // length, length), device=device)
         seconds = []
         for _ in range(3):
             start = time.perf_counter()
             logits = classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
             logits.sum().backward()
+            if device == "cuda":
+                torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
         rates[length] = TOKENS / statistics.median(seconds)
     return rates
