@@ -207,6 +207,18 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     assert outputs(workspace) == undisturbed_process
 
 
+def test_two_orphaned_processes_end_together_with_a_checkpoint(workspace, raw, tmp_path):
+    two = ("torch.distributed.run", "--nproc_per_node=2")
+    orphaned = {"GOEMOTIONS_STARTER": "no process", "HF_HOME": str(tmp_path / "none")}
+    process = launch(workspace, raw, *two, **orphaned)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "the command that started this training has ended" in error
+    (place,) = places(workspace)
+    assert [path.name for path in place.iterdir()] == ["whole"]
+    assert not (workspace / "models/trained/bce").exists()
+
+
 def test_two_processes_go_on_together(workspace, raw, tmp_path):
     two = ("torch.distributed.run", "--nproc_per_node=2")
     often = {**OFTEN, "HF_HOME": str(tmp_path / "none")}
