@@ -2,8 +2,9 @@
 
 Prints how often it killed, a training went on from a checkpoint, `goemotions verify` had to say
 what mends it, a round ended, and an output was lost; status 1 where any was. A round removes
-every output, DVC's cache and lock, and repeats `dvc repro`, killed with all its processes after a
-random time, until one ends by itself; then every output must have the undisturbed run's digest.
+every output, DVC's cache and lock, and repeats `dvc repro`, killed after a random time with all its
+processes, or once in four times without them: then they must end by themselves within two minutes.
+When one `dvc repro` ends by itself every output must have the undisturbed run's digest.
 With --power the file system loses its power at that moment, too: what had not reached the disk is
 gone. That needs Linux and root.
 """
@@ -63,10 +64,15 @@ def mend(clone: Clone) -> None:
             subprocess.run(check["mend"], shell=True, check=True, cwd=clone.folder, env=env)
 
 
-def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[int | None, str]:
+def killed(
+    clone: Clone, after: float, log: Path, disk: Disk | None, *, alone: bool
+) -> tuple[int | None, str]:
     """Run `dvc repro evaluate`, killed after some seconds: its status and what it printed.
 
     The status is None where it was killed.
+
+    Args:
+        alone: kill dvc only, and wait until what it started has ended.
     """
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -80,16 +86,17 @@ def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[in
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
-            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            started = psutil.Process(process.pid).children(recursive=True)
             if disk:
                 disk.cut()
-            for one in family:
+            for one in [process] if alone else [process, *started]:
                 try:
                     os.kill(one.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
             process.wait()
-            time.sleep(0.2)  # for the kernel to drop the locks
+            _, left = psutil.wait_procs(started, timeout=120)  # which also drops their locks
+            assert not left, f"{left} should have ended by themselves"
             if disk:
                 disk.restart()
             return None, log.read_text()
@@ -98,7 +105,7 @@ def killed(clone: Clone, after: float, log: Path, disk: Disk | None) -> tuple[in
 
 def main(wanted: int, place: Path, disk: Disk | None) -> int:
     rng = random.Random(SEED)
-    kills = resumes = mends = recoveries = losses = 0
+    kills = orphaned = resumes = mends = recoveries = losses = 0
     folder = (disk.folder if disk else place) / "clone"
     folder.mkdir()
     clone = make_clone(folder, folder / ".dvc/cache", place)
@@ -120,13 +127,20 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
             # What is done stays done, so short lives reach every stage, and training takes several;
             # later and later, so that a round ends on a machine that has become slower.
             after = rng.uniform(0, seconds / 3) * (1 + in_round / 50)
+            alone = disk is None and rng.random() < 0.25
             before, (status, text) = (
                 status,
-                killed(clone, after if kills < wanted else 10 * seconds, place / "log", disk),
+                killed(
+                    clone,
+                    after if kills < wanted else 10 * seconds,
+                    place / "log",
+                    disk,
+                    alone=alone,
+                ),
             )
             resumes += "going on from step" in text
             if status is None:
-                kills, in_round = kills + 1, in_round + 1
+                kills, in_round, orphaned = kills + 1, in_round + 1, orphaned + alone
             elif status:
                 assert before is None, text  # it was to be mended
                 mend(clone)
@@ -136,8 +150,8 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
         wrong = sorted(path for path in expected if found.get(path) != expected[path])
         losses += len(wrong)
         print(
-            f"{kills} kills, {resumes} resumes, {mends} mended by verify, {recoveries} recoveries, "
-            f"{losses} lost" + (f": {', '.join(wrong)}" if wrong else ""),
+            f"{kills} kills, {orphaned} of dvc alone, {resumes} resumes, {mends} mended by verify, "
+            f"{recoveries} recoveries, {losses} lost" + (f": {', '.join(wrong)}" if wrong else ""),
             flush=True,
         )
     return 1 if losses else 0
