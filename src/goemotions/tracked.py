@@ -61,6 +61,19 @@ def damaged(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def empty_runs(folder: Path) -> Iterator[Path]:
+    """Folders of DVC's run cache without an entry, where DVC expects one.
+
+    It makes the folder before the entry; one that was killed between leaves every later
+    `dvc repro` of that stage with "join() argument must be str, bytes, or os.PathLike object".
+    """
+    from dvc.repo import Repo
+
+    for path in sorted(Path(Repo(str(folder)).cache.legacy.path, "runs").glob("*/*")):
+        if not any(path.iterdir()):
+            yield path
+
+
 def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool]]:
     listing = _object(cache, md5)
     if not listing.is_file():

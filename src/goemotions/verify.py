@@ -66,7 +66,7 @@ def verify(settings: params.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
-    _dvc_lock(report)
+    _killed_dvc(report)
     _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
@@ -110,15 +110,19 @@ def show(report: Report, *, as_json: bool) -> None:
         )
 
 
-def _dvc_lock(report: Report) -> None:
-    """DVC writes this file in place, and no longer starts where it was killed meanwhile."""
+def _killed_dvc(report: Report) -> None:
+    """What a DVC that was killed can leave, and no later one starts with."""
     path = Path(".dvc/tmp/rwlock")
     try:
         json.loads(path.read_bytes())
     except FileNotFoundError:
-        return
+        pass
     except ValueError:
         report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
+    if Path(".dvc").is_dir():
+        for path in tracked.empty_runs(Path()):
+            mend = f"rmdir {shlex.quote(str(path))}"
+            report.checks.append(Check(str(path), False, "was left empty by DVC", mend))
 
 
 def _tracked(report: Report, *, whole_cache: bool) -> None:

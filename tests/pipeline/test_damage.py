@@ -168,3 +168,16 @@ def test_a_lock_file_that_dvc_half_wrote_is_named_by_verify(clone):
     assert report.endswith("What mends it:\n  rm -f .dvc/tmp/rwlock\n")
     path.unlink()
     clone.dvc("repro", "evaluate")
+
+
+def test_a_run_that_dvc_did_not_get_to_record_is_named_by_verify(clone):
+    runs = (clone.folder.parent / "cache/runs").glob("*/*/*")
+    (run,) = (path for path in runs if "stages/evaluate.py" in path.read_text())
+    run.unlink()
+    (clone.folder / "dvc.lock").unlink()
+    assert "join() argument must be str" in clone.dvc("repro", "evaluate", ok=False)
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    report = clone.run(goemotions, "verify", ok=False).stdout
+    assert report.endswith(f"What mends it:\n  rmdir {shlex.quote(str(run.parent))}\n")
+    run.parent.rmdir()
+    clone.dvc("repro", "evaluate")
