@@ -9,7 +9,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--loss", help="an entry of params.yaml's `losses`; its `loss` by default")
     loss = parser.parse_args().loss
-    with reported():
+    with reported(interrupted="interrupted; the same command goes on from the last checkpoint"):
         settings = params.load()
         from goemotions.training.run import train  # after the settings: torch takes seconds
 

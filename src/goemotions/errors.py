@@ -29,18 +29,21 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
     """Turn a UserError into its message on stderr and exit status 1, without a traceback.
 
     So with a full or read-only disk and with too little memory: what was there before is still so.
     An interrupt ends with status 130, and a reader that went away, such as `head`, with 141: what a
     shell makes of the signals SIGINT and SIGPIPE.
+
+    Args:
+        interrupted: what is said at an interrupt.
     """
     try:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -111,7 +111,7 @@ def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
     """The text, and below it each of its labels with its probability and the threshold."""
     chosen = result["labels"]
     listed = ", ".join(
-        f"{label} {result['probabilities'][label]:.2f} (of {needed[label]:.2f} needed)"
+        f"{label} {result['probabilities'][label]:.3f} (of {needed[label]:.3f} needed)"
         for label in chosen or list(result["probabilities"])[:2]
     )
     text = result["text"] or "(empty text)"

@@ -163,6 +163,20 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
     assert outputs(workspace) == undisturbed
 
 
+def test_the_bar_counts_no_steps_that_were_made_before():
+    from transformers import TrainerState
+
+    from goemotions.training import trainer
+
+    bar = trainer._Progress()
+    state = TrainerState(global_step=40, max_steps=100, is_world_process_zero=True)
+    bar.on_train_begin(None, state, None)
+    state.global_step = 41
+    bar.on_step_end(None, state, None)
+    assert (bar.training_bar.initial, bar.training_bar.n) == (40, 41)
+    bar.training_bar.close()
+
+
 def wait_for_a_checkpoint(workspace, process):
     deadline = time.monotonic() + 120
     while not any((place / "whole/digests.json").is_file() for place in places(workspace)):

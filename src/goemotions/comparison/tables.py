@@ -74,7 +74,9 @@ def _cells(comparison: Comparison) -> list[list[str]]:
                 "" if diff is None else f"{diff.low:+.3f}, {diff.high:+.3f}",
                 "" if row.p is None else f"{row.p:.3f}",
                 "" if row.d is None else f"{row.d:+.1f}",
-                "" if row.seconds is None else f"{row.seconds / 60:.1f}",
+                ""
+                if row.seconds is None
+                else f"{row.seconds / 60:.{1 if row.seconds > 60 else 2}f}",
             ]
         )
     return table

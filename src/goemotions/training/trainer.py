@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
 from goemotions import files, thresholds
 from goemotions.errors import UserError
@@ -76,6 +76,8 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
         self.broken_step = torch.full((), torch.inf, device=self.args.device)
         self.add_callback(_AfterEachStep(self))
+        if self.pop_callback(ProgressCallback):
+            self.add_callback(_Progress())
 
     @property
     def seconds(self) -> float:
@@ -270,6 +272,16 @@ class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.check_finite()
+
+
+class _Progress(ProgressCallback):  # type: ignore[misc]
+    """The Trainer's bar, which would count the steps before a checkpoint as made in no time."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self.current_step = state.global_step
+        if self.training_bar is not None:
+            self.training_bar.initial = self.training_bar.n = state.global_step
 
 
 class Curves(TrainerCallback):  # type: ignore[misc]
