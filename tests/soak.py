@@ -141,6 +141,9 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
             resumes += "going on from step" in text
             if status is None:
                 kills, in_round, orphaned = kills + 1, in_round + 1, orphaned + alone
+            elif status and "is being trained by process" in text:
+                time.sleep(5)  # an orphan that was started at the very moment of the kill
+                status = None
             elif status:
                 assert before is None, text  # it was to be mended
                 mend(clone)
