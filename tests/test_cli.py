@@ -1,6 +1,7 @@
 """The command line as a user meets it: verify, predict and their help."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,52 @@ def test_predict_goes_on_where_it_was_killed(project):
     assert [json.loads(line)["text"] for line in result[1:]] == texts[1:]
     assert result[1 : len(kept) - 1] == expected[1 : len(kept) - 1]
     assert not list(project.glob(".labels.jsonl.*"))
+
+
+def test_a_second_predict_stops_beside_the_first_and_leaves_others_work(project, capsys):
+    texts = [f"thank you {number}" for number in range(30_000)]
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    others = project / ".labels.jsonl.0123456789ab.partial"
+    others.touch()
+    arguments = ["predict", "--file", "texts.txt", "--output", "labels"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "goemotions.cli", *arguments], stderr=subprocess.PIPE
+    )
+    while not any(p.stat().st_size for p in project.glob(".labels.*.partial")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(arguments)
+    assert "error: another process writes labels; wait for it" in capsys.readouterr().err
+    first.communicate()
+    lines = (project / "labels").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["text"] for line in lines] == texts
+    assert others.exists()
+
+
+def test_a_pipe_is_neither_read_twice_nor_replaced(project, capsys):
+    os.mkfifo(project / "pipe")
+    (project / "texts.txt").write_text("thank you\n", encoding="utf-8")
+    for one, other in (("pipe", "labels"), ("texts.txt", "pipe")):
+        with pytest.raises(SystemExit, match="1"):
+            cli.main(["predict", "--file", one, "--output", other])
+        assert "is 'pipe', which is no file" in capsys.readouterr().err
+    assert (project / "pipe").is_fifo()
+
+
+def test_code_that_comes_with_a_trained_folder_does_not_run_whatever_is_answered(project):
+    folder = shutil.copytree(project / "models/trained/bce", project / "evil")
+    (folder / "evil.py").write_text("open('ran', 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    files.write_manifest(folder)
+    command = [sys.executable, "-m", "goemotions.cli", "predict", "--model", "evil", "hi"]
+    done = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: evil does not load: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,19 @@ def test_a_power_cut_before_it_was_put_leaves_the_old(disk, old, put):
     assert content(old) == {"a": "old", "b": "old"}
 
 
+def test_a_folder_that_a_killed_process_had_moved_away_is_put_back(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    moved, draft = (tmp_path / f".folder.{ended.pid}.{rest}" for rest in ("old-x", "y"))
+    for path, text in ((moved, "old"), (draft, "new")):
+        path.mkdir()
+        (path / "a").write_text(text)
+    with pytest.raises(ZeroDivisionError), files.published(tmp_path / "folder"):
+        1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert content(tmp_path / "folder") == {"a": "old"}
+
+
 @pytest.mark.parametrize("put", [files.published, files.replaced])
 def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_live_one_is_not(tmp_path, put):
     code = (

@@ -69,7 +69,7 @@ def test_the_selectors_name_the_folders(raw):
         ("train/warmup_ratio", "0.1", "train.warmup_ratio is '0.1'; it must be a number"),
         ("train/warmup_ratio", float("nan"), "train.warmup_ratio is nan; it must be a number"),
         ("train/warmup_ratio", False, "train.warmup_ratio is False; it must be a number"),
-        ("train/warmup_ratio", 1.01, "train.warmup_ratio is 1.01; it must be from 0 to 1"),
+        ("train/warmup_ratio", 1.01, "train.warmup_ratio is 1.01; it must be from 0 to 0.99"),
         ("train/max_length", 3, "train.max_length is 3; it must be from 4 to 512"),
         ("train/precision", "fp16", "train.precision is 'fp16'; choose one of: auto, bf16, fp32"),
         ("train/precision", None, "train.precision is None; it must be a string"),
@@ -99,7 +99,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(raw, place, value, message)
     [
         ("train/seed", 0),
         ("train/seed", 2**32 - 1),
-        ("train/warmup_ratio", 1),
+        ("train/warmup_ratio", 0.99),
         ("train/max_length", 512),
         ("recipes/minilm-l6/ema_decay", 0),
     ],
@@ -202,6 +202,20 @@ def test_a_number_that_yaml_takes_for_text_comes_with_its_spelling(raw):
     with pytest.raises(UserError, match=r"is '2e-5'; it must be a number, .* written 2.0e-05$"):
         parse_with(raw, "recipes/minilm-l6/learning_rate", text)
     assert yaml.safe_load("2.0e-05") == 2e-5
+
+
+@pytest.mark.parametrize("text", ["seed: 2024-13-45", "seed: 0x_", "[" * 5000])
+def test_what_yaml_cannot_make_a_value_of_is_not_valid(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(f"{path} is not valid YAML: ")):
+        params.load(path)
+
+
+@pytest.mark.parametrize("package", ["this.x", ".x", "a b"])
+def test_no_package_is_looked_for_inside_another(raw, package):
+    with pytest.raises(UserError, match=r"models\.minilm-l6\.package is .*; name a top-level"):
+        parse_with(raw, "models/minilm-l6/package", package)
 
 
 def test_a_file_that_is_not_yaml_is_named(tmp_path):

@@ -69,7 +69,9 @@ def read_manifest(folder: Path, mend: str) -> dict[str, str]:
     except FileNotFoundError:
         raise UserError(f"{folder} lacks {MANIFEST}; run `{mend}`") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is unreadable: {error!r}; run `{mend}`") from None
+        raise UserError(
+            f"{path} is unreadable: {error!r}; `goemotions verify` says what mends it"
+        ) from None
 
 
 def check(folder: Path, written: dict[str, str]) -> None:
@@ -156,7 +158,7 @@ def published(path: Path) -> Iterator[Path]:
         sync(*draft.iterdir(), draft)
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
-            with _beside(path) as old:
+            with _beside(path, _OLD) as old:
                 path.replace(old)
                 try:
                     draft.replace(path)
@@ -168,17 +170,23 @@ def published(path: Path) -> Iterator[Path]:
         sync(path.parent)
 
 
+_OLD = "old-"  # what stood in the place, until the new one does
+
+
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _beside(path: Path, kind: str = "") -> Iterator[Path]:
     """Yield a new hidden folder beside `path` until the block ends.
 
-    One that a killed process left is removed, too: it may be as large as a model.
+    One that a killed process left is removed, too: it may be as large as a model. But where it
+    was killed between moving the old folder away and the new one in, the old one is put back.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
-        owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        owner, _, rest = left.name.removeprefix(f".{path.name}.").partition(".")
         if owner.isdigit() and not _runs(int(owner)):
+            if rest.startswith(_OLD) and not path.exists() and any(left.iterdir()):
+                left.replace(path)
             shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", dir=path.parent))
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.{kind}", dir=path.parent))
     try:
         yield made
     finally:

@@ -107,7 +107,7 @@ class Train:
     seed: int = setting(low=0, high=2**32 - 1)
     batch_size: int = setting(low=1)
     max_length: int = setting(low=4, high=512)
-    warmup_ratio: float = setting(low=0, high=1)
+    warmup_ratio: float = setting(low=0, high=0.99)  # transformers takes 1 for one step
     weight_decay: float = setting(low=0)
     max_grad_norm: float = setting(low=0)
     precision: str = setting(choices=("auto", "bf16", "fp32"))
@@ -169,7 +169,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise UserError(
             f"{path} is not in {Path.cwd()}: run this in the project's folder"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a 13th month
         raise UserError(f"{path} is not valid YAML: {error}") from None
     return parse(raw)
 
@@ -232,6 +232,9 @@ def _sourced(name: str, raw: Any, sources: dict[str, type]) -> Any:
         raise UserError(f"{name} is {raw!r}; it needs `source`, one of: {', '.join(sources)}")
     _one_of(f"{name}.source", raw["source"], tuple(sources))
     entry: Any = _settings(name, raw, sources[raw["source"]])
+    if isinstance(entry, PackageModel) and not entry.package.isidentifier():
+        # Looking for a package inside another one would run that one's code.
+        raise UserError(f"{name}.package is {entry.package!r}; name a top-level package")
     if isinstance(entry, (HubModel, PackageModel)):
         for file in entry.files:
             # They become files of models/<model>, and must not leave it.

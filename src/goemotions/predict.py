@@ -1,5 +1,7 @@
 """Labels and probabilities of texts, streamed from a file or given one by one."""
 
+import fcntl
+import glob
 import hashlib
 import json
 import sys
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -33,8 +35,10 @@ def predict(
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
     """
-    if output is not None and output.is_dir():
-        raise UserError(f"--output is {str(output)!r}, a folder; name a file")
+    if output is not None and output.exists() and not output.is_file():
+        raise UserError(f"--output is {str(output)!r}, which is no file; name one")
+    if file is not None and file.exists() and not file.is_file():  # it is read twice
+        raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
     if output is not None and file is not None and output.exists() and output.samefile(file):
         raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
     classifier = Classifier.load(folder)
@@ -54,19 +58,30 @@ def predict(
             f".{output.name}.{_key(classifier, thresholds, folder, texts, file)}.partial"
         )
         try:
-            done = _whole_lines(partial)
-            bar.update(sum(1 for _ in islice(source, done)))
             with partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+                _only_one(lines, output)
+                bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
                 for result in _classify(classifier, thresholds, source, bar):
                     lines.write(json.dumps(result, ensure_ascii=False) + "\n")
-            partial.replace(output)
-            for stale in output.parent.glob(f".{output.name}.*.partial"):
+                lines.flush()
+                partial.replace(output)
+            for stale in output.parent.glob(
+                f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
+            ):
                 stale.unlink()
         except KeyboardInterrupt:
             print(f"\n{partial} has what is done; the same command goes on", file=sys.stderr)
             raise
         except OSError as error:
             raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _only_one(lines: IO[str], output: Path) -> None:
+    """Hold a file's lock, which the kernel drops when this process ends."""
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"another process writes {output}; wait for it") from None
 
 
 def _key(

@@ -43,9 +43,12 @@ def differences(folder: Path) -> Iterator[Difference]:
     lock = folder / "dvc.lock"
     if not lock.is_file():
         return
-    cache = Path(Repo(str(folder)).cache.local.path)
+    repo = Repo(str(folder))
+    cache = Path(repo.cache.local.path)
+    # dvc.lock keeps the train stages of other losses, too, whose outputs no stage reads now.
+    defined = {getattr(stage, "name", None) for stage in repo.index.stages}
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    for stage, recorded in stages.items():
+    for stage, recorded in ((name, stages[name]) for name in stages if name in defined):
         for out in recorded.get("outs", []):
             if out["path"].startswith(FOLDERS):
                 for path, in_cache in _differing(cache, folder / out["path"], out["md5"]):

@@ -119,7 +119,7 @@ def _killed_dvc(report: Report) -> None:
         pass
     except ValueError:
         report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
-    if Path(".dvc").is_dir():
+    if Path(".dvc/config").is_file():
         for path in tracked.empty_runs(Path()):
             mend = f"rmdir {shlex.quote(str(path))}"
             report.checks.append(Check(str(path), False, "was left empty by DVC", mend))
@@ -292,7 +292,7 @@ def _environment() -> dict[str, str]:
     except UserError as error:
         mirror = error
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    offline = " (offline)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    offline = "" if mirror or sources.online() else " (offline)"
     found["files come from"] = str(mirror) if mirror else hub + offline
     return found
 

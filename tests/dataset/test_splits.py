@@ -118,6 +118,14 @@ def test_a_row_that_breaks_a_rule_is_named_by_file_and_number(tmp_path):
         splits.read(path)
 
 
+def test_damage_that_dvc_would_restore_is_named_before_it_is_read(tmp_path):
+    row = splits.Row("a", "thanks", [15])
+    splits.write(tmp_path, {"train": splits.encode([row])}, {"train": 1}, dataset="x")
+    (tmp_path / "train.jsonl").write_bytes(splits.encode([row])[:-5])
+    with pytest.raises(UserError, match=r"train\.jsonl changed since; `goemotions verify --cache`"):
+        splits.load(tmp_path, "train")
+
+
 def test_an_empty_file_holds_no_row(tmp_path):
     path = write(tmp_path)
     with pytest.raises(UserError, match=re.escape(f"{path} holds no row")):

@@ -159,6 +159,15 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
     assert clone.run(goemotions, "verify").stdout.endswith("dvc repro\n")
 
 
+def test_the_model_of_a_loss_that_is_not_selected_does_not_stop_training(clone):
+    clone.params({"loss": "bce"})
+    path = clone.folder / "models/trained/asl/config.json"
+    path.chmod(0o644)
+    path.write_text("{}")
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    assert clone.run(goemotions, "verify").stdout.endswith("Training can start: dvc repro\n")
+
+
 def test_a_lock_file_that_dvc_half_wrote_is_named_by_verify(clone):
     path = clone.folder / ".dvc/tmp/rwlock"
     path.write_text('{"read": {"data/sample"')

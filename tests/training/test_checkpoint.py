@@ -221,6 +221,11 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     assert outputs(workspace) == undisturbed_process
 
 
+def test_the_precision_in_accelerates_config_does_not_count(workspace, raw, undisturbed_process):
+    finish(launch(workspace, raw, *ONE, ACCELERATE_MIXED_PRECISION="bf16"))
+    assert outputs(workspace) == undisturbed_process
+
+
 def test_two_orphaned_processes_end_together_with_a_checkpoint(workspace, raw, tmp_path):
     two = ("torch.distributed.run", "--nproc_per_node=2")
     orphaned = {"GOEMOTIONS_STARTER": "no process", "HF_HOME": str(tmp_path / "none")}
@@ -278,6 +283,8 @@ def test_a_checkpoint_is_used_by_the_run_that_made_it_only(
 
 def test_fresh_starts_over(workspace, monkeypatch, raw, often):
     train_until(monkeypatch, raw, 30)
+    monkeypatch.setenv("GOEMOTIONS_FRESH", "0")
+    assert first_step(monkeypatch, raw) == 21
     monkeypatch.setenv("GOEMOTIONS_FRESH", "1")
     assert first_step(monkeypatch, raw) == 1
 

@@ -136,6 +136,12 @@ def test_splitting_the_model_over_gpus_is_refused(workspace, monkeypatch, way):
         run.train(params.parse(settings()), "bce")
 
 
+def test_a_compiler_that_accelerates_config_asks_for_is_refused(workspace, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    with pytest.raises(UserError, match=r"asks for torch dynamo \(INDUCTOR\)"):
+        run.train(params.parse(settings()), "bce")
+
+
 @pytest.mark.parametrize(
     ("precision", "hardware", "expected"),
     [("auto", False, False), ("auto", True, True), ("fp32", True, False), ("bf16", False, True)],

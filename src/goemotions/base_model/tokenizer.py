@@ -43,7 +43,11 @@ def convert(folder: Path) -> None:
         slow = sentencepiece.SentencePieceProcessor(model_file=str(spm))
     except (OSError, RuntimeError) as error:
         raise UserError(f"{spm.name} is not a SentencePiece model: {error}") from None
-    config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
+        config = dict(config)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{config_file.name} is not a JSON object: {error}") from None
     converter = DebertaV2Converter(
         SimpleNamespace(
             vocab_file=str(spm),
@@ -82,7 +86,7 @@ def disagreements(folder: Path, texts: Sequence[str]) -> list[str]:
     from transformers import AutoTokenizer
 
     slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
-    fast = AutoTokenizer.from_pretrained(folder)
+    fast = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     fast_ids = fast(list(texts), add_special_tokens=False)["input_ids"]
     unknown = slow.unk_id()
 

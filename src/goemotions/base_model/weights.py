@@ -38,6 +38,8 @@ def convert(source: Path, target: Path) -> None:
         if not (isinstance(key, str) and isinstance(value, torch.Tensor))
     ]:
         raise UserError(f"{source} holds entries that are no tensors: {', '.join(map(str, wrong))}")
+    if odd := [key for key, value in state.items() if value.layout != torch.strided]:
+        raise UserError(f"{source} holds sparse tensors, such as {odd[0]}; they must be dense")
     # Cloned, because safetensors refuses tensors that share their storage.
     tensors = {key: value.contiguous().clone() for key, value in state.items()}
     save_file(tensors, target, metadata={"format": "pt"})

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from goemotions import files
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
 from goemotions.quiet import quiet
 from goemotions.training import batching, short_text
 from goemotions.training.batching import Collator, Rows
@@ -53,8 +53,14 @@ class Classifier:
             )
         files.check(folder, files.read_manifest(folder, "dvc repro train"))
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        with quiet():
-            model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        try:
+            with quiet():
+                model = AutoModelForSequenceClassification.from_pretrained(
+                    folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+                )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # whatever a folder of another make makes transformers raise
+            raise UserError(f"{folder} does not load: {first_line(error)}") from None
         short_text.enable(model)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         try:
@@ -70,7 +76,6 @@ class Classifier:
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
                 f"({error!r}); run `dvc repro train`"
             ) from None
-        tokenizer = AutoTokenizer.from_pretrained(folder)
         return cls(model.to(device).eval(), tokenizer, labels, thresholds, preferred, max_length)
 
     def logits(

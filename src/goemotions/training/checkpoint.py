@@ -47,7 +47,7 @@ class Checkpoints:
         """The whole checkpoint; one whose files changed since is removed."""
         if not (self.whole / "digests.json").is_file():
             return None
-        with suppress(ValueError):
+        with suppress(ValueError, OSError):  # another process may be removing it
             digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
             if digests == _digests(self.whole):
                 return self.whole
@@ -102,7 +102,7 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
         old = folder / "old"
         if old.is_dir() and not kept.whole.is_dir():  # ended between two renames
             old.replace(kept.whole)
-        if os.environ.get("GOEMOTIONS_FRESH"):
+        if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
             kept.clear()
         _forget_others(place, folder)
         try:
@@ -147,11 +147,12 @@ def _lock(folder: Path) -> Path:
 
 def _forget_others(place: Path, own: Path) -> None:
     """Remove the oldest folders of runs that were given up, beyond KEPT."""
-    others = sorted(
-        (path for path in place.iterdir() if path.is_dir() and path != own),
-        key=lambda path: -path.stat().st_mtime,
-    )
-    for path in others[KEPT - 1 :]:
+    ages = {}
+    for path in place.iterdir():
+        with suppress(FileNotFoundError):  # another training removed it
+            if path.is_dir() and path != own:
+                ages[path] = path.stat().st_mtime
+    for path in sorted(ages, key=lambda path: -ages[path])[KEPT - 1 :]:
         with suppress(UserError), only_one(_lock(path), ""):  # it may be in use
             shutil.rmtree(path, ignore_errors=True)
 

@@ -33,6 +33,7 @@ def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
 
     config = AutoConfig.from_pretrained(
         folder,
+        trust_remote_code=False,
         num_labels=len(LABELS),
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
@@ -54,7 +55,11 @@ def load(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
         config.num_hidden_layers += 1
     with quiet():
         model = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     # One positive and one negative more than there are, so that no log-odds is infinite.
     positive = torch.from_numpy(targets.sum(0)).double() + 1

@@ -108,7 +108,7 @@ def _train(
                 f"{arguments.device.type}, {'bf16' if arguments.bf16 else 'fp32'}",
                 flush=True,
             )
-        tokenizer = AutoTokenizer.from_pretrained(params.model_folder)
+        tokenizer = AutoTokenizer.from_pretrained(params.model_folder, trust_remote_code=False)
         length = params.train.max_length
         train_rows, val_rows = (
             Rows(tokenizer, split.texts, split.targets, length)
@@ -166,6 +166,7 @@ def _determined_by(
         "loss": params.losses[loss_name],
         "processes": [processes, accumulation],
         "device": str(torch.accelerator.current_accelerator()),
+        "bf16": trainer.uses_bf16(params.train.precision),
         "versions": [torch.__version__, transformers.__version__],
         "data": [files.sha256(path) for path in data],
         "base model": base,
@@ -226,9 +227,9 @@ def _processes() -> int:
     """How many processes train together.
 
     Raises:
-        UserError: `accelerate config` asks for another number, or for a model that is split
-            over GPUs. On CPUs `accelerate launch` can start one process where several were asked
-            for, and says nothing.
+        UserError: `accelerate config` asks for another number, for a compiler, or for a model that
+            is split over GPUs. On CPUs `accelerate launch` can start one process where several were
+            asked for, and says nothing.
     """
     for way in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
@@ -236,6 +237,11 @@ def _processes() -> int:
                 f"`accelerate config` asks for {way}; every model here fits on one GPU, and each "
                 "process trains a whole one (DDP): run `accelerate config` again and say no to it"
             )
+    if (compiler := os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no")).lower() not in ("", "no"):
+        raise UserError(
+            f"`accelerate config` asks for torch dynamo ({compiler}), which was not tried here: "
+            "run `accelerate config` again and say no to it"
+        )
     from accelerate.commands.config import config_args
 
     started = int(os.environ.get("WORLD_SIZE", 1))

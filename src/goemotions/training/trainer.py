@@ -354,6 +354,8 @@ def arguments(
         report_to="none",
         remove_unused_columns=False,
     )
+    # Or transformers takes it from `accelerate config`, whatever train.precision says.
+    told.mixed_precision = "bf16" if told.bf16 else "no"
     if told.world_size != processes:
         raise UserError(
             f"{processes} processes were started, and {told.world_size} train together; start "
