@@ -68,7 +68,9 @@ CURVES = ("training.csv", "validation.csv")
 
 
 def places(folder):
-    return [p for p in (folder / ".dvc/tmp/goemotions").glob("*") if p.is_dir()]
+    """The checkpoints of runs that are not done."""
+    every = (folder / ".dvc/tmp/goemotions").glob("*")
+    return [p for p in every if p.is_dir() and not (p / "finished").exists()]
 
 
 class Killed(BaseException):
@@ -134,6 +136,20 @@ def test_it_goes_on_where_it_was_and_ends_with_the_same_bytes(
     assert steps_trained(monkeypatch, raw) == list(range(goes_on_with, 121))
     assert outputs(workspace) == undisturbed
     assert places(workspace) == []
+
+
+def test_a_run_that_dvc_could_not_record_is_not_made_again(
+    workspace, monkeypatch, raw, often, undisturbed
+):
+    run.train(params.parse(raw), "bce")
+    shutil.rmtree(workspace / "models/trained/bce")  # as DVC does before it runs the stage again
+    assert steps_trained(monkeypatch, raw) == list(range(101, 121))
+    assert outputs(workspace) == undisturbed
+    (left,) = (workspace / ".dvc/tmp/goemotions").glob("bce-*/")
+    checkpoint.forget_finished("asl")
+    assert left.exists()
+    checkpoint.forget_finished("bce")
+    assert not left.exists()
 
 
 def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, undisturbed):
@@ -249,7 +265,8 @@ def test_two_processes_go_on_together(workspace, raw, tmp_path):
     resumed = load_file(workspace / "models/trained/bce/model.safetensors")
 
     (workspace / "models/trained/bce").rename(workspace / "resumed")
-    assert "going on from step " not in finish(launch(workspace, raw, *two, **often))
+    anew = launch(workspace, raw, *two, **often, GOEMOTIONS_FRESH="1")
+    assert "going on from step " not in finish(anew)
     whole = load_file(workspace / "models/trained/bce/model.safetensors")
     assert all(resumed[name].equal(whole[name]) for name in whole)
     assert not place.exists()

@@ -22,7 +22,8 @@ from goemotions.errors import UserError
 from goemotions.training.lock import only_one, orphaned
 
 COST = 1 / 40  # of the training time, at most
-KEPT = 2  # folders of unfinished runs, this one among them
+KEPT = 2  # folders of runs, this one among them
+_FINISHED = "finished"
 
 
 class Checkpoints:
@@ -75,8 +76,16 @@ class Checkpoints:
         self._interval = max(self._shortest, (self._saved_at - started) / COST)
 
     def clear(self) -> None:
-        """Remove the checkpoint, when what it was for is done."""
+        """Remove the checkpoint."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Mark the run as done. `forget_finished` removes the checkpoint once DVC recorded it.
+
+        Until then DVC may be killed, or its cache full, and would run all of it again.
+        """
+        if self.whole.is_dir():
+            (self.folder / _FINISHED).touch()
 
 
 @contextmanager
@@ -102,6 +111,7 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
         old = folder / "old"
         if old.is_dir() and not kept.whole.is_dir():  # ended between two renames
             old.replace(kept.whole)
+        (folder / _FINISHED).unlink(missing_ok=True)
         if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
             kept.clear()
         _forget_others(place, folder)
@@ -111,6 +121,13 @@ def of_run(loss: str, determined_by: Any, *, is_main: bool) -> Iterator[Checkpoi
             shutil.rmtree(kept.draft, ignore_errors=True)
             with suppress(OSError):  # not empty: there is a checkpoint to go on from
                 folder.rmdir()
+
+
+def forget_finished(loss: str) -> None:
+    """Remove the checkpoints of a loss's runs that are done."""
+    for mark in _place().glob(f"{loss}-{'[0-9a-f]' * 16}/{_FINISHED}"):
+        with suppress(UserError), only_one(_lock(mark.parent), ""):  # it may be in use again
+            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def _shortest() -> float:

@@ -149,7 +149,7 @@ def _train(
             vocabulary.restore(classifier, loop.best)
             _save(loop, params.model_folder, folder, length)
             files.write_json(files.fresh(curves / "summary.json"), _summary(loop, seconds))
-            checkpoints.clear()
+            checkpoints.finish()
 
 
 def _determined_by(
