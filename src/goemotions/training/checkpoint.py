@@ -48,12 +48,12 @@ class Checkpoints:
         """The whole checkpoint; one whose files changed since is removed."""
         if not (self.whole / "digests.json").is_file():
             return None
-        with suppress(ValueError, OSError):  # another process may be removing it
+        with suppress(ValueError, OSError):
             digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
             if digests == _digests(self.whole):
                 return self.whole
         print(f"{self.whole} is damaged: training starts over", file=sys.stderr)
-        shutil.rmtree(self.whole, ignore_errors=True)  # another process may do it too
+        shutil.rmtree(self.whole, ignore_errors=True)
         return None
 
     def publish(self, made: Path, started: float) -> None:

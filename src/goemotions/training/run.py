@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 
 from goemotions import files, thresholds
 from goemotions.dataset import splits
@@ -134,7 +135,8 @@ def _train(
         )
         if is_main:
             loop.write_curves(curves)
-        if latest := checkpoints.latest():
+        # One process decides: it may be removing a damaged one.
+        if latest := broadcast_object_list([checkpoints.latest() if is_main else None])[0]:
             if is_main:
                 step = json.loads((latest / "trainer_state.json").read_text())["global_step"]
                 print(f"going on from step {step}; GOEMOTIONS_FRESH=1 starts over", flush=True)
