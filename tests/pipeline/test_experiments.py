@@ -24,7 +24,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
         "exp", "run", "-n", "here", "-S", change, "../dvc.yaml:evaluate", cwd=clone.folder / "src"
     )
     clone.git("stash", "-q", "--include-untracked")  # back to what was committed
-    clone.dvc("exp", "run", "--temp", "-n", "temp", "-S", "train.seed=2", "evaluate")
+    clone.dvc("exp", "run", "--temp", "-n", "t2", "-S", "train.seed=2", "evaluate")
     clone.dvc(
         "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"
     )
@@ -36,11 +36,11 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     found = {(e["loss"], e["seed"]): e for e in compared(clone)}
     assert set(found) == {("bce", 1), ("asl", 2), ("bce", 3), ("combined_50", 3)}
     assert found["bce", 1]["name"] == "here"
-    assert found["asl", 2]["name"] == "temp"
+    assert found["asl", 2]["name"] == "t2"
     for experiment in found.values():
         low, value, high = (experiment[f"macro_f1{end}"] for end in ("_low", "", "_high"))
         assert 0 <= low <= value <= high <= 1
-    assert [e["name"] for e in compared(clone, "--only", "te")] == ["temp"]
+    assert [e["name"] for e in compared(clone, "--only", "t2")] == ["t2"]  # a name of DVC's has no digit
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     output = clone.run(goemotions, "compare", "--baseline", "nope", ok=False).stdout
     assert "--baseline is 'nope'; there are asl, bce, combined_50" in output
