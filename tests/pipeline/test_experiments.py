@@ -24,6 +24,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
         "exp", "run", "-n", "here", "-S", change, "../dvc.yaml:evaluate", cwd=clone.folder / "src"
     )
     clone.git("stash", "-q", "--include-untracked")  # back to what was committed
+    # Names that DVC makes up have no digit, so the prefix below is of this one alone.
     clone.dvc("exp", "run", "--temp", "-n", "t2", "-S", "train.seed=2", "evaluate")
     clone.dvc(
         "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"
@@ -40,7 +41,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     for experiment in found.values():
         low, value, high = (experiment[f"macro_f1{end}"] for end in ("_low", "", "_high"))
         assert 0 <= low <= value <= high <= 1
-    assert [e["name"] for e in compared(clone, "--only", "t2")] == ["t2"]  # a name of DVC's has no digit
+    assert [e["name"] for e in compared(clone, "--only", "t2")] == ["t2"]
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     output = clone.run(goemotions, "compare", "--baseline", "nope", ok=False).stdout
     assert "--baseline is 'nope'; there are asl, bce, combined_50" in output
@@ -48,7 +49,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     assert "no evaluated experiment's name begins with 'nope'" in output
 
     clone.env["COLUMNS"] = "80"
-    metrics = clone.dvc("metrics", "diff", "here", "temp")
+    metrics = clone.dvc("metrics", "diff", "here", "t2")
     assert "macro_f1_ekman" in metrics
     rows = [line for line in metrics.splitlines() if line.startswith("metrics/evaluation.json")]
     assert 8 <= len(rows) <= 12
@@ -56,12 +57,12 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     shown = clone.dvc(
         "exp", "show", "--drop", ".*", "--keep", "^(Experiment|loss|train.seed|macro_f1)$"
     )
-    assert "[temp]" in shown
+    assert "[t2]" in shown
     assert max(map(len, shown.splitlines())) <= 80
-    params = clone.dvc("params", "diff", "here", "temp")
+    params = clone.dvc("params", "diff", "here", "t2")
     assert "train.seed" in params
     assert "loss" in params
-    plots = clone.dvc("plots", "diff", "here", "temp", "--json", "-o", "plots")
+    plots = clone.dvc("plots", "diff", "here", "t2", "--json", "-o", "plots")
     drawn = json.loads(plots)["data"]
     assert set(drawn) == {
         "training loss", "validation macro-F1", "F1 by label", "precision and recall",
