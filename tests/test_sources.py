@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from goemotions import sources
+from goemotions import files, sources
 from goemotions.errors import UserError
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -102,7 +102,7 @@ def test_a_relative_mirror_is_relative_to_the_project_also_in_dvcs_copies(
     (tmp_path / "mirror").mkdir()
     monkeypatch.chdir(tmp_path / "project" / inside)
     monkeypatch.setenv("GOEMOTIONS_MIRROR", "../mirror")
-    assert sources.project_folder() == tmp_path / "project"
+    assert files.project_folder() == tmp_path / "project"
     assert sources.mirror().resolve() == tmp_path / "mirror"
 
 

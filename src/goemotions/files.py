@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 
 
+def project_folder() -> Path:
+    """The project the user works in, also from one of DVC's temporary copies of it.
+
+    `dvc exp run --temp` and queued experiments run in <project>/.dvc/tmp/exps/<name>, from where
+    a relative GOEMOTIONS_MIRROR would lead nowhere, and which DVC deletes.
+    """
+    here = Path.cwd()
+    parts = here.parts
+    return Path(*parts[: parts.index(".dvc")]) if ".dvc" in parts else here
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

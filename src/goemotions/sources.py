@@ -14,20 +14,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 from goemotions.errors import UserError, first_line, of_disk
-from goemotions.files import sha256
+from goemotions.files import project_folder, sha256
 
 WAITS = (1, 2, 4)  # seconds before another try of a download
-
-
-def project_folder() -> Path:
-    """The project the user works in, also from one of DVC's temporary copies of it.
-
-    `dvc exp run --temp` and queued experiments run in <project>/.dvc/tmp/exps/<name>, where a
-    relative GOEMOTIONS_MIRROR would otherwise lead nowhere.
-    """
-    here = Path.cwd()
-    parts = here.parts
-    return Path(*parts[: parts.index(".dvc")]) if ".dvc" in parts else here
 
 
 def mirror() -> Path | None:

@@ -48,8 +48,8 @@ def differences(folder: Path) -> Iterator[Difference]:
     # dvc.lock keeps the train stages of other losses, too, whose outputs no stage reads now.
     defined = {getattr(stage, "name", None) for stage in repo.index.stages}
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    for stage, recorded in ((name, stages[name]) for name in stages if name in defined):
-        for out in recorded.get("outs", []):
+    for stage in (name for name in stages if name in defined):
+        for out in stages[stage].get("outs", []):
             if out["path"].startswith(FOLDERS):
                 for path, in_cache in _differing(cache, folder / out["path"], out["md5"]):
                     yield Difference(path, Path(out["path"]), stage, in_cache)

@@ -152,10 +152,7 @@ def code_digest(*parts: Path) -> str:
 
 
 def _place() -> Path:
-    """The project's own folder, also from inside a temporary experiment, below its .dvc."""
-    here = Path.cwd()
-    root = next((p.parent for p in reversed([here, *here.parents]) if p.name == ".dvc"), here)
-    return root / ".dvc" / "tmp" / "goemotions"
+    return files.project_folder() / ".dvc" / "tmp" / "goemotions"
 
 
 def _lock(folder: Path) -> Path:
@@ -163,7 +160,7 @@ def _lock(folder: Path) -> Path:
 
 
 def _forget_others(place: Path, own: Path) -> None:
-    """Remove the oldest folders of runs that were given up, beyond KEPT."""
+    """Remove the oldest folders of other runs, beyond KEPT."""
     ages = {}
     for path in place.iterdir():
         with suppress(FileNotFoundError):  # another training removed it

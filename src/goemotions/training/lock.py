@@ -10,17 +10,16 @@ import psutil
 
 from goemotions.errors import UserError
 
+ORPHAN = (
+    "the command that started this training has ended, so DVC would not record what it makes; run "
+    "that command again, and it goes on from the last checkpoint"
+)
+
 
 def orphaned() -> bool:
     """Whether the `dvc repro` that started this process has ended; False where none did."""
     starter = os.environ.get("GOEMOTIONS_STARTER")  # by stages/run.sh
     return bool(starter) and starter not in {str(one.pid) for one in psutil.Process().parents()}
-
-
-ORPHAN = (
-    "the command that started this training has ended, so DVC would not record what it makes; run "
-    "that command again, and it goes on from the last checkpoint"
-)
 
 
 @contextmanager

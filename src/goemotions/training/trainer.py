@@ -198,7 +198,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
                 print(f"no checkpoint could be saved: {error}", file=sys.stderr)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
-        if broadcast_object_list([orphaned()])[0]:  # in one mind
+        if broadcast_object_list([orphaned()])[0]:  # one process decides
             raise UserError(ORPHAN)
 
     def _further_state(self) -> dict[str, Any]:
