@@ -106,6 +106,16 @@ def test_a_relative_mirror_is_relative_to_the_project_also_in_dvcs_copies(
     assert sources.mirror().resolve() == tmp_path / "mirror"
 
 
+def test_a_parent_folder_may_be_named_dvc(tmp_path, monkeypatch):
+    folder = tmp_path / ".dvc" / "project"
+    for inside in (folder, folder / ".dvc/tmp/exps/standalone/tmpabc"):
+        inside.mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(inside)
+        assert files.project_folder() == folder
+    monkeypatch.chdir(tmp_path / ".dvc")
+    assert files.project_folder() == tmp_path / ".dvc"
+
+
 def test_the_mirror_may_lie_in_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "hub").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))

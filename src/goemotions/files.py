@@ -27,8 +27,11 @@ def project_folder() -> Path:
     a relative GOEMOTIONS_MIRROR would lead nowhere, and which DVC deletes.
     """
     here = Path.cwd()
-    parts = here.parts
-    return Path(*parts[: parts.index(".dvc")]) if ".dvc" in parts else here
+    copies = (folder.parents[2] for folder in here.parents if folder.parts[-3:] == _EXPERIMENTS)
+    return next(copies, here)
+
+
+_EXPERIMENTS = (".dvc", "tmp", "exps")
 
 
 def sha256(path: Path) -> str:

@@ -5,11 +5,21 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
 
 pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
+    """Return once `event` has happened; the process must be running until then."""
+    deadline = time.monotonic() + 400
+    while not event():
+        assert process.poll() is None, "the process ended too early"
+        assert time.monotonic() < deadline, "nothing happened for too long"
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -24,11 +34,7 @@ def training(clone):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 240
-    while not (lock.exists() and lock.read_text()):
-        assert process.poll() is None, "dvc repro ended before it trained"
-        assert time.monotonic() < deadline, "training did not start"
-        time.sleep(0.2)
+    wait_for(lambda: lock.exists() and lock.read_text(), process)
     owner = int(lock.read_text())
     yield clone, process, owner
     for pid in (process.pid, owner):
@@ -46,6 +52,8 @@ def test_a_second_repro_stops_beside_a_live_one(training):
 
 def test_nothing_trains_beside_an_orphan_which_ends_with_a_checkpoint(training):
     clone, process, owner = training
+    curve = clone.folder / "metrics/training/asl/validation.csv"
+    wait_for(curve.exists, process)  # which the next repro removes while the orphan still trains
     os.kill(owner, signal.SIGSTOP)  # or it might end before the next one looks
     process.kill()
     process.wait()
@@ -54,10 +62,8 @@ def test_nothing_trains_beside_an_orphan_which_ends_with_a_checkpoint(training):
     assert f"`kill {owner}`" in output
     assert not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole"))
     os.kill(owner, signal.SIGCONT)
-    deadline = time.monotonic() + 240
-    while psutil.pid_exists(owner):
-        assert time.monotonic() < deadline, "the orphan goes on"
-        time.sleep(0.1)
+    psutil.wait_procs([psutil.Process(owner)], timeout=400)
+    assert not psutil.pid_exists(owner), "the orphan is still training"
     assert list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole/digests.json"))
     assert not (clone.folder / "models/trained/asl").exists()
 
@@ -74,11 +80,8 @@ def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 240
-    while not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole/digests.json")):
-        assert process.poll() is None, "the experiment ended before it was saved"
-        assert time.monotonic() < deadline, "training did not start"
-        time.sleep(0.01)
+    checkpoints = ".dvc/tmp/goemotions/asl-*/whole/digests.json"
+    wait_for(lambda: list(clone.folder.glob(checkpoints)), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     output = clone.dvc("exp", "run", "--temp", "-n", "again", "evaluate")

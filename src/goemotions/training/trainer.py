@@ -163,14 +163,20 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self.log(measured)
         return measured
 
-    def checkpoint_is_due(self) -> bool:
-        """Whether to save after this step; all processes are told the same.
+    def checkpoint_is_due(self, *, validated: bool) -> bool:
+        """Whether to save now; all processes are told the same.
 
         Only where the log has just been written, since the Trainer does not save what it has
-        gathered for it, and not at the end of an epoch, before its validation.
+        gathered for the next entry; at the end of training there is none. The last step of an
+        epoch is saved after its validation.
+
+        Args:
+            validated: whether this is asked after an epoch's validation, not after a step.
         """
-        step, epoch = self.state.global_step, self.state.max_steps / self.state.num_train_epochs
-        if self.checkpoints is None or step % LOG_EVERY or step % round(epoch) == 0:
+        step, steps = self.state.global_step, self.state.max_steps
+        ends_epoch = step % round(steps / self.state.num_train_epochs) == 0
+        logged = step % LOG_EVERY == 0 or (validated and step >= steps)
+        if self.checkpoints is None or not logged or ends_epoch is not validated:
             return False
         return bool(broadcast_object_list([self.checkpoints.due()])[0])
 
@@ -209,7 +215,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             "best_epoch": self.best_epoch,
             "best_logits": torch.from_numpy(self.best_logits),
             "best_targets": torch.from_numpy(self.best_targets),
-            "curves": {} if self.curves is None else self.curves.content(),
+            "curves": {} if self.curves is None else self.curves.points,
             "seconds": self.seconds,
         }
 
@@ -268,7 +274,10 @@ class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer.average is not None:
             self.trainer.average.update_parameters(self.trainer.model)
-        control.should_save = self.trainer.checkpoint_is_due()
+        control.should_save = self.trainer.checkpoint_is_due(validated=False)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_save = self.trainer.checkpoint_is_due(validated=True)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.check_finite()
@@ -285,7 +294,11 @@ class _Progress(ProgressCallback):  # type: ignore[misc]
 
 
 class Curves(TrainerCallback):  # type: ignore[misc]
-    """Writes training.csv and validation.csv against the step, for `dvc plots`, as they grow."""
+    """Writes training.csv and validation.csv against the step, for `dvc plots`, as they grow.
+
+    All points stay in memory: the next `dvc repro` removes the files of a run whose own
+    `dvc repro` was killed, while that run still trains towards its last checkpoint.
+    """
 
     _COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
         "training": ("step", "loss", "learning_rate", "grad_norm"),
@@ -294,36 +307,34 @@ class Curves(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name, columns in self._COLUMNS.items():
-            files.fresh(folder / f"{name}.csv")
-            self._write(name, "w", list(columns))
+        self.points: dict[str, list[list[float]]] = {name: [] for name in self._COLUMNS}
+        for name in self._COLUMNS:
+            self._write(name)
 
-    def content(self) -> dict[str, str]:
-        """What the files hold so far."""
-        return {name: (self.folder / f"{name}.csv").read_text() for name in self._COLUMNS}
-
-    def restore(self, content: dict[str, str]) -> None:
-        """Go on from what `content` returned."""
-        for name, text in content.items():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f"{name}.csv").write_text(text)
+    def restore(self, points: dict[str, list[list[float]]]) -> None:
+        """Continue from the `points` of a checkpoint."""
+        self.points = points
+        for name in self._COLUMNS:
+            self._write(name)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs:
             return
         if "loss" in logs:
             row = [state.global_step, logs["loss"], logs["learning_rate"], logs["grad_norm"]]
-            self._write("training", "a", row)
+            self.points["training"].append(row)
+            self._write("training")
         elif "eval_macro_f1" in logs:
             row = [state.global_step, state.epoch, logs["eval_macro_f1"], logs["eval_loss"]]
-            self._write("validation", "a", row)
+            self.points["validation"].append(row)
+            self._write("validation")
 
-    def _write(self, name: str, mode: str, row: list[Any]) -> None:
-        # DVC may have removed the folder, if this run outlived its `dvc repro`; the lock on the
-        # trained folder is what then stops the next one.
+    def _write(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{name}.csv").open(mode, newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
+        with files.fresh(self.folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [self._COLUMNS[name], *self.points[name]]
+            )
 
 
 def arguments(
