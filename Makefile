@@ -46,7 +46,7 @@ fuzz: setup  ## 10,000 spoiled files of each kind
 	FUZZ=10000 $(BIN)/pytest tests/fuzz
 
 soak: setup  ## kill the pipeline again and again, and compare what it makes; KILLS=200
-	$(BIN)/python tests/soak.py $(or $(KILLS),200)
+	$(BIN)/python tools/soak.py $(or $(KILLS),200)
 
 lint: setup  ## ruff and strict mypy
 	$(BIN)/ruff check
@@ -68,13 +68,13 @@ audit:  ## known vulnerabilities of the pinned packages, as PyPI knows them
 	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r build/audit/torch.txt
 
 bench: setup  ## speed beside transformers' usual training and inference; long on a CPU
-	$(BIN)/python -m goemotions.bench
+	$(BIN)/python -m benchmarks
 
 bench-distributed: setup  ## training throughput with one process and with two
-	$(BIN)/python -m goemotions.bench --distributed
+	$(BIN)/python -m benchmarks --distributed
 
 losses: setup  ## docs/losses.svg: every loss's value and gradient
-	$(BIN)/python -m goemotions.comparison.loss_curves docs/losses.svg
+	$(BIN)/python tools/loss_curves.py docs/losses.svg
 
 results: setup  ## docs/results.md's table from docs/results.json
-	$(BIN)/python -m goemotions.comparison.results docs/results.json docs/results.md
+	$(BIN)/python tools/results_table.py docs/results.json docs/results.md

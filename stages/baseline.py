@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from goemotions import params
+from goemotions import config
 from goemotions.errors import reported
 from goemotions.evaluation.baseline import baseline
 
 if __name__ == "__main__":
     with reported():
-        settings = params.load()
+        settings = config.load()
         path = Path("metrics", "baseline.json")
         path.parent.mkdir(exist_ok=True)
         scores = baseline(settings.data_folder, path, settings.evaluate)

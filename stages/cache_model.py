@@ -1,12 +1,12 @@
 """Stage cache_model: make models/<model>."""
 
-from goemotions import params
-from goemotions.base_model.cache import cache
+from goemotions import config
 from goemotions.errors import reported
+from goemotions.models.prepare import cache
 
 if __name__ == "__main__":
     with reported():
-        settings = params.load()
+        settings = config.load()
         cache(settings.model, settings.models[settings.model], settings.model_folder)
         size = sum(path.stat().st_size for path in settings.model_folder.iterdir())
         print(f"{settings.model_folder}: {size / 1e6:,.1f} MB")

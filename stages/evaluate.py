@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from goemotions import params
+from goemotions import config
 from goemotions.errors import reported
 
 if __name__ == "__main__":
     with reported():
-        settings = params.load()
-        from goemotions.evaluation.run import evaluate
-        from goemotions.training.checkpoint import forget_finished
+        settings = config.load()
+        from goemotions.evaluation.score import evaluate
+        from goemotions.io.checkpoints import forget_finished
 
         trained = settings.trained_folder(settings.loss)
         forget_finished(settings.loss)  # DVC has recorded the training, or would not be here

@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # huggingface_hub reads it once, when it is imported: no test asks the real Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from goemotions import params
-from goemotions.base_model import cache
-from goemotions.dataset.fetch import fetch
+from goemotions import config
+from goemotions.data.fetch import fetch
+from goemotions.models import prepare
 
 ROOT = Path(__file__).parents[1]
 # Read now, since tests set the variable for themselves.
@@ -34,7 +34,7 @@ def raw():
 @pytest.fixture(scope="session")
 def settings():
     """The project's own params.yaml."""
-    return params.load(ROOT / "params.yaml")
+    return config.load(ROOT / "params.yaml")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def disk(tmp_path):
 def tiny(tmp_path_factory, settings):
     """models/deberta-v3-tiny as cache_model makes it; not to be changed."""
     folder = tmp_path_factory.mktemp("models") / "deberta-v3-tiny"
-    cache.cache("deberta-v3-tiny", settings.models["deberta-v3-tiny"], folder)
+    prepare.cache("deberta-v3-tiny", settings.models["deberta-v3-tiny"], folder)
     return folder
 
 
@@ -69,7 +69,7 @@ def tiny(tmp_path_factory, settings):
 def minilm(tmp_path_factory, settings):
     """models/minilm-l6 as cache_model makes it; not to be changed."""
     folder = tmp_path_factory.mktemp("models") / "minilm-l6"
-    cache.cache("minilm-l6", settings.models["minilm-l6"], folder)
+    prepare.cache("minilm-l6", settings.models["minilm-l6"], folder)
     return folder
 
 
@@ -83,14 +83,14 @@ def made(tmp_path_factory):
     raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
     raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
-    p = params.parse(raw)
-    from goemotions.training import run  # which imports torch
+    p = config.parse(raw)
+    from goemotions.training import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         fetch("sample", p.datasets["sample"], p.data_folder)
-        cache.cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
-        run.train(p, "bce")
+        prepare.cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
+        fit.train(p, "bce")
     return folder
 
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from goemotions.bench import contenders, report, scaling
-from goemotions.dataset import fetch
-from goemotions.training import batching
+from benchmarks import contenders, report, scaling
+from goemotions.data import fetch
+from goemotions.network import batching
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -45,7 +45,7 @@ def test_every_contender_runs_on_the_same_rows(tiny, data, monkeypatch, kind, co
 def reference_length(folder, data):
     from transformers import AutoTokenizer
 
-    from goemotions.dataset import splits
+    from goemotions.data import splits
 
     texts = splits.read(data).texts
     chosen = np.random.default_rng(0).permutation(len(texts))[:64]

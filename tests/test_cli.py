@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from goemotions import cli, files
+from goemotions import cli
+from goemotions.io import digests
 from goemotions.labels import LABELS
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +94,7 @@ def test_predict_uses_the_folders_own_thresholds(project, capsys):
     for method in content["methods"].values():
         method["probabilities"] = dict.fromkeys(LABELS, 0.9999) | {"joy": 1e-9}
     path.write_text(json.dumps(content))
-    files.write_manifest(path.parent)
+    digests.write_manifest(path.parent)
     assert cli.main(["predict", "thank you", "so sad"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0::2] == ["thank you", "so sad"]
@@ -182,7 +183,7 @@ def test_code_that_comes_with_a_trained_folder_does_not_run_whatever_is_answered
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}
     (folder / "config.json").write_text(json.dumps(config))
-    files.write_manifest(folder)
+    digests.write_manifest(folder)
     command = [sys.executable, "-m", "goemotions.cli", "predict", "--model", "evil", "hi"]
     done = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -89,18 +89,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from goemotions import params, verify
+    from goemotions import config
+    from goemotions.commands import verify
 
-    report = verify.verify(params.load(), whole_cache=options.cache)
+    report = verify.verify(config.load(), whole_cache=options.cache)
     verify.show(report, as_json=options.json)
     return 0 if report.ok else 1
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from goemotions.comparison import analysis, collect, predictions, tables
+    from goemotions.comparison import analysis, experiments, predictions, tables
     from goemotions.errors import UserError
 
-    found = collect.experiments(options.only, options.revisions)
+    found = experiments.experiments(options.only, options.revisions)
     if not found and options.only:
         raise UserError(
             f"no evaluated experiment's name begins with {options.only!r}; see `dvc exp show`"
@@ -112,22 +113,23 @@ def _compare(options: argparse.Namespace) -> int:
     form = "json" if options.json else "markdown" if options.markdown else "tables"
     tables.show(found, comparisons, form=form)
     if options.html:
-        from goemotions.comparison import page  # it draws the losses, with torch
+        from goemotions.comparison import report
 
-        page.write(options.html, found, comparisons, scored)
+        report.write(options.html, found, comparisons, scored)
         print(f"{options.html}: open it in a browser", file=sys.stderr)
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from goemotions import params, predict
+    from goemotions import config
+    from goemotions.commands import predict
     from goemotions.errors import UserError
 
     if bool(options.texts) == bool(options.file):
         raise UserError("give either texts or --file; see `goemotions predict --help`")
     folder = options.model
     if folder is None:
-        settings = params.load()
+        settings = config.load()
         folder = settings.trained_folder(settings.loss)
     predict.predict(options.texts, options.file, options.output, folder, options.thresholds)
     return 0

@@ -3,9 +3,9 @@
 import numpy as np
 
 from goemotions.comparison import analysis
-from goemotions.comparison.collect import Experiment
+from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
-from goemotions.thresholds import macro_f1
+from goemotions.metrics.f1 import macro_f1
 
 TARGETS = np.random.default_rng(0).random((600, 5)) < 0.3
 NAMES = ["a", "b", "c", "d", "e"]

@@ -9,8 +9,8 @@ from runs import analyse, run
 
 from goemotions.comparison import analysis, statistics, tables
 from goemotions.errors import UserError
-from goemotions.evaluation import metrics
-from goemotions.thresholds import macro_f1
+from goemotions.metrics import bootstrap
+from goemotions.metrics.f1 import macro_f1
 
 
 def test_a_much_better_loss_is_said_to_be_better():
@@ -142,7 +142,7 @@ def test_labels_have_f1_and_its_difference_the_most_frequent_first():
 def test_a_label_that_a_draw_can_miss_has_an_interval_that_touches_zero():
     targets, asl, bce = (np.zeros((600, 1), dtype=bool) for _ in range(3))
     targets[:3], asl[:1] = True, True  # one of three is found by one loss, none by the other
-    drawn = metrics.resampled([asl, bce], targets, draws=2000, seed=0)[:, :, 0]
+    drawn = bootstrap.resampled([asl, bce], targets, draws=2000, seed=0)[:, :, 0]
     sides = statistics.Runs([0.5], drawn[:1]), statistics.Runs([0.0], drawn[1:])
     found = statistics.difference(*sides, skewed=True)
     assert found.value == 0.5

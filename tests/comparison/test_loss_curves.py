@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from goemotions import params
-from goemotions.comparison import loss_curves
 from goemotions.comparison.loss_curves import GRID, curve
+from goemotions.config import Bce, WeightedBce
 
-BCE = {"function": "bce", "smoothing": 0.0}
+BCE = Bce(function="bce", smoothing=0.0)
 COUNTS = [400, 100, 10, 1000]
 
 
@@ -22,7 +21,7 @@ def test_bces_gradient_is_p_minus_y_and_its_value_a_softplus(label, present):
 
 
 def test_a_weight_scales_the_rare_label_only_where_it_is_present():
-    settings = {"function": "weighted_bce", "power": 1.0}
+    settings = WeightedBce(function="weighted_bce", power=1.0)
     p = 1 / (1 + np.exp(-GRID))
     for label, weight in ((0, 1.5), (2, 99.0)):
         _, gradients = curve(settings, COUNTS, label, present=True)
@@ -40,16 +39,3 @@ def test_every_loss_of_the_catalogue_has_finite_curves_whose_gradient_is_the_slo
             scale = np.abs(gradients).max()
             assert slope == pytest.approx(gradients[2:-2], abs=0.05 * scale), name
             assert min(values) == 0
-
-
-def test_the_drawing_has_every_loss(tmp_path, settings, monkeypatch):
-    from goemotions.dataset import fetch
-
-    monkeypatch.setattr(params, "load", lambda: settings)
-    monkeypatch.chdir(tmp_path)
-    fetch.fetch("sample", settings.datasets["sample"], tmp_path / "data/goemotions")
-    loss_curves.draw(tmp_path / "losses.svg")
-    svg = (tmp_path / "losses.svg").read_text()
-    for name in settings.losses:
-        assert f">{name}</text>" in svg
-    assert svg.count("<polyline") == 8 * len(settings.losses)

@@ -9,8 +9,8 @@ from scipy import stats
 
 from goemotions.comparison import statistics
 from goemotions.comparison.statistics import Runs
-from goemotions.evaluation.metrics import resampled
-from goemotions.thresholds import macro_f1
+from goemotions.metrics.bootstrap import resampled
+from goemotions.metrics.f1 import macro_f1
 
 ROWS, LABELS = 800, 8
 

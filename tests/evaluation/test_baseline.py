@@ -4,15 +4,15 @@ from pathlib import Path
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from goemotions import params
-from goemotions.dataset.fetch import fetch
+from goemotions import config
+from goemotions.data.fetch import fetch
 from goemotions.evaluation.baseline import baseline
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_linear_baseline_learns_the_sample_and_is_scored_like_a_model(tmp_path, monkeypatch):
-    settings = params.load(ROOT / "params.yaml")
+    settings = config.load(ROOT / "params.yaml")
     monkeypatch.chdir(tmp_path)
     fetch("sample", settings.datasets["sample"], Path("sample"))
     scores = baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
@@ -33,7 +33,7 @@ def test_it_is_fitted_by_one_thread_whatever_there_are(tmp_path, monkeypatch):
         return fit(self, features, targets)
 
     monkeypatch.setattr(LogisticRegression, "fit", watched)
-    settings = params.load(ROOT / "params.yaml")
+    settings = config.load(ROOT / "params.yaml")
     fetch("sample", settings.datasets["sample"], tmp_path / "sample")
     with threadpool_limits(2):
         baseline(tmp_path / "sample", tmp_path / "baseline.json", settings.evaluate)

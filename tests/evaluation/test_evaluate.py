@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from goemotions import params
+from goemotions import config
 from goemotions.errors import UserError
-from goemotions.evaluation import run
+from goemotions.evaluation import score
 
 
 def flipped(path):
@@ -18,10 +18,10 @@ def flipped(path):
 
 @pytest.fixture
 def evaluate(project):
-    settings = params.load()
+    settings = config.load()
     trained = settings.trained_folder("bce")
     return partial(
-        run.evaluate, settings.data_folder, trained, project / "metrics", settings.evaluate
+        score.evaluate, settings.data_folder, trained, project / "metrics", settings.evaluate
     )
 
 
@@ -34,14 +34,14 @@ def test_a_disk_that_fills_up_leaves_the_old_tables(project, evaluate, monkeypat
         "predictions.parquet", "per_label.csv", "precision_recall.csv", "confusion.csv",
         "evaluation.json",
     }  # fmt: skip
-    write = run.write_csv
+    write = score.write_csv
 
     def full(path, rows):
         if path.stem == at:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(path, rows)
 
-    monkeypatch.setattr(run, "write_csv", full)
+    monkeypatch.setattr(score, "write_csv", full)
     with pytest.raises(OSError, match="No space left"):
         evaluate()
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from goemotions import params
-from goemotions.base_model import cache, weights
+from goemotions import config
 from goemotions.comparison import predictions
-from goemotions.dataset import fetch, splits
+from goemotions.data import fetch, splits
 from goemotions.errors import UserError
 from goemotions.labels import LABELS
+from goemotions.models import prepare, weights
 from goemotions.training import losses
 
 fuzzed = settings(
@@ -95,16 +95,16 @@ def test_params(good, data):
     path = data.draw(st.sampled_from(sorted(paths(good))))
     change = data.draw(st.sampled_from(["replace", "remove", "add"]))
     with message_of_ten_letters():
-        read = params.parse(spoiled(good, path, change, data.draw(VALUES)))
-        for name, chosen in read.losses.items():
-            losses.build(name, chosen, torch.ones(29))
+        read = config.parse(spoiled(good, path, change, data.draw(VALUES)))
+        for chosen in read.losses.values():
+            losses.build(chosen, torch.ones(29))
 
 
 @fuzzed
 @given(raw=VALUES)
 def test_params_that_are_anything(raw):
     with pytest.raises(UserError):
-        params.parse(raw)
+        config.parse(raw)
 
 
 @fuzzed
@@ -116,7 +116,7 @@ def test_params_of_any_bytes(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
     path.write_bytes(content)
     with pytest.raises(UserError):
-        params.load(path)
+        config.load(path)
 
 
 ROWS = [{"id": f"r{n}", "text": "thank you 🙂", "labels": [n, 27]} for n in range(4)]
@@ -281,7 +281,7 @@ def test_config_of_a_model(model_folder, data, by_byte):
     good = model_folder[1]["config.json"]
     content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
     with spoiled_model(model_folder, "config.json", content) as folder, message_of_ten_letters():
-        cache.encoder(folder)
+        prepare.encoder(folder)
 
 
 @fuzzed
@@ -298,7 +298,7 @@ def test_header_of_safetensors(model_folder, data, by_byte):
         spoiled_model(model_folder, "model.safetensors", content) as folder,
         message_of_ten_letters(),
     ):
-        cache.encoder(folder)
+        prepare.encoder(folder)
 
 
 @fuzzed
@@ -311,7 +311,7 @@ def test_files_of_a_tokenizer(model_folder, data, by_byte, name):
     good = model_folder[1][name]
     content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
     with spoiled_model(model_folder, name, content) as folder, message_of_ten_letters():
-        cache.load_tokenizer(folder)
+        prepare.load_tokenizer(folder)
 
 
 @fuzzed

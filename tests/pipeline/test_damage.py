@@ -12,7 +12,7 @@ import yaml
 from test_repro import digests, ran
 
 from conftest import make_clone
-from goemotions import tracked
+from goemotions.io import dvc_cache
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -61,13 +61,13 @@ def damage(path, how):
 def named(clone):
     return {
         (str(difference.path), difference.in_cache)
-        for difference in tracked.differences(clone.folder)
+        for difference in dvc_cache.differences(clone.folder)
     }
 
 
 def test_nothing_differs_in_a_whole_pipeline(whole):
     assert named(whole) == set()
-    assert list(tracked.damaged(whole.folder)) == []
+    assert list(dvc_cache.damaged(whole.folder)) == []
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated"])
@@ -104,7 +104,7 @@ def test_every_damaged_object_of_the_cache_is_named(clone, how):
         damage(path, how)
         found = named(clone)
         assert (str(path), True) in found
-        assert list(tracked.damaged(clone.folder)) == [path]
+        assert list(dvc_cache.damaged(clone.folder)) == [path]
         if path not in listings:  # its link in the workspace is damaged with it
             assert any(not in_cache for _, in_cache in found)
         path.chmod(0o644)

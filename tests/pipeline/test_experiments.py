@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goemotions import files
+from goemotions.io import publish
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -115,7 +115,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
 
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
-    files.fresh(kept).write_bytes(content)
+    publish.fresh(kept).write_bytes(content)
     output = clone.run(goemotions, "compare", ok=False).stdout
     assert "metrics/predictions.parquet of old is not what the run wrote" in output
     output = clone.run(goemotions, "verify", "--cache", ok=False).stdout
@@ -150,7 +150,7 @@ def test_a_loss_is_never_part_of_a_shell_command(clone):
 
 
 def test_an_experiment_runs_its_own_copy_of_the_code(clone):
-    code = clone.folder / "src/goemotions/dataset/fetch.py"
+    code = clone.folder / "src/goemotions/data/fetch.py"
     code.write_text(code.read_text() + '\nprint("imported", __file__)\n')
     output = clone.dvc("exp", "run", "--temp", "fetch_dataset")
     (line,) = [line for line in output.splitlines() if line.startswith("imported ")]

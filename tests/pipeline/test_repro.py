@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goemotions.files import sha256
+from goemotions.io.digests import sha256
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -82,14 +82,14 @@ def test_a_missing_model_that_no_cache_holds_is_made_again(made, tmp_path):
 
 
 def test_only_the_loss_whose_setting_changed_is_trained(made):
-    made.params({"losses.bce": {"function": "bce"}, "losses.combined_50.ratio": 0.6})
+    made.params({"losses.bce.smoothing": 0.1, "losses.combined_50.ratio": 0.6})
     assert ran(made.dvc("repro")) == []
     made.params({"losses.asl.gamma_neg": 3})
     assert ran(made.dvc("repro")) == ["train@asl", "evaluate"]
 
 
 def test_only_evaluate_runs_after_an_edit_of_evaluation_code(made):
-    code = made.folder / "src/goemotions/evaluation/run.py"
+    code = made.folder / "src/goemotions/evaluation/score.py"
     code.write_text(code.read_text() + "\n# a comment\n")
     assert ran(made.dvc("repro")) == ["evaluate"]
 

@@ -5,16 +5,16 @@ import shutil
 import pytest
 from small import settings
 
-from goemotions import params
-from goemotions.base_model.cache import cache
-from goemotions.dataset.fetch import fetch
+from goemotions import config
+from goemotions.data.fetch import fetch
+from goemotions.models.prepare import cache
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """data/sample and models/deberta-v3-tiny, small."""
     folder = tmp_path_factory.mktemp("inputs")
-    p = params.parse(settings())
+    p = config.parse(settings())
     fetch("sample", p.datasets["sample"], folder / p.data_folder)
     cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], folder / p.model_folder)
     return folder

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import statistics
-from goemotions.comparison.collect import Experiment
+from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
-from goemotions.evaluation.metrics import resampled
-from goemotions.thresholds import Bools, f1
+from goemotions.metrics.bootstrap import resampled
+from goemotions.metrics.f1 import Bools, f1
 
 DRAWS = 10_000
 LABEL_DRAWS = 2_000  # for the intervals of single labels, which are read off a plot

@@ -1,17 +1,13 @@
-"""Each loss's value and gradient against one logit; docs/losses.svg: `make losses`."""
+"""Each loss's value and gradient against one logit."""
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from goemotions import params
-from goemotions.comparison.drawing import HERE, Axis, axis, template
-from goemotions.dataset import splits
-from goemotions.errors import reported
+from goemotions.comparison.drawing import Axis, axis
+from goemotions.config import LossSettings
 from goemotions.training import losses
 
 GRID = np.linspace(-6, 6, 49)
@@ -19,7 +15,7 @@ ROWS = 32  # of the batch around the logit that varies: some losses compare rows
 
 
 def curve(
-    settings: dict[str, Any], counts: Sequence[int], label: int, *, present: bool
+    settings: LossSettings, counts: Sequence[int], label: int, *, present: bool
 ) -> tuple[list[float], list[float]]:
     """Value and gradient at each point of GRID.
 
@@ -36,7 +32,7 @@ def curve(
     Returns:
         the value, less its least, and the gradient.
     """
-    loss = losses.build("loss", settings, torch.tensor(counts))
+    loss = losses.build(settings, torch.tensor(counts))
     frequency = torch.tensor(counts[:-1], dtype=torch.float64) / counts[-1]
     generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(ROWS, len(frequency), generator=generator, dtype=torch.float64)
@@ -55,7 +51,7 @@ def curve(
     return [value - least for value in values], gradients
 
 
-def figure(settings: dict[str, Any], counts: Sequence[int]) -> dict[str, Any]:
+def figure(settings: LossSettings, counts: Sequence[int]) -> dict[str, Any]:
     """What plots.html's `loss_figure` draws: the most frequent and the rarest label."""
     labels = (int(np.argmax(counts[:-1])), int(np.argmin(counts[:-1])))
     found = {
@@ -77,22 +73,3 @@ def figure(settings: dict[str, Any], counts: Sequence[int]) -> dict[str, Any]:
             {"x": x, "y": y, "left": left, "right": right, "lines": lines, "marks": marks}
         )
     return {"panels": panels}
-
-
-def draw(path: Path) -> None:
-    """Draw every loss of params.yaml with GoEmotions' class counts.
-
-    Raises:
-        UserError: the dataset is not there.
-    """
-    train = splits.read(Path("data/goemotions/train.jsonl"))
-    counts = [*map(int, train.targets.sum(0)), len(train.ids)]
-    catalogue = params.load().losses
-    figures = {name: figure(settings, counts) for name, settings in catalogue.items()}
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    path.write_text(template("losses.svg").render(figures=figures, style=style), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    with reported():
-        draw(Path(sys.argv[1]))

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from goemotions.comparison.collect import Experiment
+from goemotions.comparison.experiments import Experiment
 from goemotions.errors import UserError, first_line
-from goemotions.files import read_parquet
+from goemotions.io.parquet import read_parquet
 from goemotions.labels import LABELS
-from goemotions.thresholds import Bools, Floats, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, sigmoid
 
 Points = list[dict[str, float]]
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from goemotions.comparison.analysis import Comparison, parted_by
-from goemotions.comparison.collect import Experiment
+from goemotions.comparison.experiments import Experiment
 
 
 def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:

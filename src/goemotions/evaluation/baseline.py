@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from goemotions import files
-from goemotions.dataset import splits
-from goemotions.evaluation import metrics
-from goemotions.params import Evaluate
-from goemotions.thresholds import fit, preferred
+from goemotions.config import Evaluate
+from goemotions.data import splits
+from goemotions.io import digests
+from goemotions.metrics.scores import headline
+from goemotions.metrics.thresholds import fit, preferred
 
 
 def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
@@ -42,7 +42,7 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
     fits = fit(logits["val"], read["val"].targets)
     chosen = preferred(fits) if settings.thresholds == "cross_validated" else settings.thresholds
-    scores = metrics.headline(
+    scores = headline(
         logits["test"],
         read["test"].targets,
         np.array(fits[chosen].probabilities),
@@ -51,5 +51,5 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
         seed=settings.seed,
     )
     # Named apart from evaluation.json's, so that DVC need not put the path before each name.
-    files.write_json(path, {"baseline": scores})
+    digests.write_json(path, {"baseline": scores})
     return scores

@@ -10,14 +10,12 @@ training code gives them to the functions that take them.
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from goemotions.errors import UserError
-from goemotions.params import spelling
+from goemotions.config import LossSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -219,53 +217,16 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 OF_BATCHES = {"two_way", "soft_f1"}  # they compare rows: a part of a batch is another loss
 
-# What each setting may be; a setting that is not listed may be any number.
-_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    **dict.fromkeys(
-        ("gamma", "gamma_neg", "gamma_pos"),
-        # Between 0 and 1 the gradient of p^gamma is infinite at p = 0.
-        ("0, or at least 1", lambda x: x == 0 or 1 <= x < float("inf")),
-    ),
-    **dict.fromkeys(("clip", "beta"), ("from 0 to below 1", lambda x: 0 <= x < 1)),
-    **dict.fromkeys(
-        ("alpha", "ratio", "smoothing", "power"), ("from 0 to 1", lambda x: 0 <= x <= 1)
-    ),
-    **dict.fromkeys(("steepness", "mu", "kappa"), ("at least 0", lambda x: 0 <= x < float("inf"))),
-    **dict.fromkeys(("scale", "temperature", "slope"), ("above 0", lambda x: 0 < x < float("inf"))),
-}
 
-
-def build(name: str, settings: dict[str, Any], class_counts: Tensor) -> Loss:
-    """The loss that params.yaml's `losses.<name>` describes.
+def build(settings: LossSettings, class_counts: Tensor) -> Loss:
+    """The loss that an entry of params.yaml's `losses` describes.
 
     Args:
-        name: the entry, for error messages.
-        settings: `function`, one of FUNCTIONS, and exactly that function's settings.
+        settings: the loss's name, and its function's settings.
         class_counts: [labels + 1], each label's training rows and then all of them.
-
-    Raises:
-        UserError: an unknown function or setting, a missing one, or a value out of range.
     """
-    where = f"losses.{name}"
-    function = FUNCTIONS.get(settings.get("function", ""))
-    if function is None:
-        known = ", ".join(FUNCTIONS)
-        raise UserError(f"{where}.function is {settings.get('function')!r}; choose one of: {known}")
-    known_settings = {
-        p.name
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and p.name != "class_counts"
-    }
-    given = {key: value for key, value in settings.items() if key != "function"}
-    if set(given) != known_settings:
-        listed = ", ".join(sorted(known_settings)) or "no settings"
-        raise UserError(
-            f"{where} has {', '.join(sorted(map(str, given))) or 'none'}; it takes: {listed}"
-        )
-    for key, value in given.items():
-        allowed, holds = _RANGES.get(key, ("a number", lambda x: x == x))
-        if type(value) not in (int, float) or not holds(value):
-            raise UserError(f"{where}.{key} is {value!r}; it must be {allowed}{spelling(value)}")
+    function = FUNCTIONS[settings.function]
+    given = settings.model_dump(exclude={"function"})
     if "class_counts" in inspect.signature(function).parameters:
         given["class_counts"] = class_counts
     return partial(function, **given)

@@ -19,14 +19,15 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from transformers import ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
-from goemotions import files, thresholds
+from goemotions.config import Recipe, Train
 from goemotions.errors import UserError
-from goemotions.params import Recipe, Train
-from goemotions.quiet import quiet
-from goemotions.training import model as models
-from goemotions.training.batching import Collator, EpochLoader, MicroBatches, Rows, logits
-from goemotions.training.checkpoint import Checkpoints
-from goemotions.training.lock import ORPHAN, orphaned
+from goemotions.io import publish
+from goemotions.io.checkpoints import Checkpoints
+from goemotions.io.locks import ORPHAN, orphaned
+from goemotions.io.silence import quiet
+from goemotions.metrics import thresholds
+from goemotions.network import classifier as models
+from goemotions.network.batching import Collator, EpochLoader, MicroBatches, Rows, logits
 from goemotions.training.losses import Loss
 
 LOG_EVERY = 20  # steps between two points of the training curve
@@ -331,7 +332,7 @@ class Curves(TrainerCallback):  # type: ignore[misc]
 
     def _write(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with files.fresh(self.folder / f"{name}.csv").open("w", newline="") as file:
+        with publish.fresh(self.folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(
                 [self._COLUMNS[name], *self.points[name]]
             )

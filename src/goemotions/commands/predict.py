@@ -1,0 +1,148 @@
+"""Labels and probabilities of texts, streamed from a file or given one by one."""
+
+import fcntl
+import glob
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
+from goemotions.io import digests
+from goemotions.metrics.f1 import sigmoid
+
+CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
+
+
+def predict(
+    texts: list[str], file: Path | None, output: Path | None, folder: Path, method: str | None
+) -> None:
+    """Classify the texts, or the lines of `file`, and write JSON Lines to `output` or a listing.
+
+    An output file appears only once it is whole. Until then its lines stand beside it in a hidden
+    file, named after all that determines them; the same command goes on from there.
+
+    Args:
+        method: per_label, shrunk or global; None takes the one that the folder prefers.
+
+    Raises:
+        UserError: the folder or the file cannot be read, or the output cannot be written.
+    """
+    if output is not None and output.exists() and not output.is_file():
+        raise UserError(f"--output is {str(output)!r}, which is no file; name one")
+    if file is not None and file.exists() and not file.is_file():  # it is read twice
+        raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
+    if output is not None and file is not None and output.exists() and output.samefile(file):
+        raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
+    classifier = Classifier.load(folder)
+    thresholds = classifier.thresholds[method or classifier.preferred]
+    source = iter(texts) if file is None else _lines(file)
+    total = len(texts) if file is None else sum(1 for _ in _lines(file))
+    if not total:
+        print(f"{file} is empty: nothing to predict", file=sys.stderr)
+    with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
+        if output is None:
+            needed = dict(zip(classifier.labels, thresholds, strict=True))
+            for result in _classify(classifier, thresholds, source, bar):
+                line = json.dumps(result, ensure_ascii=False)
+                print(_listing(result, needed) if file is None else line)
+            return
+        partial = output.with_name(
+            f".{output.name}.{_key(classifier, thresholds, folder, texts, file)}.partial"
+        )
+        try:
+            with partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+                _only_one(lines, output)
+                bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
+                for result in _classify(classifier, thresholds, source, bar):
+                    lines.write(json.dumps(result, ensure_ascii=False) + "\n")
+                lines.flush()
+                partial.replace(output)
+            for stale in output.parent.glob(
+                f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
+            ):
+                stale.unlink()
+        except KeyboardInterrupt:
+            print(f"\n{partial} has what is done; the same command goes on", file=sys.stderr)
+            raise
+        except OSError as error:
+            raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _only_one(lines: IO[str], output: Path) -> None:
+    """Hold a file's lock, which the kernel drops when this process ends."""
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"another process writes {output}; wait for it") from None
+
+
+def _key(
+    classifier: Classifier, thresholds: Any, folder: Path, texts: list[str], file: Path | None
+) -> str:
+    """What determines an output, in twelve characters."""
+    state = file.stat() if file else None
+    of_input = (str(file), state.st_size, state.st_mtime_ns) if state else texts
+    content = (digests.sha256(folder / "model.safetensors"), classifier.max_length, of_input)
+    return hashlib.sha256(
+        repr(content).encode("utf-8", "replace") + thresholds.tobytes()
+    ).hexdigest()[:12]
+
+
+def _whole_lines(partial: Path) -> int:
+    """How many lines an unfinished output has, after a last one that was cut is removed."""
+    count, size = 0, 0
+    with suppress(FileNotFoundError), partial.open("r+b") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                count, size = count + 1, size + len(line)
+        lines.truncate(size)
+    return count
+
+
+def _classify(
+    classifier: Classifier, thresholds: Any, texts: Iterator[str], bar: Any
+) -> Iterator[dict[str, Any]]:
+    while chunk := list(islice(texts, CHUNK)):
+        probabilities = sigmoid(classifier.logits(chunk, advance=bar.update))
+        for text, row in zip(chunk, probabilities, strict=True):
+            by_label = zip(classifier.labels, row, row >= thresholds, strict=True)
+            scored = sorted(((p, label, on) for label, p, on in by_label), reverse=True)
+            yield {
+                "text": text,
+                "labels": [label for _, label, on in scored if on],
+                "probabilities": {label: round(float(p), 6) for p, label, _ in scored},
+            }
+
+
+def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
+    """The text, and below it each of its labels with its probability and the threshold."""
+    chosen = result["labels"]
+    listed = ", ".join(
+        f"{label} {result['probabilities'][label]:.3f} (of {needed[label]:.3f} needed)"
+        for label in chosen or list(result["probabilities"])[:2]
+    )
+    text = result["text"] or "(empty text)"
+    return f"{text}\n  " + (listed if chosen else f"no label; nearest: {listed}")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    number = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, line {number} is not UTF-8: {error.reason}; convert the file, for example "
+            "with `iconv -t utf-8`"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None

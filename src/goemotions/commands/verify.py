@@ -1,0 +1,311 @@
+"""The cache verification report: could training start now, and if not, what mends it?"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goemotions import config
+from goemotions.data import splits
+from goemotions.errors import UserError, first_line
+from goemotions.io import dvc_cache, hub
+from goemotions.io.digests import MANIFEST, read_manifest, sha256
+from goemotions.models import prepare
+
+PACKAGES = (
+    "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
+    "protobuf", "scikit-learn", "numpy", "pyarrow", "dvc", "huggingface_hub",
+)  # fmt: skip
+NO_VOCAB_JSON = (
+    "none needed: DeBERTa-v3 is tokenised by SentencePiece (spm.model); vocab.json and merges.txt "
+    "belong to the byte-pair tokenizer of the first DeBERTa"
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        mend: the command for a failure.
+        stops: whether training cannot start with this failure.
+    """
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+    stops: bool = True
+
+
+@dataclass
+class Report:
+    """Everything that was checked."""
+
+    checks: list[Check] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+
+def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
+    """Check the selected dataset and model, and whether both load. Never writes, never fetches.
+
+    Args:
+        whole_cache: also read every object of DVC's cache, of all experiments.
+    """
+    report = Report(environment=_environment())
+    if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
+        found = f"{', '.join(absent)} not installed"
+        report.checks.append(Check("packages", False, found, "make setup"))
+    _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _killed_dvc(report)
+    _tracked(report, whole_cache=whole_cache)
+    data_ok = _dataset(report, settings)
+    _model(report, settings, data_ok)
+    return report
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Print the report as a table, or as JSON with `ok`, `checks` and `environment`."""
+    if as_json:
+        checks = [asdict(check) for check in report.checks]
+        content = {"ok": report.ok, "checks": checks, "environment": report.environment}
+        print(json.dumps(content, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    for name, value in report.environment.items():
+        console.print(f"[dim]{name:<16}[/] {escape(value)}", soft_wrap=True)
+    console.print()
+    for check in report.checks:
+        mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
+        console.print(f"{mark} {escape(check.what)}: {escape(check.found)}", soft_wrap=True)
+    console.print()
+    if report.ok:
+        console.print("[green]Training can start:[/] dvc repro")
+        return
+    if any(check.stops for check in report.checks if not check.ok):
+        console.print("[bold red]Training could not start.[/] What mends it:")
+    else:
+        console.print("[bold red]Training can start, but DVC's cache is damaged.[/] Remove that:")
+    commands = dict.fromkeys(check.mend for check in report.checks if not check.ok)
+    for command in commands:
+        if not any(other.endswith(f"&& {command}") for other in commands):
+            console.print(f"  {escape(command)}", soft_wrap=True)
+    if not all(check.stops for check in report.checks):
+        console.print(
+            "What an experiment had there is missing then. `dvc exp pull` brings it from where it "
+            "was pushed to; if it never was, run that experiment again.",
+            soft_wrap=True,
+        )
+
+
+def _killed_dvc(report: Report) -> None:
+    """What a DVC that was killed can leave, and no later one starts with."""
+    path = Path(".dvc/tmp/rwlock")
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
+    if Path(".dvc/config").is_file():
+        for path in dvc_cache.empty_runs(Path()):
+            mend = f"rmdir {shlex.quote(str(path))}"
+            report.checks.append(Check(str(path), False, "was left empty by DVC", mend))
+
+
+def _tracked(report: Report, *, whole_cache: bool) -> None:
+    what = "what dvc.lock records of data/ and models/"
+    here = Path()
+    if not (here / "dvc.lock").is_file():
+        report.checks.append(Check(what, True, "no dvc.lock yet"))
+        return
+    try:
+        found = list(dvc_cache.differences(here))
+    except Exception as error:  # a damaged dvc.lock, or no repository of DVC
+        found_there = f"unreadable: {first_line(error)}"
+        report.checks.append(Check(what, False, found_there, "git checkout dvc.lock"))
+        return
+    for file in sorted(found, key=lambda file: not file.in_cache):
+        if file.in_cache:
+            found_there = f"holds other bytes than {file.output} had"
+            mend = f"rm -f {shlex.quote(str(file.path))}"
+        else:
+            found_there = "is not what dvc.lock records"
+            mend = f"rm -rf {shlex.quote(str(file.output))} && dvc repro {shlex.quote(file.stage)}"
+        report.checks.append(Check(str(file.path), False, found_there, mend))
+    if not found:
+        report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))
+    if whole_cache:
+        wrong = set(dvc_cache.damaged(here)) - {file.path for file in found}
+        for path in sorted(wrong):
+            mend = f"rm -f {shlex.quote(str(path))}"
+            found_there = "is not what its name says"
+            report.checks.append(Check(str(path), False, found_there, mend, stops=False))
+        if not wrong:
+            report.checks.append(Check("every object of DVC's cache", True, "is what it was"))
+
+
+def _dataset(report: Report, settings: config.Params) -> bool:
+    folder, entry = settings.data_folder, settings.datasets[settings.dataset]
+    mend = "dvc repro fetch_dataset"
+    if not _present(
+        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), "metadata.json"], mend
+    ):
+        return False
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        digests, rows = dict(metadata["sha256"]), dict(metadata["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        report.checks.append(
+            Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", mend)
+        )
+        return False
+    if isinstance(entry, config.HubDataset):
+        digests, rows = entry.sha256, entry.rows
+    for split in splits.SPLITS:
+        path = folder / f"{split}.jsonl"
+
+        def check(path: Path = path, split: str = split) -> str:
+            if (digest := sha256(path)) != digests.get(split):
+                raise UserError(f"SHA-256 is {digest}, must be {digests.get(split)}")
+            count = len(splits.read(path).ids)
+            if count != rows.get(split):
+                raise UserError(f"{count:,} rows, must be {rows.get(split):,}")
+            pinned = "as pinned" if isinstance(entry, config.HubDataset) else "as in metadata.json"
+            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {pinned}"
+
+        _run(report, str(path), check, mend)
+    return all(c.ok for c in report.checks if c.mend == mend)
+
+
+def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
+    folder, entry = settings.model_folder, settings.models[settings.model]
+    mend = "dvc repro cache_model"
+    required = list(prepare.REQUIRED)
+    named = settings.model.startswith("deberta-v3")
+    if isinstance(entry, config.ScratchModel) or prepare.SPM in entry.files:
+        required.append(prepare.SPM)
+    whole = _present(report, folder, required, mend)
+    if named:
+        report.checks.append(Check("vocab.json, merges.txt", True, NO_VOCAB_JSON))
+    if not whole:
+        return
+    try:
+        pins = read_manifest(folder, mend)
+    except UserError as error:
+        report.checks.append(Check(f"{folder}/{MANIFEST}", False, str(error), mend))
+        return
+    for name, pin in pins.items():
+
+        def check(name: str = name, pin: str = pin) -> str:
+            path = folder / name
+            if not path.is_file():
+                raise UserError("missing")
+            if (digest := sha256(path)) != pin:
+                raise UserError(f"SHA-256 is {digest}, must be {pin}")
+            return f"{_size(path)}, SHA-256 {digest[:12]}… as in manifest.json"
+
+        _run(report, str(folder / name), check, mend)
+    if all(c.ok for c in report.checks if c.mend == mend):
+        _run(report, "tokenizer loads", lambda: _load_tokenizer(settings, data_ok), mend)
+        _run(report, "model loads", lambda: _load_model(folder), mend)
+
+
+def _load_tokenizer(settings: config.Params, data_ok: bool) -> str:
+    from goemotions.models.tokenizer import PROBES, disagreements
+
+    folder = settings.model_folder
+    size = len(prepare.load_tokenizer(folder))
+    if not (folder / prepare.SPM).exists():
+        return f"{size:,} tokens"
+    texts: list[str] = list(PROBES)
+    if data_ok:
+        for split in splits.SPLITS:
+            texts += splits.read(settings.data_folder / f"{split}.jsonl").texts
+    different = disagreements(folder, texts)
+    return (
+        f"{size:,} tokens; ids differ from spm.model's on {len(different)} of {len(texts):,} texts"
+        + (f", for example {different[0]!r}" if different else "")
+    )
+
+
+def _build_loss(settings: config.Params) -> str:
+    import torch
+
+    from goemotions.labels import LABELS
+    from goemotions.training import losses
+
+    entry = settings.losses[settings.loss]
+    losses.build(entry, torch.ones(len(LABELS) + 1))
+    return ", ".join(f"{key} {value}" for key, value in entry)
+
+
+def _load_model(folder: Path) -> str:
+    model = prepare.encoder(folder)
+    return f"{type(model).__name__}, {model.num_parameters():,} parameters, {model.dtype}"
+
+
+def _present(report: Report, folder: Path, names: list[str], mend: str) -> bool:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not folder.is_dir():
+        found = "missing"
+    elif missing:
+        found = f"lacks {', '.join(missing)}; has {', '.join(n for n in names if n not in missing)}"
+    else:
+        found = f"all {len(names)} required files are there"
+    report.checks.append(Check(str(folder), not missing, found, mend))
+    return not missing
+
+
+def _run(report: Report, what: str, check: Callable[[], str], mend: str) -> None:
+    try:
+        report.checks.append(Check(what, True, check(), mend))
+    except Exception as error:  # whatever a damaged file makes a library raise is a finding
+        lines = str(error).splitlines() or [type(error).__name__]
+        report.checks.append(Check(what, False, lines[0], mend))
+
+
+def _environment() -> dict[str, str]:
+    """Versions, accelerators, disk and where files would come from; "not installed" if so."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    found["accelerators"] = _accelerators()
+    found["free disk"] = f"{shutil.disk_usage('.').free / 1e9:,.1f} GB"
+    try:
+        mirror: Any = hub.mirror()
+    except UserError as error:
+        mirror = error
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    offline = "" if mirror or hub.online() else " (offline)"
+    found["files come from"] = str(mirror) if mirror else endpoint + offline
+    return found
+
+
+def _accelerators() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return f"none; {torch.get_num_threads()} CPU threads"
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size:,} bytes"

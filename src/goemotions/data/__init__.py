@@ -1,0 +1,1 @@
+"""What a split is, and where its rows come from."""

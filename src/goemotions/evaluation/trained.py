@@ -1,0 +1,92 @@
+"""A trained folder, loaded to predict."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from goemotions.errors import UserError, first_line
+from goemotions.io import digests
+from goemotions.io.silence import quiet
+from goemotions.network import batching, short_text
+from goemotions.network.batching import Collator, Rows
+
+
+@dataclass
+class Classifier:
+    """A trained folder, ready to predict.
+
+    Attributes:
+        labels: the label names, in the order of the logits.
+        thresholds: method -> one probability a label.
+        preferred: the method that cross-validation on validation preferred.
+    """
+
+    model: Any
+    tokenizer: Any
+    labels: list[str]
+    thresholds: dict[str, NDArray[np.float64]]
+    preferred: str
+    max_length: int
+
+    @classmethod
+    def load(cls, folder: Path) -> "Classifier":
+        """Load models/trained/<loss>.
+
+        Raises:
+            UserError: the folder lacks a file or has one that changed since it was written, or
+                thresholds.json does not fit the model.
+        """
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
+        if missing := [name for name in needed if not (folder / name).is_file()]:
+            state = f"lacks {', '.join(missing)}" if folder.is_dir() else "is not there"
+            raise UserError(
+                f"{folder} {state}; run `dvc repro train`, bring an "
+                "experiment's by `dvc exp apply <name>`, or name another folder by --model"
+            )
+        digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            with quiet():
+                model = AutoModelForSequenceClassification.from_pretrained(
+                    folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+                )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # whatever a folder of another make makes transformers raise
+            raise UserError(f"{folder} does not load: {first_line(error)}") from None
+        short_text.enable(model)
+        labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        try:
+            content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
+            thresholds = {
+                method: np.array([entry["probabilities"][label] for label in labels], dtype=float)
+                for method, entry in content["methods"].items()
+            }
+            preferred, max_length = content["preferred"], int(content["max_length"])
+            thresholds[preferred]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
+                f"({error!r}); run `dvc repro train`"
+            ) from None
+        return cls(model.to(device).eval(), tokenizer, labels, thresholds, preferred, max_length)
+
+    def logits(
+        self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None
+    ) -> NDArray[np.float32]:
+        """The logits of each text, [len(texts), labels], in the order of the texts.
+
+        Args:
+            texts: any strings, also empty ones.
+            advance: told the number of texts of each batch that is done, for a progress bar.
+        """
+        rows = Rows(self.tokenizer, texts, None, self.max_length)
+        collate = Collator(self.tokenizer.pad_token_id)
+        return batching.logits(self.model, rows, collate, advance=advance)

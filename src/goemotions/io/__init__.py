@@ -1,0 +1,1 @@
+"""What carries and never decides: files, locks, downloads, DVC."""

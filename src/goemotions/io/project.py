@@ -1,0 +1,35 @@
+"""Where the project is, and which of its code determines a stage's output."""
+
+import hashlib
+from pathlib import Path
+
+from goemotions.io.digests import sha256
+
+
+def project_folder() -> Path:
+    """The project the user works in, also from one of DVC's temporary copies of it.
+
+    `dvc exp run --temp` and queued experiments run in <project>/.dvc/tmp/exps/<name>, from where
+    a relative GOEMOTIONS_MIRROR would lead nowhere, and which DVC deletes.
+    """
+    here = Path.cwd()
+    copies = (folder.parents[2] for folder in here.parents if folder.parts[-3:] == _EXPERIMENTS)
+    return next(copies, here)
+
+
+_EXPERIMENTS = (".dvc", "tmp", "exps")
+
+
+def code_digest(stage: str) -> str:
+    """The digest of the Python files that dvc.yaml declares as a stage's dependencies."""
+    import yaml
+
+    root = Path(__file__).parents[3]
+    content = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    declared = [
+        root / path
+        for path in content["stages"][stage]["deps"]
+        if path.startswith(("src/", "stages/"))
+    ]
+    code = {path for part in declared for path in (part.rglob("*.py") if part.is_dir() else [part])}
+    return hashlib.sha256("".join(sha256(path) for path in sorted(code)).encode()).hexdigest()

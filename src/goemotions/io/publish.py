@@ -1,0 +1,106 @@
+"""Files and folders that are replaced whole or not at all."""
+
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+def fresh(path: Path) -> Path:
+    """`path`, with no file there: one that stood there may share its bytes with DVC's cache."""
+    path.unlink(missing_ok=True)
+    return path
+
+
+def sync(*paths: Path) -> None:
+    """Wait until files, or the names in folders, are on the disk, safe from a power cut."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yield a draft beside `folder`; move its files into `folder` when the block succeeds.
+
+    What the folder holds besides stays. Until the block ends without an exception every file is
+    what it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _beside(folder) as draft:
+        yield draft
+        made = sorted(draft.iterdir())
+        sync(*made)
+        for file in made:
+            file.replace(folder / file.name)
+        sync(folder)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Yield a draft beside `path`; put it in place of `path` when the block succeeds.
+
+    The draft is an empty folder. Until the block ends without an exception `path` is what it was,
+    and a draft that did not make it is removed.
+    """
+    path = path.resolve()  # through a link, for a folder that lives on another disk
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as draft:
+        draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
+        yield draft
+        for file in draft.iterdir():
+            file.chmod(0o644)  # safetensors' own is 0600
+        sync(*draft.iterdir(), draft)
+        if path.exists():
+            # A folder cannot be renamed over another: move the old one out of the way first.
+            with _beside(path, _OLD) as old:
+                path.replace(old)
+                try:
+                    draft.replace(path)
+                except OSError:
+                    old.replace(path)
+                    raise
+        else:
+            draft.replace(path)
+        sync(path.parent)
+
+
+_OLD = "old-"  # what stood in the place, until the new one does
+
+
+@contextmanager
+def _beside(path: Path, kind: str = "") -> Iterator[Path]:
+    """Yield a new hidden folder beside `path` until the block ends.
+
+    One that a killed process left is removed, too: it may be as large as a model. But where it
+    was killed between moving the old folder away and the new one in, the old one is put back.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        owner, _, rest = left.name.removeprefix(f".{path.name}.").partition(".")
+        if owner.isdigit() and not _runs(int(owner)):
+            if rest.startswith(_OLD) and not path.exists() and any(left.iterdir()):
+                left.replace(path)
+            shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.{kind}", dir=path.parent))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""What models/<model> is, and how it is made."""

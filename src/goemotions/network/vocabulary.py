@@ -1,0 +1,49 @@
+"""Training only the rows of the word embedding that the texts can read."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from goemotions.network.batching import Rows
+
+
+class Vocabulary:
+    """The tokens of some rows, numbered without gaps.
+
+    Most of a small model's parameters are embeddings of tokens that GoEmotions does not have:
+    their gradient is always zero, but gradient clipping, AdamW and the moving average of the
+    weights go through all of them at every step. Since embeddings have no weight decay, a row
+    that is left out is what training would have left it: unchanged, bit for bit.
+
+    Args:
+        splits: the rows that training and validation read; renumbered in place.
+        padding: the padding token's number, which is always kept.
+    """
+
+    def __init__(self, splits: list[Rows], padding: int) -> None:
+        ids = [ids for rows in splits for ids in rows.input_ids]
+        self.kept = torch.unique(torch.cat([*ids, torch.tensor([padding])]))
+        self.padding = int(torch.searchsorted(self.kept, padding))
+        for rows in splits:
+            rows.input_ids = [torch.searchsorted(self.kept, ids) for ids in rows.input_ids]
+
+    def shrink(self, model: Any) -> None:
+        """Leave `model` with the kept rows only; `restore` undoes it."""
+        self.whole: nn.Embedding = model.get_input_embeddings()
+        model.set_input_embeddings(
+            nn.Embedding(
+                len(self.kept),
+                self.whole.embedding_dim,
+                self.padding,
+                _weight=self.whole.weight.detach()[self.kept],
+            )
+        )
+
+    def restore(self, model: Any, state: dict[str, Tensor]) -> None:
+        """Load the shrunken model's `state` into `model` and give it all its rows back."""
+        model.load_state_dict(state)
+        trained = model.get_input_embeddings().weight.detach()
+        with torch.no_grad():
+            self.whole.weight[self.kept] = trained.to(self.whole.weight)
+        model.set_input_embeddings(self.whole)

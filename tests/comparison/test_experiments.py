@@ -1,0 +1,90 @@
+"""What a dvc.lock says was run, whatever params.yaml says now."""
+
+import copy
+
+import pytest
+import yaml
+
+from goemotions.comparison.experiments import recorded
+
+EVALUATE = {"thresholds": "global", "bootstrap": 1000, "seed": 0}
+LOCK = {
+    "stages": {
+        "train@asl": {
+            "deps": [
+                {"path": "data/sample/train.jsonl", "md5": "d1"},
+                {"path": "models/tiny", "md5": "m1.dir"},
+                {"path": "src/goemotions/training", "md5": "s1.dir"},
+            ],
+            "params": {
+                "params.yaml": {
+                    "model": "tiny",
+                    "dataset": "sample",
+                    "train": {"seed": 7, "batch_size": 32},
+                    "recipes.tiny": {"epochs": 4},
+                    "losses.asl": {"function": "asl", "clip": 0.05},
+                }
+            },
+            "outs": [{"path": "models/trained/asl", "md5": "t1.dir"}],
+        },
+        "evaluate": {
+            "deps": [
+                {"path": "data/sample", "md5": "d.dir"},
+                {"path": "models/trained/asl", "md5": "t1.dir"},
+            ],
+            "params": {"params.yaml": {"loss": "asl", "dataset": "sample", "evaluate": EVALUATE}},
+            "outs": [{"path": "metrics/evaluation.json", "md5": "e1"}],
+        },
+        "baseline": {"params": {"params.yaml": {"dataset": "sample", "evaluate": EVALUATE}}},
+    }
+}
+
+
+def changed(path, value):
+    lock = copy.deepcopy(LOCK)
+    place = lock["stages"]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return recorded(yaml.safe_dump(lock))
+
+
+def test_what_was_run_is_read_from_the_lock():
+    assert recorded(yaml.safe_dump(LOCK)) == {
+        "dataset": "sample",
+        "model": "tiny",
+        "loss": "asl",
+        "seed": 7,
+        "protocol": {
+            "model": "tiny",
+            "dataset": "sample",
+            "train.batch_size": 32,
+            "recipes.tiny.epochs": 4,
+            "evaluate.thresholds": "global",
+            "evaluate.bootstrap": 1000,
+            "evaluate.seed": 0,
+            "data/sample/train.jsonl": "d1",
+            "models/tiny": "m1.dir",
+        },
+        "settings": {"function": "asl", "clip": 0.05},
+        "code": {"src/goemotions/training": "s1.dir"},
+        "has_baseline": True,
+    }
+
+
+def test_an_evaluation_of_another_training_is_no_run():
+    assert changed(["train@asl", "outs", 0, "md5"], "t2.dir") is None
+
+
+def test_an_evaluation_on_another_dataset_is_no_run():
+    assert changed(["evaluate", "params", "params.yaml", "dataset"], "goemotions") is None
+
+
+@pytest.mark.parametrize("lock", [None, "", "schema: '2.0'", yaml.safe_dump({"stages": {}})])
+def test_without_an_evaluation_there_is_no_run(lock):
+    assert recorded(lock) is None
+
+
+def test_a_baseline_on_other_data_is_not_the_runs():
+    found = changed(["baseline", "params", "params.yaml", "dataset"], "goemotions")
+    assert found["has_baseline"] is False

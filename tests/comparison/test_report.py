@@ -1,0 +1,278 @@
+"""The page in a real browser: headless Chromium, where it and its driver are installed."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from runs import analyse, run
+
+from goemotions.comparison.report import Axis
+from goemotions.comparison.report import write as write_page
+from goemotions.errors import UserError
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+EVIL = "<img src=x onerror=document.title='owned'>"
+LOSSES = ("asl", "bce", EVIL)
+
+
+def write(path, runs):
+    found = [experiment for experiment, _ in runs]
+    write_page(path, found, analyse(*runs), {e.key: scored for e, scored in runs})
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Three losses by three seeds; one loss's name is an attack."""
+    curve = [{"step": 10.0, "loss": 0.3}, {"step": 20.0, "loss": 0.2}]
+    validation = [{"step": 20.0, "macro_f1": 0.5}]
+    runs = [
+        (
+            experiment,
+            dataclasses.replace(scored, training=curve, validation=validation),
+        )
+        for loss, error in zip(LOSSES, (0.05, 0.2, 0.1), strict=True)
+        for experiment, scored in (run(loss, seed, error=error) for seed in (1, 2, 3))
+    ]
+    return write(tmp_path_factory.mktemp("report") / "deep" / "page.html", runs)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    driver, binary = shutil.which("chromedriver"), shutil.which("chromium")
+    if not (driver and binary):
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "headless", "no-sandbox", "disable-gpu", "disable-background-networking",
+        "disable-component-update", "disable-sync", "no-first-run", "disable-dev-shm-usage",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def browser(chromium, report):
+    """The page, freshly opened on a desktop; afterwards the console and network must be clean."""
+    chromium.set_window_size(1200, 900)
+    chromium.get_log("performance")  # its own start page
+    chromium.get(report.as_uri())
+    yield chromium
+    assert [entry["message"] for entry in chromium.get_log("browser")] == []
+    messages = [json.loads(e["message"])["message"] for e in chromium.get_log("performance")]
+    asked = {
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    assert {url.split(":")[0] for url in asked} <= {"file", "data"}
+    assert {url for url in asked if url.startswith("file")} == {report.as_uri()}
+
+
+def find(browser, css):
+    return browser.find_elements("css selector", css)
+
+
+def column(browser, number):
+    return [
+        cell.get_attribute("data-value")
+        for cell in find(browser, f".losses tbody td:nth-child({number})")
+    ]
+
+
+def test_a_click_sorts_the_table_down_and_another_up(browser):
+    button = find(browser, ".losses th button")[2]
+    assert button.text == "macro-F1"
+    button.click()
+    values = [float(value) for value in column(browser, 3)]
+    assert values == sorted(values, reverse=True)
+    assert find(browser, ".losses th")[2].get_attribute("aria-sort") == "descending"
+    button.click()
+    assert [float(value) for value in column(browser, 3)] == values[::-1]
+    assert find(browser, ".losses th")[2].get_attribute("aria-sort") == "ascending"
+
+
+def test_the_keyboard_sorts_and_empty_cells_stay_last(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    button = find(browser, ".losses th button")[7]
+    assert button.text == "p"
+    for _ in range(2):
+        button.send_keys(Keys.ENTER)
+        values = column(browser, 8)
+        assert values[-1] == ""  # the baseline has no p
+    assert [float(value) for value in values[:-1]] == sorted(float(v) for v in values[:-1])
+    body = find(browser, "body")[0]
+    body.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.aria_role in {"button", "region"}
+
+
+def test_names_are_sorted_as_text(browser):
+    find(browser, ".losses th button")[0].click()
+    assert column(browser, 1) == sorted(LOSSES, reverse=True)
+
+
+def panels(browser, kind):
+    return [p for p in find(browser, f"[data-panel$='{kind}']") if p.is_displayed()]
+
+
+def test_choosing_a_label_shows_its_curves_and_thresholds(browser):
+    from selenium.webdriver.support.select import Select
+
+    (shown,) = panels(browser, "-label")
+    first = shown.get_attribute("data-of")
+    select = Select(find(browser, "#g1-label")[0])
+    other = next(option.text for option in select.options if option.text != first)
+    select.select_by_visible_text(other)
+    (shown,) = panels(browser, "-label")
+    assert shown.get_attribute("data-of") == other
+    assert len(shown.find_elements("css selector", "polyline")) == len(LOSSES)
+    assert "0.500" in shown.text  # every threshold of these runs
+
+
+def test_a_label_of_the_heat_map_is_selected_below(browser):
+    button = find(browser, ".heat button")[-1]
+    button.click()
+    (shown,) = panels(browser, "-label")
+    assert shown.get_attribute("data-of") == button.text
+    assert browser.switch_to.active_element.get_attribute("id") == "g1-label"
+
+
+def test_choosing_a_loss_shows_its_differences_by_label(browser):
+    from selenium.webdriver.support.select import Select
+
+    select = Select(find(browser, "#g1-loss")[0])
+    assert [option.text for option in select.options] == ["asl", EVIL]
+    for loss in ("asl", EVIL):
+        select.select_by_visible_text(loss)
+        (shown,) = panels(browser, "-loss")
+        assert shown.get_attribute("data-of") == loss
+        assert len(shown.find_elements("css selector", "line.interval")) == 5
+
+
+def test_every_seed_is_a_mark_and_every_run_says_how_it_was_made(browser):
+    assert len(find(browser, "g.seed")) == 9
+    details = find(browser, "details")
+    assert len(details) == 9
+    details[0].find_element("css selector", "summary").click()
+    assert "git checkout abc\ndvc exp run" in details[0].text
+
+
+def test_what_comes_from_data_is_text(browser):
+    assert browser.title == "Which loss is best?"
+    assert find(browser, "img") == []
+    assert EVIL in find(browser, ".losses")[0].text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_background_in_both_schemes(browser, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    pairs = browser.execute_script(
+        """
+        const over = (top, below) => {  // rgba over an opaque colour
+          const a = top.length > 3 ? top[3] : 1;
+          return [0, 1, 2].map((i) => a * top[i] + (1 - a) * below[i]);
+        };
+        const numbers = (text) => text.match(/[0-9.]+/g).map(Number);
+        const paper = numbers(getComputedStyle(document.body).backgroundColor);
+        return [...document.querySelectorAll("h1, p, td, th button, .heat button, figcaption")]
+          .map((e) => {
+            const style = getComputedStyle(e);
+            return [numbers(style.color), over(numbers(style.backgroundColor), paper), e.outerHTML];
+          });
+        """
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+    def luminance(rgb):  # WCAG 2.2, relative luminance
+        c = np.array(rgb[:3]) / 255
+        return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [
+            0.2126,
+            0.7152,
+            0.0722,
+        ]
+
+    assert len(pairs) > 50
+    assert (luminance(pairs[0][1]) < 0.1) == (scheme == "dark")
+    for ink, paper, html in pairs:
+        bright, dim = sorted((luminance(ink), luminance(paper)), reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) >= 4.5, html  # WCAG 2.2, 1.4.3
+
+
+def test_a_phone_scrolls_tables_and_not_the_page(browser):
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    width, view = browser.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert width <= view == 360
+
+
+def test_paper_has_all_of_it(browser):
+    import base64
+
+    pdf = base64.b64decode(browser.print_page())
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 20_000
+
+
+def test_a_page_of_the_real_size_stays_small(tmp_path, monkeypatch):
+    import runs
+
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(runs, "TARGETS", rng.random((5427, 28)) < 0.04)
+    monkeypatch.setattr(runs, "IDS", [str(row) for row in range(5427)])
+    monkeypatch.setattr(runs, "NAMES", [f"label {number}" for number in range(28)])
+    made = [run(f"loss {n}", seed, error=0.02) for n in range(5) for seed in range(5)]
+    path = write(tmp_path / "page.html", made)
+    assert 200_000 < path.stat().st_size < 5_000_000
+
+
+def test_what_cannot_be_written_says_so_and_leaves_the_page_that_was_there(tmp_path):
+    runs = [run("asl"), run("bce")]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--html: cannot write"):
+        write(tmp_path / "file" / "page.html", runs)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"--html: cannot write .*folder: Is a directory"):
+        write(tmp_path / "folder", runs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_loss_that_todays_code_does_not_know_has_no_drawing(tmp_path):
+    runs = [run("asl"), run("old", settings={"function": "bce"})]
+    html = write(tmp_path / "page.html", runs).read_text(encoding="utf-8")
+    assert "asl: left its value" in html
+    assert "old: left its value" not in html
+    assert '<td data-value="old">old</td>' in html
+
+
+def test_groups_say_what_parts_them(tmp_path):
+    runs = [run("asl", **{"train.batch_size": 32}), run("bce", **{"train.batch_size": 16})]
+    text = write(tmp_path / "page.html", runs).read_text()
+    assert "not compared with each other: they differ in train.batch_size." in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0.48, 0.53, [0.48, 0.49, 0.5, 0.51, 0.52, 0.53]),
+        (-0.4, 0.7, [-0.4, -0.2, 0, 0.2, 0.4, 0.6]),
+        (0, 1357, [0, 200, 400, 600, 800, 1000, 1200]),
+    ],
+)
+def test_ticks_are_round_and_within(low, high, expected):
+    assert Axis(low, high, 0, 100).ticks == pytest.approx(expected)

@@ -1,0 +1,254 @@
+"""The Hub's real client against a server on this machine that has the faults of hub.py."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hub import BODY, DIGEST, OTHER, REFUSALS, REVISION, XET, serving
+
+from goemotions.errors import UserError
+from goemotions.io.hub import from_hub
+
+RUN = Path(__file__).parents[2] / "stages/run.sh"
+TOKEN = "hf_" + "secret" * 6
+# huggingface_hub reads its environment when it is imported, hence a process of its own; and it
+# waits up to 23 seconds between its attempts, hence no sleep, but a list of those asked for.
+CLIENT = f"""
+import json, sys, time
+slept = []
+time.sleep = slept.append
+from pathlib import Path
+from goemotions import config
+from goemotions.io import hub
+from goemotions.models.prepare import cache
+from goemotions.errors import UserError
+
+def model(folder, repo, digest):
+    settings = config.HubModel(
+        source="hub", repo=repo, revision={REVISION!r}, files={{"model.bin": digest}}
+    )
+    return cache("m", settings, Path(folder))
+
+for name, *arguments in json.loads(sys.argv[1]):
+    slept.clear()
+    try:
+        if name == "model":
+            found = model(*arguments)
+        else:
+            found = {{n: str(p) for n, p in hub.from_hub(*arguments).items()}}
+    except UserError as error:
+        found = f"UserError: {{error}}"
+    except Exception as error:
+        found = f"{{type(error).__name__}}: {{error}}"
+    print(json.dumps([found, slept]))
+    print("----", file=sys.stderr, flush=True)
+"""
+
+
+def ask(endpoint, home, *requests, **environment):
+    """What each of the requests gives: paths or an error, the waits, and what was printed."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GOEM"))}
+    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
+    env |= {"NO_PROXY": "*", "no_proxy": "*", "HF_TOKEN": TOKEN, "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
+    env |= environment
+    command = [str(RUN), sys.executable, "-c", CLIENT, json.dumps(requests)]
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=120)
+    assert TOKEN not in done.stdout + done.stderr
+    answers = map(json.loads, done.stdout.splitlines())
+    return [
+        SimpleNamespace(found=found, slept=slept, said=said)
+        for (found, slept), said in zip(answers, done.stderr.split("----\n")[:-1], strict=True)
+    ]
+
+
+def wanted(fault, digest=DIGEST, kind="model", file="model.bin"):
+    return ("files", kind, f"own/{fault}", REVISION, {file: digest})
+
+
+PASSING = {
+    # fault: what the user reads meanwhile
+    "good": "",
+    "hangs-up": "Server disconnected without sending a response",
+    "limited": r"Rate limited\. Waiting 8\.0s before retry",
+    "error": r"model\.bin: Server error '500 .*; trying again in 1 s",
+    "cut": "Trying to resume download",
+    "cut-no-range": "Trying to resume download",
+    "slow": "Trying to resume download",
+    "reset": r"model\.bin: .*reset by peer; trying again in 1 s",
+    "short": r"model\.bin: Consistency check failed.*; trying again in 1 s",
+    "changed": r"model\.bin: Consistency check failed.*; trying again in 1 s",
+    "wrong": r"model\.bin is not what params\.yaml pins; fetching it again",
+    "cdn": "",
+    "xet": "",
+}
+LASTING = {
+    # fault: the cause that the message names
+    "wrong-always": f"pinned {DIGEST}",
+    "short-always": f"file should be of size {len(BODY)} but has size {len(BODY) - 7}",
+    "cut-always": "peer closed connection",
+    "error-always": "500",
+    "limited-always": "429",
+}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """What asking a server for each fault's file gave, and what the server was asked."""
+    home = tmp_path_factory.mktemp("hub")
+    with serving() as server:
+        faults = [*PASSING, *LASTING, *REFUSALS]
+        answers = dict(zip(faults, ask(server.endpoint, home, *map(wanted, faults)), strict=True))
+        answers["dataset"], answers["unpinned"] = ask(
+            server.endpoint,
+            home,
+            wanted("good", kind="dataset", file="sub/a.parquet"),
+            wanted("good", None),
+        )
+        offline = {"HF_HUB_OFFLINE": "1"}
+        (answers["offline"],) = ask(server.endpoint, home, wanted("unknown"), **offline)
+        (answers["cached"],) = ask(server.endpoint, home, wanted("good"), **offline)
+    return SimpleNamespace(answers=answers, asked=server.asked, endpoint=server.endpoint, home=home)
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_fault_that_passes_ends_with_the_right_bytes_and_was_said(hub, fault):
+    answer = hub.answers[fault]
+    path = Path(answer.found["model.bin"])
+    assert path.read_bytes() == BODY
+    assert path.is_relative_to(hub.home)
+    assert re.search(PASSING[fault], answer.said)
+
+
+@pytest.mark.parametrize("fault", ["cut", "slow"])
+def test_a_download_that_was_cut_goes_on_where_it_was(hub, fault):
+    asked = [headers for m, path, headers in hub.asked if m == "GET" and f"/{fault}/" in path]
+    assert [headers.get("range") for headers in asked] == [None, f"bytes={10 * 2**20}-"]
+
+
+def test_the_waits_are_those_that_the_hub_asks_for_or_grow(hub):
+    assert hub.answers["limited"].slept == [8.0, 8.0]  # the server says 7, to HEAD and to GET
+    assert hub.answers["error-always"].slept == [1, 2, 4]
+    assert hub.answers["broken"].slept == [1, 2, 4, 8, 8]
+    assert hub.answers["good"].slept == []
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_fault_that_lasts_names_the_file_and_the_cause(hub, fault):
+    answer = hub.answers[fault]
+    assert answer.found.startswith("UserError: ")
+    assert "model.bin" in answer.found
+    assert LASTING[fault] in answer.found
+    assert "Check the connection" in answer.found or "fetch it again" in answer.found
+
+
+def test_the_token_is_sent_to_the_hub_and_to_nobody_else(hub):
+    to_hub = [headers for _, path, headers in hub.asked if "/own/" in path]
+    to_cdn = [headers for _, path, headers in hub.asked if path.startswith("/cdn/")]
+    assert {h.get("authorization") for h in to_hub} == {f"Bearer {TOKEN}"}
+    assert [h.get("authorization") for h in to_cdn] == [None]
+
+
+def test_the_token_is_nowhere_on_the_disk(hub):
+    files = [path for path in hub.home.rglob("*") if path.is_file()]
+    assert len(files) > len(PASSING)
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+
+
+def test_a_file_that_xet_stores_is_fetched_without_it_unless_it_is_asked_for(hub, tmp_path):
+    assert not [path for _, path, _ in hub.asked if path == XET]
+    with serving() as server:
+        ask(server.endpoint, tmp_path, wanted("xet"), HF_HUB_DISABLE_XET="0")
+    assert [path for _, path, _ in server.asked if path == XET]
+
+
+def test_nothing_unverified_reaches_a_models_folder(tmp_path):
+    models = tmp_path / "models"
+    (models / "m").mkdir(parents=True)
+    (models / "m" / "old").write_text("as before")
+    with serving() as server:
+        tries = [("model", str(models / "m"), f"own/{fault}", DIGEST) for fault in LASTING]
+        answers = ask(server.endpoint, tmp_path / "home", *tries)
+    assert [answer.found.split(" ")[0] for answer in answers] == ["UserError:"] * len(LASTING)
+    assert [path.relative_to(models) for path in models.rglob("*")] == [Path("m"), Path("m/old")]
+
+
+def test_wrong_bytes_in_the_clients_own_cache_are_fetched_again(hub, tmp_path):
+    with serving() as server:
+        (first,) = ask(server.endpoint, tmp_path, wanted("good"))
+        Path(first.found["model.bin"]).write_bytes(OTHER)
+        (offline,) = ask(server.endpoint, tmp_path, wanted("good"), HF_HUB_OFFLINE="1")
+        (second,) = ask(server.endpoint, tmp_path, wanted("good"))
+    assert f"pinned {DIGEST}" in offline.found
+    assert "is not what params.yaml pins; fetching it again" in second.said
+    assert Path(second.found["model.bin"]).read_bytes() == BODY
+
+
+def test_a_datasets_file_is_asked_for_among_the_datasets(hub):
+    assert Path(hub.answers["dataset"].found["sub/a.parquet"]).read_bytes() == BODY
+    paths = [path for _, path, _ in hub.asked]
+    assert f"/datasets/own/good/resolve/{REVISION}/sub/a.parquet" in paths
+
+
+@pytest.mark.parametrize("case", ["unpinned", "cached"])
+def test_a_file_without_a_pin_or_without_a_hub_that_was_fetched_before(hub, case):
+    assert Path(hub.answers[case].found["model.bin"]).read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("unknown", "the repository does not exist, or is private and HF_TOKEN is not set"),
+        ("private", "the repository does not exist, or is private and HF_TOKEN is not set"),
+        ("no-file", "the file does not exist"),
+        ("no-revision", "the revision does not exist"),
+        ("gated", "access to it must be granted on its page, and HF_TOKEN set"),
+        ("token", "access to it must be granted on its page, and HF_TOKEN set"),
+    ],
+)
+def test_a_refusal_names_the_file_the_cause_and_the_mirror(hub, fault, reason):
+    assert hub.answers[fault].found == (
+        f"UserError: cannot fetch model.bin of the model own/{fault} at revision {REVISION} from "
+        f"{hub.endpoint}: {reason}. Check the connection and HF_HUB_OFFLINE, or set "
+        f"GOEMOTIONS_MIRROR to a folder that holds models/own/{fault}/model.bin"
+    )
+    assert hub.answers[fault].slept == []
+
+
+def test_offline_a_file_that_was_not_fetched_before_cannot_be_had(hub):
+    found = hub.answers["offline"].found
+    assert found.startswith("UserError: cannot fetch model.bin of the model own/unknown")
+    assert "the Hub cannot be reached" in found
+    assert "GOEMOTIONS_MIRROR" in found
+
+
+@pytest.mark.parametrize(("fault", "status"), [("forbidden", "403"), ("broken", "503")])
+def test_any_other_answer_of_the_hub_is_named_by_its_status(hub, fault, status):
+    found = hub.answers[fault].found
+    assert found.startswith(f"UserError: cannot fetch model.bin of the model own/{fault}")
+    assert status in found
+
+
+def test_a_hub_that_refuses_connections_cannot_be_reached(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        (answer,) = ask(endpoint, tmp_path, wanted("good"))
+    assert answer.found.startswith(
+        f"UserError: cannot fetch model.bin of the model own/good at revision {REVISION} from "
+        f"{endpoint}: the Hub cannot be reached"
+    )
+    assert answer.found.endswith(
+        "GOEMOTIONS_MIRROR to a folder that holds models/own/good/model.bin"
+    )
+
+
+def test_a_repository_that_can_be_none_is_an_error_for_the_user(monkeypatch):
+    monkeypatch.delenv("GOEMOTIONS_MIRROR", raising=False)
+    with pytest.raises(UserError, match="a/b/c"):
+        from_hub("model", "a/b/c", REVISION, {"config.json": DIGEST})

@@ -1,0 +1,263 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+
+from goemotions.labels import EKMAN, LABELS, SENTIMENT
+from goemotions.metrics import bootstrap, by_label, scores
+from goemotions.metrics.f1 import sigmoid
+
+THRESHOLDS = np.linspace(0.2, 0.7, 28)
+HALVES = np.full(28, 0.5)
+
+
+def data(rows=60, seed=0):
+    rng = np.random.default_rng(seed)
+    targets = rng.random((rows, 28)) < 0.15
+    logits = (rng.normal(size=(rows, 28)) + 2 * targets - 1).astype(np.float32)
+    return logits, targets
+
+
+def matrix(*rows):
+    """Multi-hot rows from the names of their labels."""
+    return np.array([[label in row.split() for label in LABELS] for row in rows])
+
+
+def headline(logits, targets, thresholds=THRESHOLDS, per_label=HALVES, draws=100, seed=0):
+    return scores.headline(logits, targets, thresholds, per_label, draws=draws, seed=seed)
+
+
+def test_headline_begins_with_macro_f1_and_its_interval():
+    assert list(headline(*data())) == [
+        "macro_f1",
+        "macro_f1_low",
+        "macro_f1_high",
+        "macro_f1_per_label",
+        "macro_f1_at_05",
+        "macro_f1_at_02",
+        "micro_f1",
+        "weighted_f1",
+        "average_precision",
+        "macro_f1_ekman",
+        "macro_f1_sentiment",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_headline_agrees_with_scikit_learn(seed):
+    logits, targets = data(seed=seed)
+    found = headline(logits, targets)
+    decided = sigmoid(logits) >= THRESHOLDS
+
+    def score(decisions, average):
+        return pytest.approx(f1_score(targets, decisions, average=average, zero_division=0))
+
+    assert found["macro_f1"] == score(decided, "macro")
+    assert found["micro_f1"] == score(decided, "micro")
+    assert found["weighted_f1"] == score(decided, "weighted")
+    assert found["macro_f1_per_label"] == score(sigmoid(logits) >= 0.5, "macro")
+    assert found["macro_f1_at_05"] == score(logits >= 0, "macro")
+    assert found["macro_f1_at_02"] == score(sigmoid(logits) >= 0.2, "macro")
+    assert found["average_precision"] == pytest.approx(
+        np.mean(
+            [average_precision_score(targets[:, label], logits[:, label]) for label in range(28)]
+        )
+    )
+
+
+def test_each_of_the_two_sets_of_thresholds_has_its_own_score():
+    logits, targets = np.where(matrix("joy"), 1.0, -9.0), matrix("joy")
+    found = headline(logits, targets, thresholds=np.full(28, 0.9), per_label=HALVES)
+    assert found["macro_f1"] == 0
+    assert found["macro_f1_per_label"] == pytest.approx(1 / 28)
+
+
+def test_a_probability_equal_to_its_threshold_is_a_yes():
+    logits = np.where(matrix("joy"), 0.0, -9.0)
+    assert headline(logits, matrix("joy"), thresholds=HALVES)["micro_f1"] == 1
+
+
+def test_the_right_group_is_a_hit_even_where_the_label_is_wrong():
+    logits = np.where(matrix("anger", "grief", "joy"), 9.0, -9.0)
+    # annoyance is of the same Ekman group as anger; fear only of the same sentiment as grief.
+    found = headline(logits, matrix("annoyance", "fear", "joy"))
+    assert found["macro_f1"] == pytest.approx(1 / 28)
+    assert found["macro_f1_ekman"] == pytest.approx(2 / 7)
+    assert found["macro_f1_sentiment"] == pytest.approx(2 / 4)
+
+
+def test_scores_of_nothing_predicted_are_0():
+    logits, targets = np.full((3, 28), -9.0), matrix("joy", "fear", "love")
+    found = headline(logits, targets)
+    assert (found["macro_f1"], found["micro_f1"], found["weighted_f1"]) == (0, 0, 0)
+    assert (found["macro_f1_low"], found["macro_f1_high"]) == (0, 0)
+
+
+def test_a_group_is_present_where_any_of_its_labels_is():
+    rows = matrix("joy love", "anger surprise", "neutral")
+    assert scores.grouped(rows, EKMAN).astype(int).tolist() == [
+        # anger, disgust, fear, joy, sadness, surprise, neutral
+        [0, 0, 0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0, 0, 1],
+    ]
+    assert scores.grouped(rows, SENTIMENT).astype(int).tolist() == [
+        # positive, negative, ambiguous, neutral
+        [1, 0, 0, 0],
+        [0, 1, 1, 0],
+        [0, 0, 0, 1],
+    ]
+
+
+def test_the_interval_is_that_of_rows_drawn_one_by_one():
+    logits, targets = data(rows=25)
+    decided = logits >= 0
+    scores = [
+        f1_score(targets[rows], decided[rows], average="macro", zero_division=0)
+        for rows in np.random.default_rng(3).integers(25, size=(40, 25))
+    ]
+    value = f1_score(targets, decided, average="macro", zero_division=0)
+    expected = value + np.quantile(scores - np.mean(scores), [0.025, 0.975])
+    assert bootstrap.interval(decided, targets, draws=40, seed=3) == pytest.approx(tuple(expected))
+
+
+def test_the_interval_depends_on_its_seed_alone():
+    logits, targets = data()
+    first, again, other = (
+        bootstrap.interval(logits >= 0, targets, draws=100, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_the_interval_holds_the_score_and_narrows_with_the_rows():
+    few, many = (headline(*data(rows=rows)) for rows in (50, 800))
+    assert many["macro_f1_low"] < many["macro_f1"] < many["macro_f1_high"]
+    width = {
+        rows: found["macro_f1_high"] - found["macro_f1_low"]
+        for rows, found in ((50, few), (800, many))
+    }
+    # Sixteen times the rows make about a quarter of the width.
+    assert 0.15 < width[800] / width[50] < 0.4
+
+
+def test_average_precision_is_scikit_learns_and_0_for_an_empty_label():
+    logits, targets = data(rows=40)
+    targets[:, 4] = False
+    found = scores.average_precision(logits, targets)
+    assert found[4] == 0
+    assert found[0] == pytest.approx(average_precision_score(targets[:, 0], logits[:, 0]))
+    assert found.shape == (28,)
+
+
+def test_a_label_has_its_precision_recall_f1_threshold_and_support():
+    logits, targets = np.full((4, 28), -9.0), matrix("joy", "joy", "joy", "fear")
+    joy = LABELS.index("joy")
+    logits[:, joy] = [3, -1, -2, 2]
+    row = by_label.per_label(logits, targets, HALVES)[joy]
+    assert list(row) == [
+        "label", "precision", "recall", "f1", "average_precision", "threshold", "support",
+    ]  # fmt: skip
+    assert row == {
+        "label": "joy",
+        "precision": pytest.approx(1 / 2),
+        "recall": pytest.approx(1 / 3),
+        "f1": pytest.approx(2 / 5),
+        # Found at ranks 1, 3 and 4, each a third of the recall.
+        "average_precision": pytest.approx((1 / 1 + 2 / 3 + 3 / 4) / 3),
+        "threshold": 0.5,
+        "support": 3,
+    }
+
+
+def test_a_label_that_neither_occurs_nor_is_predicted_scores_0():
+    rows = by_label.per_label(np.full((1, 28), -9.0), matrix("fear"), HALVES)
+    assert [row["label"] for row in rows] == list(LABELS)
+    assert rows[LABELS.index("joy")] == {
+        "label": "joy", "precision": 0, "recall": 0, "f1": 0, "average_precision": 0,
+        "threshold": 0.5, "support": 0,
+    }  # fmt: skip
+
+
+def curve(rows, label):
+    return [(row["recall"], row["precision"]) for row in rows if row["label"] == label]
+
+
+def test_precision_is_the_highest_at_that_recall_or_more():
+    logits, targets = np.full((5, 28), -9.0), matrix("joy", "fear", "joy", "joy", "fear")
+    logits[:, LABELS.index("joy")] = [5, 4, 3, 2, 1]
+    # Precision is 1, 1/2, 2/3, 3/4, 3/5 where recall is 1/3, 1/3, 2/3, 1, 1.
+    found = by_label.precision_recall(logits, targets, points=5)
+    assert curve(found, "joy") == [
+        (0.0, 1.0),
+        (0.25, 1.0),
+        (0.5, pytest.approx(3 / 4)),
+        (0.75, pytest.approx(3 / 4)),
+        (1.0, pytest.approx(3 / 4)),
+    ]
+
+
+def test_labels_without_positives_have_no_curve_and_all_labels_are_pooled():
+    logits, targets = np.full((3, 28), -9.0), matrix("joy", "fear", "fear")
+    logits[0, LABELS.index("joy")] = 5
+    logits[1, LABELS.index("love")] = 4
+    logits[1:, LABELS.index("fear")] = [3, 2]
+    found = by_label.precision_recall(logits, targets, points=3)
+    assert list(dict.fromkeys(row["label"] for row in found)) == ["all labels", "fear", "joy"]
+    # Pooled by score: joy hits, love misses, both fears hit.
+    assert curve(found, "all labels") == [
+        (0.0, 1.0),
+        (0.5, pytest.approx(3 / 4)),
+        (1.0, pytest.approx(3 / 4)),
+    ]
+
+
+def test_curves_begin_at_their_highest_precision_and_never_rise():
+    found = by_label.precision_recall(*data(rows=80))
+    for label in ("all labels", *LABELS):
+        recall, precision = np.array(curve(found, label)).T
+        assert recall == pytest.approx(np.arange(101) / 100)
+        assert precision[0] == precision.max()
+        assert (np.diff(precision) <= 0).all()
+
+
+def test_a_curve_whose_first_row_is_wrong_does_not_begin_at_1():
+    logits, targets = np.full((3, 28), -9.0), matrix("fear", "joy", "joy")
+    logits[:, LABELS.index("joy")] = [3, 2, 1]
+    found = by_label.precision_recall(logits, targets, points=3)
+    assert curve(found, "joy")[0] == (0.0, pytest.approx(2 / 3))
+
+
+def test_a_recall_that_is_reached_exactly_counts_as_reached():
+    actual = ["joy"] * 7 + ["fear"] * 10 + ["joy"] * 3
+    logits = np.full((20, 28), -9.0)
+    logits[:, LABELS.index("joy")] = np.arange(20, 0, -1)
+    found = by_label.precision_recall(logits, matrix(*actual))
+    assert curve(found, "joy")[70] == (pytest.approx(0.7), 1.0)
+
+
+def pairs(decided, actual):
+    return [
+        (row["actual"], row["predicted"])
+        for row in by_label.confusions(matrix(decided), matrix(actual))
+    ]
+
+
+def test_a_label_that_was_found_is_paired_with_itself():
+    assert pairs("joy fear", "fear") == [("fear", "fear")]
+
+
+def test_a_label_that_was_missed_is_paired_with_each_wrong_one():
+    assert pairs("anger joy love", "anger fear") == [
+        ("anger", "anger"),
+        ("fear", "joy"),
+        ("fear", "love"),
+    ]
+
+
+def test_a_label_that_was_missed_without_another_in_its_place_is_paired_with_nothing():
+    assert pairs("", "fear grief") == [("fear", "nothing"), ("grief", "nothing")]
+    assert pairs("fear", "fear grief") == [("fear", "fear"), ("grief", "nothing")]
+
+
+def test_confusions_of_several_rows_follow_each_other():
+    found = by_label.confusions(matrix("joy", "love"), matrix("joy", "fear"))
+    assert [tuple(row.values()) for row in found] == [("joy", "joy"), ("fear", "love")]

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+
+from goemotions.metrics import thresholds
+from goemotions.metrics.f1 import f1 as f1_of_counts
+from goemotions.metrics.f1 import logit, macro_f1, sigmoid
+from goemotions.metrics.thresholds import Fit, fit
+
+
+def f1(decided, actual):
+    """F1 of one label from its definition."""
+    hits = sum(d and a for d, a in zip(decided, actual, strict=True))
+    return 2 * hits / (sum(decided) + sum(actual)) if hits else 0.0
+
+
+def noisy(rows, labels, seed):
+    """Logits that say something about the targets, with ties; every label has a positive."""
+    rng = np.random.default_rng(seed)
+    targets = rng.random((rows, labels)) < 0.2
+    targets[0] = True
+    return (rng.normal(size=(rows, labels)) + 2 * targets - 1).round(1), targets
+
+
+def test_sigmoid_has_no_overflow_at_any_logit():
+    assert sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
+    assert sigmoid(np.array([np.log(3)]))[0] == pytest.approx(0.75)
+
+
+def test_sigmoid_of_float32_is_computed_in_float64():
+    assert sigmoid(np.array([-30.0], dtype=np.float32))[0] == pytest.approx(9.357622968839e-14)
+
+
+def test_logit_inverts_sigmoid():
+    logits = np.array([-30.0, -2.5, 0.0, 1.0, 12.0])
+    assert logit(sigmoid(logits)) == pytest.approx(logits, abs=1e-9)
+    assert logit([0.75])[0] == pytest.approx(np.log(3))
+
+
+def test_f1_comes_from_counts_and_is_0_where_there_is_nothing():
+    assert f1_of_counts(2, 3, 4) == pytest.approx(4 / 7)
+    assert f1_of_counts(np.array([0, 1]), np.array([0, 1]), np.array([0, 1])).tolist() == [0, 1]
+
+
+def test_macro_f1_is_the_mean_over_labels():
+    decisions = np.array([[1, 0, 0], [1, 1, 0]], dtype=bool)
+    targets = np.array([[1, 0, 0], [0, 1, 0]], dtype=bool)
+    assert macro_f1(decisions, targets) == pytest.approx((2 / 3 + 1 + 0) / 3)
+
+
+def test_a_separable_label_is_cut_midway_between_its_two_sides():
+    logits = np.array([[3.0], [2.0], [-1.0], [-4.0]])
+    targets = np.array([[True], [True], [False], [False]])
+    assert logit(fit(logits, targets)["per_label"].probabilities) == pytest.approx([0.5])
+
+
+def test_each_label_gets_its_own_cut():
+    logits = np.array([[3.0, -3.0], [1.0, -4.0], [0.0, -5.0], [-2.0, -9.0]])
+    targets = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], dtype=bool)
+    own = logit(fit(logits, targets)["per_label"].probabilities)
+    assert own == pytest.approx([0.5, -3.5])
+
+
+def test_rows_with_equal_scores_are_never_parted():
+    logits = np.array([[2.0], [2.0], [1.0], [1.0]])
+    targets = np.array([[True], [False], [False], [False]])
+    assert logit(fit(logits, targets)["per_label"].probabilities) == pytest.approx([1.5])
+
+
+def test_all_rows_are_taken_where_that_is_best():
+    logits = np.array([[1.0], [0.0]])
+    targets = np.array([[False], [True]])
+    probability = fit(logits, targets)["per_label"].probabilities[0]
+    assert (sigmoid(logits) >= probability).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_cut_of_a_label_is_better_than_its_own_threshold(seed):
+    logits, targets = noisy(rows=12, labels=3, seed=seed)
+    own = fit(logits, targets)["per_label"].probabilities
+    for scores, actual, probability in zip(logits.T, targets.T, own, strict=True):
+        best = max(f1(scores >= cut, actual) for cut in scores)
+        assert f1(sigmoid(scores) >= probability, actual) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_point_of_the_grid_is_better_than_the_global_threshold(seed):
+    logits, targets = noisy(rows=30, labels=4, seed=seed)
+    shared = fit(logits, targets)["global"].probabilities
+    assert len(set(shared)) == 1
+    best = max(
+        np.mean([f1(s >= cut, a) for s, a in zip(logits.T, targets.T, strict=True)])
+        for cut in np.arange(-6, 3, 0.05)
+    )
+    assert macro_f1(sigmoid(logits) >= shared, targets) == pytest.approx(best)
+
+
+def test_a_score_at_the_global_threshold_is_a_yes():
+    point = np.arange(-6, 3, 0.05)[40]
+    logits = np.array([[point], [point - 0.01]])
+    shared = fit(logits, np.array([[True], [False]]))["global"].probabilities
+    assert (sigmoid(logits) >= shared).tolist() == [[True], [False]]
+
+
+def test_a_label_without_positives_takes_the_threshold_for_all():
+    logits, targets = noisy(rows=20, labels=3, seed=1)
+    targets[:, 1] = False
+    fits = fit(logits, targets)
+    shared = fits["global"].probabilities[0]
+    assert fits["per_label"].probabilities[1] == pytest.approx(shared)
+    assert fits["shrunk"].probabilities[1] == pytest.approx(shared)
+    assert fits["per_label"].probabilities[0] != pytest.approx(shared)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_threshold_is_shrunk_by_n_over_n_plus_k(seed):
+    logits, targets = noisy(rows=40, labels=5, seed=seed)
+    fits = fit(logits, targets)
+    k = fits["shrunk"].shrinkage
+    own, shared, shrunk = (
+        logit(fits[method].probabilities) for method in ("per_label", "global", "shrunk")
+    )
+    for label, positives in enumerate(targets.sum(0)):
+        weight = positives / (positives + k)
+        expected = weight * own[label] + (1 - weight) * shared[label]
+        assert shrunk[label] == pytest.approx(expected, abs=1e-9)
+        between = sorted((own[label], shared[label]))
+        assert between[0] - 1e-9 <= shrunk[label] <= between[1] + 1e-9
+    assert fits["per_label"].shrinkage is None
+    assert fits["global"].shrinkage is None
+
+
+def test_the_same_rows_give_the_same_thresholds():
+    logits, targets = noisy(rows=50, labels=4, seed=0)
+    assert fit(logits, targets) == fit(logits.copy(), targets.copy())
+
+
+def test_fitting_leaves_its_inputs_unchanged():
+    logits, targets = noisy(rows=10, labels=2, seed=0)
+    before = logits.copy(), targets.copy()
+    fit(logits, targets)
+    assert (logits == before[0]).all()
+    assert (targets == before[1]).all()
+
+
+def test_labels_that_part_widely_score_1_on_rows_that_were_held_out():
+    targets = np.tile(np.array([[1, 0], [0, 1]], dtype=bool), (20, 1))
+    logits = np.where(targets, 2.5, -5.0)
+    assert [f.macro_f1 for f in fit(logits, targets).values()] == pytest.approx([1, 1, 1])
+
+
+def test_a_score_is_that_of_held_out_rows_not_of_fitted_ones():
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(40, 3)), rng.random((40, 3)) < 0.1
+    per_label = fit(logits, targets)["per_label"]
+    fitted = macro_f1(sigmoid(logits) >= per_label.probabilities, targets)
+    assert per_label.macro_f1 < 0.7 * fitted
+
+
+def test_one_row_is_fitted_and_scores_0_because_nothing_can_be_held_out():
+    fits = fit(np.array([[1.0, -1.0]]), np.array([[True, False]]))
+    assert {method: f.macro_f1 for method, f in fits.items()} == {
+        "per_label": 0.0,
+        "shrunk": 0.0,
+        "global": 0.0,
+    }
+    own = fits["per_label"].probabilities
+    assert own[0] == pytest.approx(sigmoid(np.array([0.5]))[0])
+    assert own[1] == pytest.approx(fits["global"].probabilities[1])
+
+
+def test_two_rows_are_enough_to_hold_one_out():
+    fits = fit(np.array([[2.0], [2.0]]), np.array([[True], [True]]))
+    assert fits["global"].macro_f1 == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("per_label", "shrunk", "shared", "method"),
+    [
+        (0.5, 0.4, 0.3, "per_label"),
+        (0.3, 0.5, 0.4, "shrunk"),
+        (0.3, 0.4, 0.5, "global"),
+        (0.5, 0.5, 0.5, "global"),
+        (0.5, 0.5, 0.3, "shrunk"),
+    ],
+)
+def test_the_highest_score_is_preferred_and_the_simpler_method_on_a_tie(
+    per_label, shrunk, shared, method
+):
+    scores = {"per_label": per_label, "shrunk": shrunk, "global": shared}
+    fits = {name: Fit(name, [0.5], score) for name, score in scores.items()}
+    assert thresholds.preferred(fits) == method

@@ -1,0 +1,163 @@
+"""The short-text path against transformers' own code, in double precision."""
+
+import copy
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+)
+
+from goemotions.models.tiny import DEBERTA_V3
+from goemotions.network import short_text
+
+HEADS, LAYERS = 4, 3
+SIZES = {
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 48,
+    "num_labels": 28,
+}
+
+
+def pair(kind, dropout=0.0):
+    """The same model twice: transformers' own, and with the short-text path."""
+    torch.manual_seed(0)
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    if kind == "deberta":
+        config = DebertaV2Config(
+            **SIZES, **DEBERTA_V3, **rates, pooler_hidden_size=SIZES["hidden_size"]
+        )
+        theirs = DebertaV2ForSequenceClassification(config)
+    else:
+        theirs = BertForSequenceClassification(BertConfig(**SIZES, **rates))
+    with torch.no_grad():  # as they are initialised attention hardly depends on the text
+        for parameter in theirs.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    ours = copy.deepcopy(theirs.double())
+    short_text.enable(ours)
+    return theirs, ours
+
+
+def batch(length, *, padded=True):
+    ids = torch.randint(3, SIZES["vocab_size"], (4, length))
+    mask = torch.ones_like(ids)
+    if padded:
+        for row in range(1, 4):
+            mask[row, max(1, length - row * length // 4) :] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def logits_and_gradients(model, inputs):
+    logits = model(**inputs).logits
+    (logits * torch.linspace(-1, 1, logits.numel()).double().view_as(logits)).sum().backward()
+    return logits.detach(), {name: p.grad for name, p in model.named_parameters()}
+
+
+def assert_equal(theirs, ours):
+    logits, gradients = theirs
+    assert (ours[0] - logits).abs().max() < 1e-10
+    assert set(ours[1]) == set(gradients)
+    for name, gradient in gradients.items():
+        assert (ours[1][name] - gradient).abs().max() < 1e-10, name
+    assert logits.std() > 0.1
+    assert max(gradient.abs().max() for gradient in gradients.values()) > 0.1
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("length", [1, 2, 3, 17, 64, 128, 129, 130, 131, 257, 512])
+@pytest.mark.parametrize("kind", ["deberta", "bert"])
+def test_logits_and_all_gradients_are_those_of_transformers(kind, length, padded):
+    theirs, ours = pair(kind)
+    inputs = batch(length, padded=padded)
+    assert_equal(logits_and_gradients(theirs, inputs), logits_and_gradients(ours, inputs))
+
+
+def test_lengths_one_by_one_up_to_the_buckets_that_widen_and_then_some():
+    theirs, ours = pair("deberta")
+    with torch.inference_mode():
+        for length in [*range(1, 140), *range(140, 512, 31)]:
+            inputs = {name: value[:2] for name, value in batch(length).items()}
+            assert (ours(**inputs).logits - theirs(**inputs).logits).abs().max() < 1e-10
+
+
+class Masks:
+    """In the place of nn.Dropout: masks drawn for transformers' shapes, cut to ours.
+
+    Both sides ask in the same order. Ours asks for the rows of the position table that it reads,
+    for attention as [heads, batch, query, key], and in the last layer for the first token only.
+    """
+
+    def __init__(self, length, *, ours):
+        self.length, self.ours, self.asked = length, ours, 0
+
+    def __call__(self, x):
+        generator = torch.Generator().manual_seed(self.asked)
+        self.asked += 1
+
+        def draw(*shape):
+            return (torch.rand(shape, generator=generator) > 0.3).double() / 0.7
+
+        hidden = SIZES["hidden_size"]
+        if x.dim() == 2 and x.shape[-1] == hidden and x.shape[0] != 4:  # the position table
+            mask = draw(512, hidden)
+            mask = mask[256 - (self.length - 1) :][: len(x)] if self.ours else mask
+        elif x.shape[-1] == self.length and (x.dim() == 4 or self.ours):  # attention
+            mask = draw(4, HEADS, self.length, self.length)
+            if self.ours:
+                mask = mask.transpose(0, 1)
+                mask = mask[:, :, 0] if x.dim() == 3 else mask
+        elif x.dim() == 3:
+            mask = draw(4, self.length, hidden)[:, : x.shape[1]]
+        else:
+            mask = draw(4, hidden)
+        return x * mask
+
+
+def test_with_the_same_dropout_masks_logits_and_gradients_are_equal(monkeypatch):
+    length = 9
+    theirs, ours = pair("deberta", dropout=0.3)
+    inputs = batch(length)
+    found, asked = [], []
+    for model in (theirs, ours):
+        masks = Masks(length, ours=model is ours)
+        monkeypatch.setattr(torch.nn.Dropout, "forward", lambda _, x, masks=masks: masks(x))
+        found.append(logits_and_gradients(model, inputs))
+        asked.append(masks.asked)
+    assert_equal(*found)
+    assert asked == [1 + 4 * LAYERS + 2] * 2  # embeddings, each layer, the pooler and the head
+    monkeypatch.undo()
+    without = theirs.eval()(**inputs).logits
+    assert (found[0][0] - without).abs().max() > 0.1
+
+
+def test_dropout_is_drawn_in_training_only():
+    _, ours = pair("bert", dropout=0.3)
+    inputs = batch(9)
+    assert not torch.equal(ours.train()(**inputs).logits, ours(**inputs).logits)
+    assert torch.equal(ours.eval()(**inputs).logits, ours(**inputs).logits)
+
+
+@pytest.mark.parametrize("kind", ["deberta", "bert"])
+def test_what_it_saves_loads_in_plain_transformers(kind, tmp_path):
+    theirs, ours = pair(kind)
+    ours.save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float64)
+    assert type(loaded) is type(theirs)
+    inputs = batch(12)
+    expected = theirs.eval()(**inputs).logits
+    assert (loaded.eval()(**inputs).logits - expected).abs().max() < 1e-10
+
+
+def test_a_model_without_both_relative_terms_stays_transformers_own():
+    config = DebertaV2Config(**SIZES, **(DEBERTA_V3 | {"pos_att_type": ["c2p"]}))
+    model = DebertaV2ForSequenceClassification(config)
+    before = type(model.deberta.encoder)
+    short_text.enable(model)
+    assert type(model.deberta.encoder) is before

@@ -1,0 +1,437 @@
+"""Training end to end, in process, on a two-layer model: what is written and what stops a run."""
+
+import contextlib
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from small import ROOT, launch, settings
+
+from goemotions import config
+from goemotions.errors import UserError
+from goemotions.io.digests import sha256
+from goemotions.labels import LABELS
+from goemotions.metrics import thresholds
+from goemotions.models.prepare import cache
+from goemotions.network.classifier import build_classifier, parameter_groups
+from goemotions.training import fit, losses, trainer
+
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
+
+
+def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
+    from transformers import pipeline
+
+    fit.train(config.parse(settings()), "bce")
+
+    folder = workspace / "models/trained/bce"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "spm.model", "thresholds.json", "manifest.json",
+    }  # fmt: skip
+    classify = pipeline("text-classification", str(folder), top_k=None)
+    found = classify(["thank you so much"])[0]
+    assert {entry["label"] for entry in found} == set(LABELS)
+    # Multi-label: each score is a sigmoid of its own, so they do not sum to 1 as softmax's would.
+    logits = classify.model(**classify.tokenizer("thank you so much", return_tensors="pt")).logits
+    expected = dict(zip(LABELS, torch.sigmoid(logits[0]).tolist(), strict=True))
+    assert {e["label"]: e["score"] for e in found} == pytest.approx(expected, abs=1e-5)
+
+    saved = json.loads((folder / "thresholds.json").read_text())
+    assert set(saved["methods"]) == set(thresholds.METHODS)
+    assert saved["preferred"] in thresholds.METHODS
+    for method in saved["methods"].values():
+        assert list(method["probabilities"]) == list(LABELS)
+        assert all(0 < p < 1 for p in method["probabilities"].values())
+
+
+def test_curves_have_a_row_every_twenty_steps_and_every_epoch(workspace):
+    fit.train(config.parse(settings(epochs=8)), "bce")
+    folder = workspace / "metrics/training/bce"
+    training = (folder / "training.csv").read_text().splitlines()
+    assert training[0] == "step,loss,learning_rate,grad_norm"
+    assert [line.split(",")[0] for line in training[1:]] == ["20", "40"]
+    validation = (folder / "validation.csv").read_text().splitlines()
+    assert validation[0] == "step,epoch,macro_f1,loss"
+    assert [line.split(",")[0] for line in validation[1:]] == [str(5 * n) for n in range(1, 9)]
+    summary = json.loads((folder / "summary.json").read_text())
+    best = max(float(line.split(",")[2]) for line in validation[1:])
+    assert summary["validation_macro_f1"] == best
+    assert summary["steps"] == 40
+    assert summary["processes"] == 1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(workspace):
+    digests = []
+    for seed in (1, 1, 2):
+        raw = settings()
+        raw["train"]["seed"] = seed
+        fit.train(config.parse(raw), "bce")
+        digests.append(sha256(workspace / "models/trained/bce/model.safetensors"))
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_a_half_precision_pickle_trains_in_float32_and_stays_finite(workspace, monkeypatch):
+    """The Hub's DeBERTa-v3: pytorch_model.bin in float16 and spm.model, nothing else."""
+    from transformers import AutoModel
+
+    tiny = workspace / "models/deberta-v3-tiny"
+    repo = workspace / "mirror/models/someone/half"
+    repo.mkdir(parents=True)
+    half = AutoModel.from_pretrained(tiny, dtype=torch.float32).half()
+    torch.save(half.state_dict(), repo / "pytorch_model.bin")
+    shutil.copy(tiny / "spm.model", repo)
+    content = json.loads((tiny / "config.json").read_text()) | {"dtype": "float16"}
+    (repo / "config.json").write_text(json.dumps(content))
+    (repo / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}')
+    raw = settings(learning_rate=1e-3)
+    raw["model"] = "half"
+    raw["models"]["half"] = {
+        "source": "hub", "repo": "someone/half", "revision": "main",
+        "files": {path.name: sha256(path) for path in repo.iterdir()},
+    }  # fmt: skip
+    raw["recipes"]["half"] = raw["recipes"]["deberta-v3-tiny"]
+    monkeypatch.setenv("GOEMOTIONS_MIRROR", "mirror")
+    p = config.parse(raw)
+    cache("half", p.models["half"], p.model_folder)
+    cached = load_file(workspace / "models/half/model.safetensors")
+    assert {tensor.dtype for tensor in cached.values()} == {torch.float16}
+
+    fit.train(p, "bce")
+
+    trained = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
+    assert all(tensor.isfinite().all() for tensor in trained.values())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(workspace):
+    old = workspace / "models/trained/bce"
+    old.mkdir(parents=True)
+    (old / "kept").write_text("old")
+    with pytest.raises(UserError, match=r"not finite at step \d+; .*learning_rate"):
+        fit.train(
+            config.parse(settings(learning_rate=1e30, head_learning_rate=1e30, epochs=8)), "bce"
+        )
+    assert [path.name for path in old.iterdir()] == ["kept"]
+
+
+def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
+    (workspace / "models/deberta-v3-tiny/model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"lacks model\.safetensors; run `dvc repro cache_model`"):
+        fit.train(config.parse(settings()), "bce")
+
+
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+def test_splitting_the_model_over_gpus_is_refused(workspace, monkeypatch, way):
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    with pytest.raises(UserError, match=rf"asks for {way}; every model here fits on one GPU"):
+        fit.train(config.parse(settings()), "bce")
+
+
+def test_a_compiler_that_accelerates_config_asks_for_is_refused(workspace, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    with pytest.raises(UserError, match=r"asks for torch dynamo \(INDUCTOR\)"):
+        fit.train(config.parse(settings()), "bce")
+
+
+@pytest.mark.parametrize(
+    ("precision", "hardware", "expected"),
+    [("auto", False, False), ("auto", True, True), ("fp32", True, False), ("bf16", False, True)],
+)
+def test_bf16_is_for_cpus_that_compute_in_it(monkeypatch, precision, hardware, expected):
+    from goemotions.training import trainer
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert trainer.uses_bf16(precision) is expected
+
+
+def test_the_short_text_path_can_be_switched_off_and_changes_nothing(workspace, monkeypatch):
+    from goemotions.network import short_text
+
+    used, enable = [], short_text.enable
+    monkeypatch.setattr(short_text, "enable", lambda model: (used.append(model), enable(model)))
+    trained = []
+    for on in (True, False):
+        raw = settings()
+        raw["train"]["short_text"] = on
+        fit.train(config.parse(raw), "bce")
+        trained.append(load_file(workspace / "models/trained/bce/model.safetensors"))
+    assert len(used) == 1
+    assert all(torch.allclose(trained[0][name], trained[1][name], atol=1e-4) for name in trained[0])
+
+
+def test_bf16_trains_finite_float32_weights(workspace):
+    raw = settings()
+    raw["train"]["precision"] = "bf16"
+    fit.train(config.parse(raw), "bce")
+    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+    assert summary["precision"] == "bf16"
+    trained = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
+    assert all(tensor.isfinite().all() for tensor in trained.values())
+
+
+def test_a_batch_with_fewer_rows_than_parts_is_refused(workspace, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "33")
+    with pytest.raises(UserError, match=r"batch_size is 32: too few rows .* use at least 34"):
+        fit.train(config.parse(settings()), "bce")
+
+
+def test_gradient_accumulation_does_not_change_the_result(workspace, monkeypatch):
+    def losses():
+        folder = workspace / "metrics/training/bce"
+        training = (folder / "training.csv").read_text().splitlines()[1:]
+        validation = (folder / "validation.csv").read_text().splitlines()[1:]
+        return [float(x.split(",")[1]) for x in training] + [
+            float(x.split(",")[3]) for x in validation
+        ]
+
+    # 160 rows in batches of 48: the last batch of an epoch is uneven.
+    raw = settings(epochs=6)
+    raw["train"]["batch_size"] = 48
+    fit.train(config.parse(raw), "bce")
+    whole = losses()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    fit.train(config.parse(raw), "bce")
+    assert len(whole) == 1 + 6
+    assert losses() == pytest.approx(whole, rel=2e-3)
+
+
+def full_above(monkeypatch, rows):
+    """A GPU that holds so many rows, as far as a machine without one can tell."""
+    forward, held = trainer.LossTrainer.compute_loss, []
+
+    def compute_loss(self, model, inputs, *arguments, **options):
+        held.append(len(inputs["input_ids"]))
+        if held[-1] > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, model, inputs, *arguments, **options)
+
+    monkeypatch.setattr(trainer.LossTrainer, "compute_loss", compute_loss)
+    return held
+
+
+def test_a_full_gpu_gets_the_same_batches_in_more_parts(workspace, monkeypatch, capfd):
+    fit.train(config.parse(settings(epochs=6)), "bce")
+    curve = workspace / "metrics/training/bce/training.csv"
+    whole = [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
+    held = full_above(monkeypatch, 8)
+    fit.train(config.parse(settings(epochs=6)), "bce")
+    parts = [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
+    assert len(whole) > 0
+    assert held[:3] == [32, 16, 8]
+    assert max(held[2:]) == 8
+    assert parts == pytest.approx(whole, rel=2e-3)
+    said = capfd.readouterr().err
+    assert "too small for 32 rows at a time: starting again with 2 parts of a batch of 32" in said
+    assert "too small for 16 rows at a time: starting again with 4 parts of a batch of 32" in said
+
+
+def test_a_gpu_too_small_for_one_row_is_an_error(workspace, monkeypatch):
+    full_above(monkeypatch, 0)
+    raw = settings()
+    raw["train"]["batch_size"] = 4
+    with pytest.raises(UserError, match=r"too small for 1 row\(s\) at a time; set more gradient"):
+        fit.train(config.parse(raw), "bce")
+
+
+@pytest.mark.parametrize("loss", ["two_way", "soft_f1"])
+def test_a_loss_of_whole_batches_is_not_computed_in_parts(workspace, monkeypatch, loss):
+    raw = settings()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    with pytest.raises(UserError, match=f"losses.{loss}.function compares the rows of a batch"):
+        fit.train(config.parse(raw), loss)
+    monkeypatch.delenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
+    held = full_above(monkeypatch, 8)
+    with pytest.raises(UserError, match=r"32 row\(s\) at a time; lower train\.batch_size"):
+        fit.train(config.parse(raw), loss)
+    assert held == [32]
+
+
+def test_only_losses_of_whole_batches_differ_in_parts():
+    """A batch in four parts, each weighed by its share of the rows, as the Trainer does."""
+    torch.manual_seed(0)
+    logits, targets = torch.randn(32, 28).double(), (torch.rand(32, 28) < 0.1).double()
+    counts = torch.tensor([*range(40, 68), 1000])
+    entries = config.parse(settings()).losses
+    differ = set()
+    for entry in entries.values():
+        loss = losses.build(entry, counts)
+        parts = [loss(z, y) for z, y in zip(logits.split(8), targets.split(8), strict=True)]
+        if abs(sum(parts) / 4 - loss(logits, targets)) > 1e-6:
+            differ.add(entry.function)
+    assert {entry.function for entry in entries.values()} == set(losses.FUNCTIONS)
+    assert differ == losses.OF_BATCHES
+
+
+def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
+    from goemotions.data import splits
+
+    targets = splits.read(workspace / "data/sample/train.jsonl").targets
+    p = config.parse(settings())
+    loaded = build_classifier(p.model_folder, p.recipes["deberta-v3-tiny"], targets)
+    grief = LABELS.index("grief")
+    positives = int(targets[:, grief].sum())
+    expected = math.log((positives + 1) / (160 - positives + 1))
+    assert loaded.classifier.bias[grief].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_head_has_its_own_rate_and_only_matrices_decay(workspace):
+    import numpy as np
+
+    p = config.parse(settings(learning_rate=1e-5, head_learning_rate=1e-3))
+    recipe = p.recipes["deberta-v3-tiny"]
+    loaded = build_classifier(p.model_folder, recipe, np.eye(28, dtype=bool))
+    names = {id(parameter): name for name, parameter in loaded.named_parameters()}
+    found = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in parameter_groups(loaded, recipe, weight_decay=0.01)
+        for parameter in group["params"]
+    }
+    assert set(found) == set(names.values())
+    assert found["deberta.embeddings.word_embeddings.weight"] == (1e-5, 0.0)
+    assert found["classifier.weight"] == (1e-3, 0.01)
+    assert found["classifier.bias"] == (1e-3, 0.0)
+    assert found["pooler.dense.weight"] == (1e-3, 0.01)
+    layer = "deberta.encoder.layer.1.attention.self.query_proj"
+    assert found[f"{layer}.weight"] == (1e-5, 0.01)
+    assert found[f"{layer}.bias"] == (1e-5, 0.0)
+    assert found["deberta.embeddings.LayerNorm.weight"] == (1e-5, 0.0)
+
+
+def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path, monkeypatch):
+    import numpy as np
+    from transformers import AutoModel, AutoTokenizer
+
+    raw = settings()
+    raw["model"] = "minilm-l6"
+    p = config.parse(raw)
+    monkeypatch.chdir(tmp_path)
+    cache("minilm-l6", p.models["minilm-l6"], p.model_folder)
+    classifier = build_classifier(
+        p.model_folder, p.recipes["minilm-l6"], np.eye(28, dtype=bool)
+    ).eval()
+    tokenizer = AutoTokenizer.from_pretrained(p.model_folder)
+    batch = tokenizer(["thank you so much", "no"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        tokens = (
+            AutoModel.from_pretrained(p.model_folder, dtype=torch.float32)
+            .eval()(**batch)
+            .last_hidden_state
+        )
+        mask = batch["attention_mask"][..., None]
+        mean = (tokens * mask).sum(1) / mask.sum(1)
+        pooled = classifier.bert(**batch).last_hidden_state[:, 0]
+    expected = torch.nn.functional.layer_norm(4 * mean + tokens[:, 0], (384,))
+    assert torch.allclose(pooled, expected, atol=1e-4)
+
+
+# 160 rows in 5 batches of 32, and in 7 of 22 or 23; validation has 120.
+@pytest.mark.parametrize(("processes", "batch_size"), [(2, 32), (2, 23), (3, 32)])
+def test_several_processes_train_to_the_weights_of_one(workspace, tmp_path, processes, batch_size):
+    raw = settings()
+    raw["train"]["batch_size"] = batch_size
+    fit.train(config.parse(raw), "bce")
+    alone = load_file(workspace / "models/trained/bce/model.safetensors")
+    scores = (workspace / "metrics/training/bce/validation.csv").read_text()
+    process = launch(
+        workspace, raw, "torch.distributed.run", f"--nproc_per_node={processes}",
+        HF_HOME=str(tmp_path),
+    )  # fmt: skip
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+    assert summary["processes"] == processes
+    assert summary["steps"] == 2 * math.ceil(160 / batch_size)
+    together = load_file(workspace / "models/trained/bce/model.safetensors")
+    assert set(together) == set(alone)
+    for name, tensor in alone.items():
+        assert torch.allclose(together[name], tensor, atol=1e-4), name
+    moved = (
+        together["deberta.encoder.layer.0.output.dense.weight"]
+        - load_file(workspace / "models/deberta-v3-tiny/model.safetensors")[
+            "encoder.layer.0.output.dense.weight"
+        ]
+    )
+    assert moved.abs().max() > 1e-2
+    assert (workspace / "metrics/training/bce/validation.csv").read_text() == scores
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_is_full_or_read_only(disk, inputs, state):
+    workspace = shutil.copytree(inputs, disk.folder / "run")
+    (workspace / "params.yaml").write_text(yaml.safe_dump(settings(epochs=1)))
+    train = [sys.executable, str(ROOT / "stages/train.py"), "--loss", "bce"]
+    if state == "full":
+        with contextlib.suppress(OSError), (disk.folder / "other").open("wb") as other:
+            while True:
+                other.write(bytes(2**16))
+        os.truncate(disk.folder / "other", (disk.folder / "other").stat().st_size - 2**16)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", disk.folder], check=True)
+    done = subprocess.run(train, cwd=workspace, capture_output=True, text=True)
+    assert done.returncode == 1
+    reason = {"full": "No space left on device", "read-only": "Read-only file system"}[state]
+    assert re.match(rf"error: .*{reason}.*; mend that", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+    assert not (workspace / "models/trained/bce").exists()
+
+    if state == "full":
+        (disk.folder / "other").unlink()
+    else:
+        subprocess.run(["mount", "-o", "remount,rw", disk.folder], check=True)
+    subprocess.run(train, cwd=workspace, check=True)
+    assert (workspace / "models/trained/bce/manifest.json").is_file()
+
+
+def test_a_lost_process_ends_the_others_with_an_error(workspace, tmp_path):
+    import psutil
+
+    launcher = launch(
+        workspace, settings(epochs=5000), "torch.distributed.run", "--nproc_per_node=2",
+        HF_HOME=str(tmp_path),
+    )  # fmt: skip
+    curve = workspace / "metrics/training/bce/training.csv"
+    deadline = time.monotonic() + 120
+    while not (curve.is_file() and len(curve.read_text().splitlines()) > 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    workers = psutil.Process(launcher.pid).children()
+    assert len(workers) == 2
+    workers[1].kill()
+    killed = time.monotonic()
+    _, stderr = launcher.communicate(timeout=60)
+    assert time.monotonic() - killed < 60
+    assert launcher.returncode != 0
+    assert "Signal 9" in stderr
+    assert not any(worker.is_running() for worker in workers)
+    assert not (workspace / "models/trained/bce").exists()
+
+
+def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_path):
+    """On CPUs `accelerate launch` starts one process where two were asked for."""
+    config = tmp_path / "hf/accelerate/default_params.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nmixed_precision: 'no'\n"
+        "num_processes: 2\nnum_machines: 1\nuse_cpu: true\n"
+    )
+    process = launch(
+        workspace, settings(), "accelerate.commands.launch", HF_HOME=str(tmp_path / "hf")
+    )
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert "asks for num_processes 2, and 1 started" in stderr
+    assert "torchrun --nproc_per_node 2" in stderr
