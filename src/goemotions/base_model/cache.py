@@ -57,6 +57,8 @@ def cache(name: str, settings: params.Model, folder: Path) -> dict[str, Any]:
                 weights.convert(paths[PICKLE], draft / SAFETENSORS)
             if SPM in paths:
                 tokenizer.convert(draft)
+            elif "tokenizer_config.json" in paths:
+                tokenizer.use_shared_name(draft)
         manifest = files.write_manifest(draft, **origin, files=files.digests(paths))
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(
