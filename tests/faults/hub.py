@@ -18,6 +18,7 @@ BODY = random.Random(0).randbytes(12 * 2**20)
 DIGEST = hashlib.sha256(BODY).hexdigest()
 OTHER = BODY[:-1] + bytes([BODY[-1] ^ 1])
 XET = "/api/own/xet-read-token"
+NOWHERE = "http://cdn.invalid"  # a name that no server may give an address (RFC 2606)
 CUT = 11 * 2**20  # the client writes what it gets in pieces of 10 MiB
 
 # A status and an X-Error-Code to every request.
@@ -60,10 +61,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(429, b"", {"Retry-After": "7"})
         elif (fault == "error" and early) or (fault == "error-always" and get):
             self.send(500, b"")
-        elif fault == "cdn" and not get:
-            where = f"http://localhost:{server.server_port}/cdn/elsewhere/model.bin"
+        elif fault in ("cdn", "cdn-unresolved") and not get:
+            host = f"http://localhost:{server.server_port}" if fault == "cdn" else NOWHERE
+            where = f"{host}/cdn/elsewhere/model.bin"
             size = {"X-Linked-Size": str(len(BODY)), "X-Linked-ETag": f'"{DIGEST}"'}
             self.send(302, b"", {"Location": where, "X-Repo-Commit": REVISION, **size})
+        elif fault == "cut-unresolved" and get and count == 2:
+            self.send(302, b"", {"Location": f"{NOWHERE}/model.bin"})
         else:
             self.file(fault, get, get and early)
 
@@ -79,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if (asked := self.headers.get("Range")) and fault != "cut-no-range":
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         stop = None
-        if first and fault in ("cut", "cut-no-range", "reset", "slow"):
+        if first and fault in ("cut", "cut-no-range", "cut-unresolved", "reset", "slow"):
             stop = CUT
         elif get and fault == "cut-always":
             stop = 0

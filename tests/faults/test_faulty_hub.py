@@ -79,6 +79,7 @@ PASSING = {
     "error": r"model\.bin: Server error '500 .*; trying again in 1 s",
     "cut": "Trying to resume download",
     "cut-no-range": "Trying to resume download",
+    "cut-unresolved": r"(?s)Trying to resume download.*Trying to resume download",
     "slow": "Trying to resume download",
     "reset": r"model\.bin: .*reset by peer; trying again in 1 s",
     "short": r"model\.bin: Consistency check failed.*; trying again in 1 s",
@@ -91,6 +92,7 @@ LASTING = {
     # fault: the cause that the message names
     "wrong-always": f"pinned {DIGEST}",
     "short-always": f"file should be of size {len(BODY)} but has size {len(BODY) - 7}",
+    "cdn-unresolved": "the host name cdn.invalid, or that of a proxy, cannot be resolved",
     "cut-always": "peer closed connection",
     "error-always": "500",
     "limited-always": "429",
@@ -246,6 +248,41 @@ def test_a_hub_that_refuses_connections_cannot_be_reached(tmp_path):
     assert answer.found.endswith(
         "GOEMOTIONS_MIRROR to a folder that holds models/own/good/model.bin"
     )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy", "host"),
+    [
+        ("https://hub.invalid", "", "hub.invalid"),
+        ("http://127.0.0.1:9", "http://proxy.invalid:3128", "127.0.0.1"),
+    ],
+)
+def test_a_host_name_that_cannot_be_resolved_is_one_error_at_once(tmp_path, endpoint, proxy, host):
+    proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "", "no_proxy": ""}
+    (answer,) = ask(endpoint, tmp_path, wanted("good"), **proxies)
+    assert re.fullmatch(
+        rf"UserError: cannot fetch model\.bin of the model own/good at revision {REVISION} from "
+        rf"{endpoint}: the Hub cannot be reached \(the host name {host}, or that of a proxy, "
+        r"cannot be resolved: [^:;()]+\)\. Check the connection and HF_HUB_OFFLINE, or set "
+        r"GOEMOTIONS_MIRROR to a folder that holds models/own/good/model\.bin",
+        answer.found,
+    )
+    assert answer.slept == []
+    assert answer.said == ""
+
+
+def test_what_was_fetched_before_needs_no_network(hub):
+    (cached,) = ask("https://hub.invalid", hub.home, wanted("good"))
+    assert Path(cached.found["model.bin"]).read_bytes() == BODY
+    (wrong,) = ask("https://hub.invalid", hub.home, wanted("good", "0" * 64))
+    assert "good is not what" not in wrong.found
+    assert "cannot be resolved" in wrong.found
+    assert "force_download" not in wrong.found
+
+
+def test_without_an_address_only_a_file_that_has_begun_to_arrive_is_waited_for(hub):
+    assert hub.answers["cut-unresolved"].slept == [1, 1]  # the cut, and the name
+    assert hub.answers["cdn-unresolved"].slept == []
 
 
 def test_a_repository_that_can_be_none_is_an_error_for_the_user(monkeypatch):

@@ -78,6 +78,22 @@ def test_a_hub_model_becomes_safetensors_and_a_fast_tokenizer(pins, source, tiny
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
 
 
+def test_a_tokenizer_that_transformers_5_saved_gets_the_name_that_4_knows(
+    pins, source, tiny, tmp_path
+):
+    repo = source.parent / "saved-by-5"
+    shutil.copytree(tiny, repo)
+    (repo / "spm.model").unlink()  # as of a model whose tokenizer is not SentencePiece
+    (repo / "manifest.json").unlink()
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(repo)
+    theirs = json.loads((repo / "tokenizer_config.json").read_text())
+    assert theirs["tokenizer_class"] == "TokenizersBackend"
+    files = {path.name: sha256(path) for path in repo.iterdir()}
+    cache("mine", replace(pins, repo="own/saved-by-5", files=files), tmp_path / "mine")
+    ours = json.loads((tmp_path / "mine" / "tokenizer_config.json").read_text())
+    assert ours == theirs | {"tokenizer_class": "PreTrainedTokenizerFast"}
+
+
 def test_its_weights_are_the_pickles_own_half_precision(pins, source, tmp_path):
     cache("mine", pins, tmp_path / "mine")
     pickled = torch.load(source / "pytorch_model.bin", weights_only=True)

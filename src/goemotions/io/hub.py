@@ -8,10 +8,13 @@ HF_HUB_OFFLINE mean what they mean to huggingface_hub.
 
 import importlib.util
 import os
+import socket
 import sys
 import time
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from goemotions.errors import UserError, first_line, of_disk
 from goemotions.io.digests import sha256
@@ -143,11 +146,12 @@ def online() -> bool:
 def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = False) -> Path:
     """A file of the Hub by its own client, past that client's cache where `again`.
 
-    The client waits out refused requests and goes on where a download was cut. What it gives up on
+    The client waits out refused requests and resumes a download that was cut. What it gives up on
     at once is tried again here, and said so.
     """
     import huggingface_hub
 
+    _fail_early_without_network()
     for wait in (*WAITS, None):
         try:
             return Path(
@@ -171,6 +175,45 @@ def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = F
     )
 
 
+@cache
+def _fail_early_without_network() -> None:
+    """Make a host name that cannot be resolved final for the Hub's client.
+
+    The client would try it six times. Now it is told that it is offline, so that it looks into its
+    cache and gives up. But once a part of a file has arrived (the rest is asked for by its range),
+    the network was lost on the way and may come back, so the client waits as for any other fault.
+    """
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    class Client(httpx2.Client):
+        def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+            try:
+                return super().send(request, **options)
+            except httpx2.ConnectError as error:
+                if "Range" in request.headers or not (unresolved := _unresolved(error)):
+                    raise
+                raise errors.OfflineModeIsEnabled(
+                    f"the host name {request.url.host}, or that of a proxy, cannot be resolved: "
+                    f"{unresolved.strerror}"
+                ) from error
+
+    hooks = huggingface_hub.get_session().event_hooks
+    huggingface_hub.set_client_factory(
+        lambda: Client(event_hooks=hooks, follow_redirects=True, timeout=None)
+    )
+
+
+def _unresolved(error: BaseException | None) -> socket.gaierror | None:
+    """The failed name resolution behind an error, if that is what it comes from."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _passing(error: Exception) -> bool:
     """Whether a download may go better a moment later.
 
@@ -179,7 +222,7 @@ def _passing(error: Exception) -> bool:
     import httpx2
     from huggingface_hub import errors
 
-    if isinstance(error, errors.LocalEntryNotFoundError):
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         return False  # after all of the client's own attempts
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -190,6 +233,9 @@ def _passing(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     from huggingface_hub import errors
 
+    for cause in (error, error.__cause__):  # the client can wrap it in a ValueError
+        if isinstance(cause, errors.OfflineModeIsEnabled):
+            return f"the Hub cannot be reached ({first_line(cause)})"
     match error:
         case errors.GatedRepoError():
             return "access to it must be granted on its page, and HF_TOKEN set"

@@ -58,6 +58,8 @@ def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
                 weights.convert(paths[PICKLE], draft / SAFETENSORS)
             if SPM in paths:
                 tokenizer.convert(draft)
+            elif "tokenizer_config.json" in paths:
+                tokenizer.use_shared_name(draft)
         manifest = digests.write_manifest(draft, **origin, files=digests.digests(paths))
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(

@@ -3,7 +3,8 @@
 transformers 5's own DebertaV2Tokenizer drops the normalisation that spm.model carries (NFKC
 ellipses, ligatures, full-width letters) and so gives other ids than the model was pretrained
 with; its older converter keeps it. What is written here names the generic class, because
-DebertaV2Tokenizer would drop it again on loading.
+DebertaV2Tokenizer would drop it again on loading; and it names it as transformers 4 does, since
+version 5 knows that name, too, but 4 does not know the name that 5 writes.
 """
 
 import json
@@ -68,11 +69,19 @@ def convert(folder: Path) -> None:
         model_max_length=512,
     )
     fast.save_pretrained(folder)
+    use_shared_name(folder)
     if not config.get("do_lower_case") and (different := disagreements(folder, PROBES)):
         raise UserError(
             f"the fast tokenizer disagrees with {spm.name} on {different[0]!r}: this version of "
             "transformers converts it differently; install the pinned one with `make setup`"
         )
+
+
+def use_shared_name(folder: Path) -> None:
+    """Where tokenizer_config.json names transformers 5's generic class, name it as 4 does."""
+    path = folder / "tokenizer_config.json"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
 
 
 def disagreements(folder: Path, texts: Sequence[str]) -> list[str]:
