@@ -89,7 +89,11 @@ def test_a_tokenizer_that_transformers_5_saved_gets_the_name_that_4_knows(
     theirs = json.loads((repo / "tokenizer_config.json").read_text())
     assert theirs["tokenizer_class"] == "TokenizersBackend"
     files = {path.name: sha256(path) for path in repo.iterdir()}
-    cache("mine", replace(pins, repo="own/saved-by-5", files=files), tmp_path / "mine")
+    cache(
+        "mine",
+        pins.model_copy(update={"repo": "own/saved-by-5", "files": files}),
+        tmp_path / "mine",
+    )
     ours = json.loads((tmp_path / "mine" / "tokenizer_config.json").read_text())
     assert ours == theirs | {"tokenizer_class": "PreTrainedTokenizerFast"}
 
