@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz soak lint lock audit losses results bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint lock audit losses results schema bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -78,3 +78,6 @@ losses: setup  ## docs/losses.svg: every loss's value and gradient
 
 results: setup  ## docs/results.md's table from docs/results.json
 	$(BIN)/python tools/results_table.py docs/results.json docs/results.md
+
+schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
+	$(BIN)/python tools/write_schema.py

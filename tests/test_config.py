@@ -1,12 +1,15 @@
+import json
 import math
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from goemotions import config
 from goemotions.errors import UserError
+from tools import write_schema
 
 ROOT = Path(__file__).parents[1]
 
@@ -355,3 +358,18 @@ def test_load_reads_the_params_of_the_working_folder(tmp_path, monkeypatch, raw)
     raw["train"]["seed"] = 77
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     assert config.load().train.seed == 77
+
+
+def test_the_schema_for_editors_is_current_and_accepts_params_yaml(raw):
+    text = (ROOT / "params.schema.json").read_text(encoding="utf-8")
+    assert text == write_schema.schema(), "run `make schema`"
+    assert (
+        (ROOT / "params.yaml")
+        .read_text()
+        .startswith("# yaml-language-server: $schema=params.schema.json\n")
+    )
+    checked = jsonschema.Draft202012Validator(json.loads(text))
+    assert list(checked.iter_errors(raw)) == []
+    put(raw, "losses/asl/clip", 2)
+    put(raw, "train/lr", 1)
+    assert {error.json_path for error in checked.iter_errors(raw)} == {"$.losses.asl", "$.train"}
