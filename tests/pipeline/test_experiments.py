@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,20 @@ def test_an_experiment_runs_its_own_copy_of_the_code(clone):
     output = clone.dvc("exp", "run", "--temp", "fetch_dataset")
     (line,) = [line for line in output.splitlines() if line.startswith("imported ")]
     assert str(clone.folder / ".dvc/tmp/exps") in line
+
+
+def test_after_a_failed_run_params_yaml_is_restored_by_the_documented_commands(clone):
+    """DVC writes params.yaml in the instant of git's last look at it, with the same size."""
+    shutil.copy(
+        Path(__file__).parents[2] / "params.yaml", clone.folder / "params.yaml"
+    )  # with its comments
+    clone.git("commit", "-qam", "as it is published")
+    before = (clone.folder / "params.yaml").read_text()
+    for loss in ("nope", "bcf"):  # the second leaves the size of the file as it was
+        output = clone.dvc("exp", "run", "-S", f"loss={loss}", "fetch_dataset", ok=False)
+        assert "nope" in output or "bcf" in output
+        assert f"loss: {loss}" in (clone.folder / "params.yaml").read_text()
+        clone.run("touch", "params.yaml")
+        clone.git("checkout", "params.yaml")
+        assert (clone.folder / "params.yaml").read_text() == before
+    clone.dvc("exp", "run", "-S", "dataset=sample", "fetch_dataset")
