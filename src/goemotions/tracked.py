@@ -64,6 +64,13 @@ def damaged(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def uses_flock(folder: Path) -> bool:
+    """Whether a project's DVC locks itself with flock."""
+    from dvc.repo import Repo
+
+    return not Repo(str(folder)).config["core"].get("hardlink_lock", False)
+
+
 def empty_runs(folder: Path) -> Iterator[Path]:
     """Folders of DVC's run cache without an entry, where DVC expects one.
 

@@ -1,5 +1,6 @@
 """The cache verification report: could training start now, and if not, what mends it?"""
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -66,6 +67,7 @@ def verify(settings: params.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _locks(report)
     _killed_dvc(report)
     _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
@@ -108,6 +110,20 @@ def show(report: Report, *, as_json: bool) -> None:
             "was pushed to; if it never was, run that experiment again.",
             soft_wrap=True,
         )
+
+
+def _locks(report: Report) -> None:
+    """A file system without flock, which DVC takes for another dvc at work."""
+    config = Path(".dvc/config")
+    if not config.is_file() or not tracked.uses_flock(Path()):
+        return
+    with config.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            found = f"this file system has no flock, which DVC locks itself with: {error.strerror}"
+            mend = "rm -f .dvc/tmp/lock && dvc config --local core.hardlink_lock true"
+            report.checks.append(Check(".dvc/tmp/lock", False, found, mend))
 
 
 def _killed_dvc(report: Report) -> None:
