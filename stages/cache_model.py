@@ -3,9 +3,11 @@
 from goemotions import params
 from goemotions.base_model.cache import cache
 from goemotions.errors import reported
+from goemotions.files import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with reported():
+        refuse_links_out_of_the_project()
         settings = params.load()
         cache(settings.model, settings.models[settings.model], settings.model_folder)
         size = sum(path.stat().st_size for path in settings.model_folder.iterdir())

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from goemotions import params
 from goemotions.errors import reported
+from goemotions.files import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with reported():
+        refuse_links_out_of_the_project()
         settings = params.load()
         from goemotions.evaluation.run import evaluate
         from goemotions.training.checkpoint import forget_finished

@@ -16,7 +16,7 @@ from goemotions import params, sources, tracked
 from goemotions.base_model import cache
 from goemotions.dataset import splits
 from goemotions.errors import UserError, first_line
-from goemotions.files import MANIFEST, read_manifest, sha256
+from goemotions.files import MANIFEST, links_out_of_the_project, read_manifest, sha256
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
@@ -67,6 +67,7 @@ def verify(settings: params.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _links(report)
     _locks(report)
     _killed_dvc(report)
     _tracked(report, whole_cache=whole_cache)
@@ -110,6 +111,27 @@ def show(report: Report, *, as_json: bool) -> None:
             "was pushed to; if it never was, run that experiment again.",
             soft_wrap=True,
         )
+
+
+def _links(report: Report) -> None:
+    """Links to another disk, and how DVC keeps the large files there without them."""
+    links = links_out_of_the_project()
+    for path, target in links.items():
+        found = f"is a link to {target}, outside the project, where DVC records nothing"
+        mend = f"rm {path}"
+        if path.parts[0] == "metrics":  # small files, some of which only git keeps
+            mend += f" && cp -R {shlex.quote(str(target))} {path}"
+        report.checks.append(Check(str(path), False, found, mend))
+    large = [target for path, target in links.items() if path.parts[0] != "metrics"]
+    if not large or not Path(".dvc/config").is_file():
+        return
+    cache = tracked.cache_folder(Path())
+    if cache.resolve().is_relative_to(Path.cwd()):
+        new = shlex.quote(str(large[0] / "dvc-cache"))
+        move = f"mv {shlex.quote(str(cache))} {new} && " if cache.is_dir() else ""
+        mend = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
+        found = "lies in the project; on the other disk it keeps the large files there"
+        report.checks.append(Check("DVC's cache", False, found, mend))
 
 
 def _locks(report: Report) -> None:
