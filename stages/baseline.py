@@ -5,9 +5,11 @@ from pathlib import Path
 from goemotions import config
 from goemotions.errors import reported
 from goemotions.evaluation.baseline import baseline
+from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with reported():
+        refuse_links_out_of_the_project()
         settings = config.load()
         path = Path("metrics", "baseline.json")
         path.parent.mkdir(exist_ok=True)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from goemotions import config
 from goemotions.errors import reported
+from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with reported():
+        refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.evaluation.score import evaluate
         from goemotions.io.checkpoints import forget_finished

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,24 @@ def disk(tmp_path):
         pytest.skip(f"no power can be cut here: {error}")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def file_system(tmp_path_factory):
+    """Makes the environment of a process whose file system fails as tests/file_system.c says."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a file system that fails to order needs Linux and a C compiler")
+    library = tmp_path_factory.mktemp("file_system") / "file_system.so"
+    source = Path(__file__).with_name("file_system.c")
+    command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)
+
+    def environment(**answers):
+        failing = {f"FAIL_{call.upper()}": str(error) for call, error in answers.items()}
+        return {"LD_PRELOAD": str(library), **failing}
+
+    return environment
 
 
 @pytest.fixture(scope="session")

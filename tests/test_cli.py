@@ -1,8 +1,10 @@
 """The command line as a user meets it: verify, predict and their help."""
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +167,41 @@ def test_a_second_predict_stops_beside_the_first_and_leaves_others_work(project,
     lines = (project / "labels").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in lines] == texts
     assert others.exists()
+
+
+def test_predict_holds_its_output_also_where_the_file_system_has_no_flock(project, file_system):
+    texts = [f"thank you {number}" for number in range(9_000)]
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+
+    def start():
+        arguments = ["predict", "--file", "texts.txt", "--output", "labels"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "goemotions.cli", *arguments],
+            env=os.environ | file_system(flock=errno.ENOSYS, exchange=errno.EINVAL),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    first = start()
+    while not any(p.stat().st_size for p in project.glob(".labels.*.partial")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # or it might end before the second one looks
+    second = start()
+    _, error = second.communicate()
+    assert second.returncode == 1
+    assert "error: another process writes labels; wait for it; if process " in error
+    assert f"if process {first.pid} no longer runs on " in error
+    first.kill()
+    first.communicate()
+    assert not (project / "labels").exists()
+    third = start()
+    _, error = third.communicate()
+    assert third.returncode == 0
+    assert error.count("warning: this file system has no flock") == 1
+    lines = (project / "labels").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["text"] for line in lines] == texts
+    assert not list(project.glob(".labels.*"))
 
 
 def test_a_pipe_is_neither_read_twice_nor_replaced(project, capsys):

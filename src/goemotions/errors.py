@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 # What a disk can do to a command that is right; other errors of the system are bugs.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -26,6 +27,12 @@ def of_disk(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """What an error says in one line; its type where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Print a warning on stderr, the first time that this process is asked to."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -9,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from goemotions.io import digests, publish
+
+ROOT = Path(__file__).parents[1]
 
 
 def content(folder):
@@ -195,3 +200,117 @@ def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_live_one_is_not(
     started[1].communicate("")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert content(tmp_path / "folder") == {"a": ""}
+
+
+def fetch(folder, environment):
+    """Run the stage fetch_dataset, on the sample."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "stages/fetch_dataset.py")],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A folder whose params.yaml selects the sample."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    assert text.count("\ndataset: goemotions") == 1
+    (tmp_path / "params.yaml").write_text(
+        text.replace("\ndataset: goemotions", "\ndataset: sample"), encoding="utf-8"
+    )
+    return tmp_path
+
+
+NO_SYNC = (
+    "warning: this file system cannot confirm that files have reached the disk, so what was "
+    "written just before a power cut may be lost\n"
+)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"fsync_of_folders": errno.EINVAL},
+        {"fsync_of_folders": errno.EOPNOTSUPP},
+        {"fsync_of_folders": errno.EBADF},
+        {"fsync_of_read_only": errno.EACCES},
+        {"fsync_of_folders": errno.EINVAL, "fsync_of_files": errno.EINVAL},
+    ],
+)
+def test_a_file_system_that_cannot_sync_costs_one_warning_and_no_output(
+    sample, file_system, answers
+):
+    assert fetch(sample, {}).stderr == ""
+    expected = content(sample / "data/sample")
+    shutil.rmtree(sample / "data")
+    done = fetch(sample, file_system(**answers))
+    assert (done.returncode, done.stderr) == (0, NO_SYNC)
+    assert content(sample / "data/sample") == expected
+    assert [path.name for path in (sample / "data").iterdir()] == ["sample"]
+
+
+def test_a_file_is_synced_through_a_descriptor_that_may_write(sample, file_system):
+    """Where only such descriptors can be synced, which a folder never has, files are safe."""
+    code = "import sys; from pathlib import Path; from goemotions.io import publish\n"
+    code += "publish.sync(Path(sys.argv[1]))"
+    for path, warning in ((sample / "params.yaml", ""), (sample, NO_SYNC)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            env=os.environ | file_system(fsync_of_read_only=errno.EACCES),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == warning
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("fsync_of_files", errno.ENOSPC),
+        ("fsync_of_files", errno.EIO),
+        ("fsync_of_files", errno.EACCES),
+        ("fsync_of_folders", errno.ENOSPC),
+        ("fsync_of_folders", errno.EIO),
+    ],
+)
+def test_a_full_or_failing_disk_stays_an_error_that_names_the_path(
+    sample, file_system, call, error
+):
+    done = fetch(sample, file_system(**{call: error}))
+    assert done.returncode == 1
+    named = r"/\w+\.jsonl?" if call == "fsync_of_files" else ""
+    assert re.fullmatch(
+        rf"error: \[Errno {error}\] {os.strerror(error)}: '{re.escape(str(sample))}/data/"
+        rf"\.sample\.[^/]+{named}'; mend that and run the same command again\n",
+        done.stderr,
+    )
+    assert list((sample / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["data", "models", "metrics", "models/trained"])
+def test_a_link_out_of_the_project_stops_a_stage_that_dvc_runs(sample, name):
+    (sample / "disk").mkdir()
+    (sample / "project" / name).parent.mkdir(parents=True)
+    (sample / "project" / name).symlink_to(sample / "disk")
+    shutil.copy(sample / "params.yaml", sample / "project")
+    done = fetch(sample / "project", {"DVC_STAGE": "fetch_dataset"})
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {name} is a link to {sample / 'disk'}, outside the project, where DVC records "
+        "nothing; make it a folder again and keep DVC's cache on that disk instead: `goemotions "
+        "verify` lists the commands\n"
+    )
+    assert list((sample / "disk").iterdir()) == []
+    assert fetch(sample / "project", {"DVC_STAGE": ""}).returncode == 0
+
+
+def test_a_link_inside_the_project_stops_nothing(sample):
+    (sample / "disk").mkdir()
+    (sample / "data").symlink_to("disk")
+    assert fetch(sample, {"DVC_STAGE": "fetch_dataset"}).returncode == 0
+    assert (sample / "disk/sample/train.jsonl").is_file()

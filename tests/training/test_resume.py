@@ -1,6 +1,7 @@
 """A training that is killed goes on, and ends as if nothing had happened."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -238,6 +239,29 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     assert not (workspace / "models/trained/bce").exists()
     assert "going on from step " in finish(launch(workspace, raw, *ONE))
     assert outputs(workspace) == undisturbed_process
+
+
+def test_a_file_system_that_can_do_little_costs_warnings_and_no_output(
+    workspace, raw, undisturbed_process, file_system
+):
+    """It syncs no folder, no file that is open for reading, and has no flock; killed on the way."""
+    little = file_system(
+        fsync_of_folders=errno.EINVAL, fsync_of_read_only=errno.EACCES, flock=errno.ENOSYS
+    )
+    process = launch(workspace, raw, *ONE, **OFTEN, **little)
+    wait_for_a_checkpoint(workspace, process)
+    kill(process)
+    process = launch(workspace, raw, *ONE, **OFTEN, **little)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "going on from step " in out
+    assert err.count("warning: this file system cannot confirm that files have reached") == 1
+    assert err.count("warning: this file system has no flock") == 1
+    assert "no checkpoint could be saved" not in err
+    assert outputs(workspace) == undisturbed_process
+    assert places(workspace) == []
+    left = {path.name for path in (workspace / "models/trained").iterdir()}
+    assert left == {"bce", ".bce.lock"}
 
 
 def test_the_precision_in_accelerates_config_does_not_count(workspace, raw, undisturbed_process):

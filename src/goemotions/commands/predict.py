@@ -1,6 +1,5 @@
 """Labels and probabilities of texts, streamed from a file or given one by one."""
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -9,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
+from goemotions.io.locks import HeldError, take
 from goemotions.metrics.f1 import sigmoid
 
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
@@ -58,8 +58,10 @@ def predict(
             f".{output.name}.{_key(classifier, thresholds, folder, texts, file)}.partial"
         )
         try:
-            with partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
-                _only_one(lines, output)
+            with (
+                partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines,
+                take(partial),
+            ):
                 bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
                 for result in _classify(classifier, thresholds, source, bar):
                     lines.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -72,16 +74,10 @@ def predict(
         except KeyboardInterrupt:
             print(f"\n{partial} has what is done; the same command goes on", file=sys.stderr)
             raise
+        except HeldError as held:
+            raise UserError(f"another process writes {output}; wait for it{held}") from None
         except OSError as error:
             raise UserError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _only_one(lines: IO[str], output: Path) -> None:
-    """Hold a file's lock, which the kernel drops when this process ends."""
-    try:
-        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"another process writes {output}; wait for it") from None
 
 
 def _key(

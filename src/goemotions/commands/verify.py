@@ -1,5 +1,6 @@
 """The cache verification report: could training start now, and if not, what mends it?"""
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -16,6 +17,7 @@ from goemotions.data import splits
 from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
+from goemotions.io.project import links_out_of_the_project
 from goemotions.models import prepare
 
 PACKAGES = (
@@ -67,6 +69,8 @@ def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _links(report)
+    _locks(report)
     _killed_dvc(report)
     _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
@@ -109,6 +113,41 @@ def show(report: Report, *, as_json: bool) -> None:
             "was pushed to; if it never was, run that experiment again.",
             soft_wrap=True,
         )
+
+
+def _links(report: Report) -> None:
+    """Links to another disk, and how DVC keeps the large files there without them."""
+    links = links_out_of_the_project()
+    for path, target in links.items():
+        found = f"is a link to {target}, outside the project, where DVC records nothing"
+        mend = f"rm {path}"
+        if path.parts[0] == "metrics":  # small files, some of which only git keeps
+            mend += f" && cp -R {shlex.quote(str(target))} {path}"
+        report.checks.append(Check(str(path), False, found, mend))
+    large = [target for path, target in links.items() if path.parts[0] != "metrics"]
+    if not large or not Path(".dvc/config").is_file():
+        return
+    cache = dvc_cache.cache_folder(Path())
+    if cache.resolve().is_relative_to(Path.cwd()):
+        new = shlex.quote(str(large[0] / "dvc-cache"))
+        move = f"mv {shlex.quote(str(cache))} {new} && " if cache.is_dir() else ""
+        mend = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
+        found = "lies in the project; on the other disk it keeps the large files there"
+        report.checks.append(Check("DVC's cache", False, found, mend))
+
+
+def _locks(report: Report) -> None:
+    """A file system without flock, which DVC takes for another dvc at work."""
+    config = Path(".dvc/config")
+    if not config.is_file() or not dvc_cache.uses_flock(Path()):
+        return
+    with config.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            found = f"this file system has no flock, which DVC locks itself with: {error.strerror}"
+            mend = "rm -f .dvc/tmp/lock && dvc config --local core.hardlink_lock true"
+            report.checks.append(Check(".dvc/tmp/lock", False, found, mend))
 
 
 def _killed_dvc(report: Report) -> None:

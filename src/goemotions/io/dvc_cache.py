@@ -64,15 +64,27 @@ def damaged(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def cache_folder(folder: Path) -> Path:
+    """Where a project's DVC cache lies."""
+    from dvc.repo import Repo
+
+    return Path(Repo(str(folder)).cache.legacy.path)
+
+
+def uses_flock(folder: Path) -> bool:
+    """Whether a project's DVC locks itself with flock."""
+    from dvc.repo import Repo
+
+    return not Repo(str(folder)).config["core"].get("hardlink_lock", False)
+
+
 def empty_runs(folder: Path) -> Iterator[Path]:
     """Folders of DVC's run cache without an entry, where DVC expects one.
 
     It makes the folder before the entry; one that was killed between leaves every later
     `dvc repro` of that stage with "join() argument must be str, bytes, or os.PathLike object".
     """
-    from dvc.repo import Repo
-
-    for path in sorted(Path(Repo(str(folder)).cache.legacy.path, "runs").glob("*/*")):
+    for path in sorted((cache_folder(folder) / "runs").glob("*/*")):
         if not any(path.iterdir()):
             yield path
 

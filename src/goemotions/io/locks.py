@@ -1,18 +1,21 @@
 """One training at a time, and none whose starter is gone."""
 
-import fcntl
+import errno
 import os
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
+from filelock import FileLock, SoftFileLock, Timeout
 
-from goemotions.errors import UserError
+from goemotions.errors import UserError, warn_once
 
 ORPHAN = (
     "the command that started this training has ended, so DVC would not record what it makes; run "
-    "that command again, and it goes on from the last checkpoint"
+    "that command again, and it resumes from the last checkpoint"
 )
 
 
@@ -24,11 +27,9 @@ def orphaned() -> bool:
 
 @contextmanager
 def only_one(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` until the block ends.
+    """Hold the lock file `path`, which then holds this process's number, until the block ends.
 
-    DVC's own lock ends with `dvc repro`, but a training process can outlive it. The kernel drops
-    this one when the process ends, however it ends. The file itself stays: were it removed, two
-    processes could hold locks on two files of this name.
+    DVC's own lock ends with `dvc repro`, but a training process can outlive it.
 
     Args:
         what: is trained, for the error.
@@ -36,18 +37,81 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it; names that process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise UserError(
-                f"{what} is being trained by process {owner}; wait for it, or end it with "
-                f"`kill {owner}`, and run this again"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    try:
+        lock = take(path)
+    except HeldError as held:
+        owner = path.read_text().strip() or "unknown"
+        raise UserError(
+            f"{what} is being trained by process {owner}; wait for it, or end it with "
+            f"`kill {owner}`, and run this again{held}"
+        ) from None
+    with lock:
+        path.write_text(str(os.getpid()))
         yield
+
+
+class HeldError(Exception):
+    """Another process holds a lock; the text, which may be empty, continues the message."""
+
+
+# What flock answers on a file system that has no locks.
+_NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def take(path: Path) -> AbstractContextManager[object]:
+    """Lock the file `path` until the block of the value ends, or else this process.
+
+    The kernel drops the lock when the process ends, however it ends. The file itself stays: were it
+    removed, two processes could hold locks on two files of this name. Where the file system has no
+    flock, the lock is a second file beside it.
+
+    Raises:
+        HeldError: another process holds the lock.
+    """
+    try:
+        return FileLock(path, blocking=False, fallback_to_soft=False).acquire()
+    except Timeout:
+        raise HeldError from None
+    except OSError as error:
+        if error.errno not in _NO_FLOCK:
+            raise
+    warn_once(
+        "this file system has no flock, so a file that names its process is used as a "
+        "lock; one that a killed process of another machine or container left must be removed by "
+        "hand"
+    )
+    return _take_without_flock(path.with_name(f"{path.name}.soft"))
+
+
+def _take_without_flock(marker: Path) -> AbstractContextManager[object]:
+    """Make the file `marker`, which is the lock and names its process; remove it at the end."""
+    lock = SoftFileLock(marker, blocking=False)
+    try:
+        if _is_left_behind(lock):
+            lock.break_lock()
+        return lock.acquire()
+    except Timeout:
+        host = _host(lock).partition("?")[0]  # what follows is the number of a container
+        raise HeldError(
+            f"; if process {lock.pid or 'unknown'} no longer runs on {host}, "
+            f"`rm {shlex.quote(str(marker))}` first"
+        ) from None
+
+
+def _is_left_behind(lock: SoftFileLock) -> bool:
+    """Whether a lock's process ran on this machine, in this container, and has ended.
+
+    filelock sees to that by itself only on file systems that can exchange two names.
+    """
+    process = lock.pid
+    if process is None or psutil.pid_exists(process):
+        return False
+    with TemporaryDirectory() as folder, SoftFileLock(Path(folder, "lock")) as own:
+        return _host(own) == _host(lock)
+
+
+def _host(lock: SoftFileLock) -> str:
+    """The machine, and where it is in one the container, of a lock's process."""
+    with suppress(FileNotFoundError, IndexError):  # removed, or not filled, at this very moment
+        return Path(lock.lock_file).read_text(encoding="utf-8").splitlines()[1]
+    return "its machine"

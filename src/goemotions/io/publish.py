@@ -1,5 +1,6 @@
 """Files and folders that are replaced whole or not at all."""
 
+import errno
 import glob
 import os
 import shutil
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MANIFEST = "manifest.json"
+from goemotions.errors import warn_once
 
 
 def fresh(path: Path) -> Path:
@@ -17,14 +18,37 @@ def fresh(path: Path) -> Path:
     return path
 
 
+# What a file system answers that cannot sync; a disk that is full or failing answers otherwise.
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+# A folder cannot be opened for writing, which some file systems want of what they sync.
+_NO_SYNC_OF_FOLDERS = _NO_SYNC | {errno.EACCES, errno.EPERM, errno.EBADF}
+
+
 def sync(*paths: Path) -> None:
-    """Wait until files, or the names in folders, are on the disk, safe from a power cut."""
+    """Wait until files, or the names in folders, are on the disk, safe from a power cut.
+
+    Where the file system cannot do that, as some network and container mounts, this says so once
+    and continues: what was written is whole all the same, unless the power is cut.
+
+    Raises:
+        OSError: the disk is full or failing; names the path.
+    """
     for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
+        is_folder = path.is_dir()
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            # For writing, since CIFS does not sync a file through a descriptor that only reads.
+            descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in (_NO_SYNC_OF_FOLDERS if is_folder else _NO_SYNC):
+                raise OSError(error.errno, error.strerror, str(path)) from None
+            warn_once(
+                "this file system cannot confirm that files have reached the disk, so "
+                "what was written just before a power cut may be lost"
+            )
 
 
 @contextmanager
