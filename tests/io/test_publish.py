@@ -13,7 +13,7 @@ import pytest
 
 from goemotions.io import digests, publish
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def content(folder):
