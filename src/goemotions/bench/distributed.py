@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from goemotions import params
+from goemotions import cores, params
 from goemotions.base_model import cache
 from goemotions.bench import report
 from goemotions.dataset import splits
@@ -41,7 +41,7 @@ def run(settings: params.Params, data: Path, rows: int, rounds: int) -> None:
         runs: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for processes, found in runs.items():
-                threads = max(1, (os.cpu_count() or 1) // processes)
+                threads = max(1, cores.usable() // processes)
                 command = (
                     f"-m torch.distributed.run --nproc_per_node={processes} {stage} --loss bce"
                 )
