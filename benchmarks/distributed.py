@@ -14,6 +14,7 @@ from benchmarks import report
 from goemotions import config
 from goemotions.data import splits
 from goemotions.errors import UserError
+from goemotions.io import cores
 from goemotions.models import prepare
 
 
@@ -41,7 +42,7 @@ def run(settings: config.Params, data: Path, rows: int, rounds: int) -> None:
         runs: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for processes, found in runs.items():
-                threads = max(1, (os.cpu_count() or 1) // processes)
+                threads = max(1, cores.usable() // processes)
                 command = (
                     f"-m torch.distributed.run --nproc_per_node={processes} {stage} --loss bce"
                 )

@@ -25,6 +25,7 @@ export HF_HUB_DISABLE_XET="${HF_HUB_DISABLE_XET:-1}"
 export ACCELERATE_LOG_LEVEL="${ACCELERATE_LOG_LEVEL:-ERROR}"
 # `accelerate launch` would start a CPU run with one thread. And idle threads must sleep, not
 # spin: on cores that another program shares, spinning slows training many times over.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)}"
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(python -m goemotions.io.cores)}" || exit 1
+export OMP_NUM_THREADS
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$@"

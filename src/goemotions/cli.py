@@ -1,16 +1,20 @@
 """The command line: goemotions verify | compare | predict."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from goemotions.errors import reported
+from goemotions.io import cores
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores.usable()))
     with reported():
         status: int = options.run(options)
         return status

@@ -131,6 +131,60 @@ def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
         fit.train(config.parse(settings()), "bce")
 
 
+LAUNCHED = {
+    "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "29500"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left", "named"),
+    [
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK is '0'"),
+        ({"WORLD_SIZE": "4"}, "WORLD_SIZE is '4'"),
+        ({"RANK": "1"}, "RANK is '1'"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is ''"),
+        ({"WORLD_SIZE": "two", "RANK": "0"}, "WORLD_SIZE is 'two'"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "a"}, "WORLD_SIZE is '2', RANK is '1'"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_SIZE is '2'"),
+        (LAUNCHED | {"RANK": "4"}, "WORLD_SIZE is '4', RANK is '4', LOCAL_RANK is '0'"),
+        (LAUNCHED | {"MASTER_PORT": "x"}, "WORLD_SIZE is '4', LOCAL_RANK is '0'"),
+        (
+            LAUNCHED | {"ACCELERATE_MIXED_PRECISION": "no"},  # accelerate started one process
+            "WORLD_SIZE is '4', LOCAL_RANK is '0'",
+        ),
+    ],
+)
+def test_variables_left_over_from_a_launcher_are_named(workspace, monkeypatch, left, named):
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    names = " ".join(re.findall(r"\w+(?= is)", named))
+    message = rf"{named}: a launcher sets that .*, but none .*\. Run `unset {names}` and the same"
+    with pytest.raises(UserError, match=message):
+        fit.train(config.parse(settings()), "bce")
+
+
+@pytest.mark.parametrize(
+    "left", [{"MASTER_ADDR": "a"}, {"WORLD_SIZE": "1", "RANK": "0"}, {"LOCAL_RANK": "-1"}]
+)
+def test_variables_that_ask_for_one_process_are_no_error(workspace, monkeypatch, left):
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    fit.train(config.parse(settings(epochs=1)), "bce")
+    assert (workspace / "models/trained/bce/model.safetensors").is_file()
+
+
+def test_a_left_over_variable_ends_the_stage_with_one_error(workspace, tmp_path):
+    process = launch(
+        workspace, settings(), "accelerate.commands.launch", "--quiet",
+        HF_HOME=str(tmp_path), ACCELERATE_LOG_LEVEL="ERROR", LOCAL_RANK="0",
+    )  # fmt: skip
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert stderr.startswith("error: LOCAL_RANK is '0': a launcher sets that")
+    assert len(stderr.splitlines()) == 1
+    assert stdout == ""
+
+
 @pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
 def test_splitting_the_model_over_gpus_is_refused(workspace, monkeypatch, way):
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")

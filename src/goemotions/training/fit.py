@@ -29,6 +29,15 @@ from goemotions.training import losses, trainer
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # The base model's files that the trained folder replaces; the tokenizer's are taken over.
 _REPLACED = {"config.json", "model.safetensors", digests.MANIFEST}
+# What launchers set for each of their processes, and the value that asks for none beside this one.
+_OF_LAUNCHERS = {
+    "WORLD_SIZE": "1",
+    "RANK": "0",
+    "LOCAL_RANK": "-1",
+    "PMI_SIZE": "1",
+    "OMPI_COMM_WORLD_SIZE": "1",
+    "MV2_COMM_WORLD_SIZE": "1",
+}
 
 
 def train(params: Params, loss_name: str) -> None:
@@ -231,9 +240,10 @@ def _processes() -> int:
 
     Raises:
         UserError: `accelerate config` asks for another number, for a compiler, or for a model that
-            is split over GPUs. On CPUs `accelerate launch` can start one process where several were
-            asked for, and says nothing.
+            is split over GPUs; or variables of a launcher are left over. On CPUs `accelerate
+            launch` can start one process where several were asked for, and says nothing.
     """
+    started = _started()
     for way in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise UserError(
@@ -247,7 +257,6 @@ def _processes() -> int:
         )
     from accelerate.commands.config import config_args
 
-    started = int(os.environ.get("WORLD_SIZE", 1))
     path = Path(config_args.default_config_file)
     asked = config_args.load_config_from_file(None).num_processes if path.is_file() else None
     # torchrun sets TORCHELASTIC_RUN_ID: who starts the processes by hand means that number.
@@ -259,6 +268,33 @@ def _processes() -> int:
             "stages/train.py`"
         )
     return started
+
+
+def _started() -> int:
+    """How many processes a launcher started, by the variables that it sets for each of them.
+
+    Raises:
+        UserError: no launcher set them so. Those that a shell still has from another run would make
+            accelerate wait for processes that nobody started; RANK alone would keep this one from
+            writing what it trained.
+    """
+    env = os.environ
+    numbers = [env.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")]
+    # `accelerate launch` starts several processes by torchrun, which sets TORCHELASTIC_RUN_ID.
+    alone = "ACCELERATE_MIXED_PRECISION" in env and "TORCHELASTIC_RUN_ID" not in env
+    if env.get("MASTER_ADDR") and all(map(str.isdecimal, numbers)):
+        rank, started, *_ = map(int, numbers)
+        if rank < started and (started == 1 or not alone):
+            return started
+    left = {name: env[name] for name, one in _OF_LAUNCHERS.items() if env.get(name, one) != one}
+    if left:
+        found = ", ".join(f"{name} is {value!r}" for name, value in left.items())
+        raise UserError(
+            f"{found}: a launcher sets that for each of several processes, but none started this "
+            f"one. Run `unset {' '.join(left)}` and the same command again; several processes are "
+            "started by `torchrun`, or by `accelerate launch` after `accelerate config`"
+        )
+    return 1
 
 
 def _check_base_model(params: Params) -> dict[str, str]:
