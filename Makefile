@@ -24,7 +24,11 @@ $(BIN)/goemotions: requirements.txt pyproject.toml
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 
+# DVC needs a user name, and in a container a user id may have none.
+export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
+
 demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline
+	@$(BIN)/goemotions verify --experiments
 	@for loss in $(LOSSES); do \
 		echo "== demo-$$loss, of the losses $(LOSSES)"; \
 		$(BIN)/dvc exp remove -q demo-$$loss 2>/dev/null; \

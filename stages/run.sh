@@ -17,6 +17,8 @@ fi
 # A temporary experiment runs its own copy of the code, not the workspace's.
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 export PATH
+# Before anything runs whose results DVC would lose.
+[ -z "${DVC_STAGE:-}" ] || python -m goemotions.io.preflight || exit 1
 # For a training to notice that the `dvc repro` that started it is gone.
 export GOEMOTIONS_STARTER="${DVC_STAGE:+$PPID}"
 # The Hub's files come by plain HTTP, whose faults the tests know; not by Xet, whose they do not.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from goemotions import cli
+from goemotions.commands import verify
 from goemotions.io import digests
 from goemotions.labels import LABELS
 
@@ -28,6 +29,18 @@ def report(capsys, status):
 
 def failures(content):
     return {check["what"]: check for check in content["checks"] if not check["ok"]}
+
+
+def test_what_only_experiments_need_is_a_warning(capsys):
+    check = verify.Check("git", False, "is shallow", "git fetch --unshallow", False, True)
+    report = verify.Report([check], {"python": "3.11"})
+    assert report.ok
+    verify.show(report, as_json=False)
+    assert capsys.readouterr().out.endswith(
+        "WARN git: is shallow\n\nTraining can start: dvc repro\n"
+        "Experiments would fail or not be recorded. What fixes that:\n  git fetch --unshallow\n"
+    )
+    assert not verify.Report([check], only_experiments=True).ok
 
 
 def test_verify_passes_on_a_whole_cache(project, capsys):

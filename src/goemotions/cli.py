@@ -33,11 +33,18 @@ def _parser() -> argparse.ArgumentParser:
         help="check that the selected dataset and model are whole and that training could start",
         description="Check the selected dataset and base model: files, sizes, counts, digests, and "
         "whether they load; show versions, accelerators and free disk; and name the command that "
-        "mends each failure. Exit status 1 when training could not start.",
+        "mends each failure. Exit status 1 when training could not start; what only experiments "
+        "need is a warning.",
     )
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
     verify.add_argument(
         "--cache", action="store_true", help="also read all of DVC's cache, of every experiment"
+    )
+    verify.add_argument(
+        "--experiments",
+        action="store_true",
+        help="check only whether DVC can run temporary and queued experiments here and record "
+        "them; exit status 1 when it cannot",
     )
     verify.set_defaults(run=_verify)
 
@@ -96,7 +103,10 @@ def _verify(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import verify
 
-    report = verify.verify(config.load(), whole_cache=options.cache)
+    if options.experiments:
+        report = verify.verify_experiments()
+    else:
+        report = verify.verify(config.load(), whole_cache=options.cache)
     verify.show(report, as_json=options.json)
     return 0 if report.ok else 1
 
@@ -104,14 +114,16 @@ def _verify(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from goemotions.comparison import analysis, experiments, predictions, tables
     from goemotions.errors import UserError
+    from goemotions.io import preflight
 
+    preflight.name_user()
     found = experiments.experiments(options.only, options.revisions)
-    if not found and options.only:
-        raise UserError(
-            f"no evaluated experiment's name begins with {options.only!r}; see `dvc exp show`"
-        )
     if not found:
-        raise UserError("no experiment has an evaluation yet; run `dvc exp run -S loss=bce`")
+        lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
+        if options.only:
+            none = f"no evaluated experiment's name begins with {options.only!r}"
+            raise UserError(f"{none}; see `dvc exp show`{lost}")
+        raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
     scored = {experiment.key: predictions.read(experiment) for experiment in found}
     comparisons = analysis.analyse(found, scored, options.baseline)
     form = "json" if options.json else "markdown" if options.markdown else "tables"

@@ -52,6 +52,9 @@ class Clone:
         dvc = str(self.folder / ".venv" / "bin" / "dvc")
         return self.run(dvc, *arguments, cwd=cwd, ok=ok).stdout
 
+    def goemotions(self, *arguments: str, ok: bool = True) -> str:
+        return self.run(str(self.folder / ".venv/bin/goemotions"), *arguments, ok=ok).stdout
+
     def git(self, *arguments: str) -> str:
         return self.run("git", *arguments).stdout
 
@@ -72,6 +75,7 @@ def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
     """Copy the working tree into `folder` and commit it with small settings."""
     env = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",  # the environment is deliberately not on it
+        "PYTHONPATH": str(folder / "src"),  # this code, whichever one .venv's goemotions is
         "HOME": str(home),  # no `accelerate config`, no Hub cache
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",

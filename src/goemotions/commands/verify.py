@@ -10,15 +10,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goemotions import config
 from goemotions.data import splits
 from goemotions.errors import UserError, first_line
-from goemotions.io import dvc_cache, hub
+from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
 from goemotions.io.project import links_out_of_the_project
 from goemotions.models import prepare
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "tokenizers", "safetensors", "sentencepiece",
@@ -37,6 +40,7 @@ class Check:
     Attributes:
         mend: the command for a failure.
         stops: whether training cannot start with this failure.
+        experiments: whether only experiments fail with it.
     """
 
     what: str
@@ -44,6 +48,7 @@ class Check:
     found: str
     mend: str = ""
     stops: bool = True
+    experiments: bool = False
 
 
 @dataclass
@@ -52,10 +57,13 @@ class Report:
 
     checks: list[Check] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    only_experiments: bool = False
 
     @property
     def ok(self) -> bool:
-        return all(check.ok for check in self.checks)
+        """Whether nothing failed; what only experiments need counts where nothing else is asked."""
+        ignored = not self.only_experiments
+        return all(check.ok or (check.experiments and ignored) for check in self.checks)
 
 
 def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
@@ -69,12 +77,21 @@ def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
     _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
+    _experiments(report)
+    preflight.name_user()
     _links(report)
     _locks(report)
     _killed_dvc(report)
     _tracked(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
+    return report
+
+
+def verify_experiments() -> Report:
+    """Check only whether DVC can run temporary and queued experiments here, and record them."""
+    report = Report(only_experiments=True)
+    _experiments(report)
     return report
 
 
@@ -91,28 +108,59 @@ def show(report: Report, *, as_json: bool) -> None:
     console = Console(highlight=False)
     for name, value in report.environment.items():
         console.print(f"[dim]{name:<16}[/] {escape(value)}", soft_wrap=True)
-    console.print()
+    if report.environment:
+        console.print()
     for check in report.checks:
-        mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
+        bad = "[yellow]WARN[/]" if check.experiments else "[bold red]FAIL[/]"
+        mark = "[green]ok  [/]" if check.ok else bad
         console.print(f"{mark} {escape(check.what)}: {escape(check.found)}", soft_wrap=True)
     console.print()
-    if report.ok:
-        console.print("[green]Training can start:[/] dvc repro")
-        return
-    if any(check.stops for check in report.checks if not check.ok):
+    failed = [check for check in report.checks if not check.ok and not check.experiments]
+    if any(check.stops for check in failed):
         console.print("[bold red]Training could not start.[/] What mends it:")
-    else:
+    elif failed:
         console.print("[bold red]Training can start, but DVC's cache is damaged.[/] Remove that:")
-    commands = dict.fromkeys(check.mend for check in report.checks if not check.ok)
-    for command in commands:
-        if not any(other.endswith(f"&& {command}") for other in commands):
-            console.print(f"  {escape(command)}", soft_wrap=True)
-    if not all(check.stops for check in report.checks):
+    elif not report.only_experiments:
+        console.print("[green]Training can start:[/] dvc repro")
+    _show_commands(console, failed)
+    if not all(check.stops for check in failed):
         console.print(
             "What an experiment had there is missing then. `dvc exp pull` brings it from where it "
             "was pushed to; if it never was, run that experiment again.",
             soft_wrap=True,
         )
+    if lost := [check for check in report.checks if not check.ok and check.experiments]:
+        console.print("[bold red]Experiments would fail or not be recorded.[/] What fixes that:")
+        _show_commands(console, lost)
+
+
+def _show_commands(console: "Console", failed: list[Check]) -> None:
+    from rich.markup import escape
+
+    commands = dict.fromkeys(check.mend for check in failed)
+    for command in commands:
+        if not any(other.endswith(f"&& {command}") for other in commands):
+            console.print(f"  {escape(command)}", soft_wrap=True)
+
+
+def _experiments(report: Report) -> None:
+    if not Path(".dvc/config").is_file():
+        return
+    found = preflight.problems(Path())
+    for problem in found:
+        report.checks.append(
+            Check(
+                problem.what,
+                False,
+                problem.found,
+                problem.remedy,
+                stops=problem.stops,
+                experiments=not problem.stops,
+            )
+        )
+    if not found:
+        what = "temporary and queued experiments"
+        report.checks.append(Check(what, True, "DVC can run and record them here"))
 
 
 def _links(report: Report) -> None:

@@ -1,11 +1,17 @@
 """The experiments of this repository that have an evaluation."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from goemotions.errors import UserError, first_line
+from goemotions.io import preflight
+from goemotions.io.project import project_folder
+
+WORKSPACE = "workspace"  # so DVC calls it, too
+SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1")
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Experiment:
     @property
     def key(self) -> str:
         """Unique among experiments; names are so within a commit only."""
-        return self.revision or "workspace"
+        return self.revision or WORKSPACE
 
 
 def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
@@ -65,73 +71,100 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
         revisions: further commits, branches or tags.
 
     Raises:
-        UserError: this is no DVC repository, or a revision is unknown.
+        UserError: this is no DVC repository, git cannot be read, or a revision is unknown.
     """
-    import dvc.api
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
-    from dvc.scm import RevError, SCMError, resolve_rev
+    from dvc.scm import RevError
 
     try:
+        if problem := preflight.git_problem(project_folder()):
+            raise UserError(f"cannot list experiments: {problem}")
         with Repo() as repo:
-            named = [resolve_rev(repo.scm, revision) for revision in revisions]
-            others = sorted(
-                {*repo.experiments.ls(all_commits=True), *named},
-                key=lambda commit: -repo.scm.resolve_commit(commit).commit_time,
-            )
-            starts = dict.fromkeys([repo.scm.get_rev(), *others])
-            rows: list[dict[str, Any]] = dvc.api.exp_show(revs=list(starts))
-            commits = {
-                row["rev"]: resolve_rev(
-                    repo.scm, "HEAD" if row["rev"] == "workspace" else row["rev"]
-                )[:7]
-                for row in rows
-                if row["typ"] == "baseline"
-            }
+            every = list(_runs(repo, revisions))
+            found = [_evaluated(repo, *run) for run in every if run[0].startswith(prefix)]
     except RevError as error:
         raise UserError(
             f"{error}; give a commit, a branch or a tag (see `git log --oneline`)"
         ) from None
-    except (DvcException, SCMError) as error:
+    except LockError as error:
         raise UserError(
             f"cannot list experiments: {first_line(error)}; where `dvc repro` or `dvc exp run` is "
             "at work in this folder, wait until it has ended"
         ) from None
-    found, commit = [], ""
-    for row in rows:
-        # The commits that experiments start from have no name; "workspace" is a revision.
-        name, workspace = row.get("Experiment") or row["rev"], row["rev"] == "workspace"
-        commit = commits.get(row["rev"], commit)  # experiments follow the commit they start from
-        # DVC fills in "!" where a metrics file cannot be read.
-        if not isinstance(row.get("macro_f1"), float) or not name.startswith(prefix):
-            continue
-        revision = None if workspace else row["rev"]
-        run = recorded(_read("dvc.lock", revision))
-        if run is None:
-            continue
-        text = _read(f"metrics/training/{run['loss']}/summary.json", revision)
-        summary = json.loads(text or "{}")
-        found.append(
-            Experiment(
-                name=name,
-                macro_f1=row["macro_f1"],
-                macro_f1_low=row["macro_f1_low"],
-                macro_f1_high=row["macro_f1_high"],
-                micro_f1=row["micro_f1"],
-                seconds=summary.get("seconds"),
-                commit=commit,
-                revision=revision,
-                baseline=row.get("baseline.macro_f1") if run.pop("has_baseline") else None,
-                machine={
-                    key: summary[key]
-                    for key in ("device", "precision", "processes", "torch")
-                    if key in summary
-                },
-                command=_command(run, _read("params.yaml", commit)),
-                **run,
+    except DvcException as error:
+        raise UserError(f"cannot list experiments: {first_line(error)}") from None
+    return [experiment for experiment in found if experiment is not None]
+
+
+def _runs(repo: Any, revisions: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
+    """What may have an evaluation: its name, its revision and the commit that it started from.
+
+    The workspace has no revision. Commits are runs, too, named by their branch or tag.
+    """
+    import logging
+
+    from dvc.repo.experiments.utils import describe
+    from dvc.scm import map_scm_exception, resolve_rev
+
+    def age(revision: str) -> tuple[float, str]:
+        return -repo.scm.resolve_commit(revision).commit_time, revision
+
+    with map_scm_exception():
+        head = repo.scm.get_rev()
+        listed = repo.experiments.ls(all_commits=True)
+        known = {revision for runs in listed.values() for _, revision in runs}
+        named = {resolve_rev(repo.scm, revision) for revision in revisions} - known
+        yield WORKSPACE, None, head
+        starts = list(dict.fromkeys([head, *sorted(listed.keys() | named, key=age)]))
+        names = describe(repo.scm, starts, logging.getLogger(__name__))
+        for start in starts:
+            yield names.get(start) or start[:7], start, start
+            yield from (
+                (name, revision, start)
+                for name, revision in sorted(listed.get(start, []), key=lambda run: age(run[1]))
             )
-        )
-    return found
+
+
+def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Experiment | None:
+    """What a run was and what it scored; None where it is no evaluated run of this pipeline."""
+    with at(repo, revision) as files:
+        scores = _json(files, "metrics/evaluation.json", name)
+        with _readable("dvc.lock", name):
+            run = recorded(_text(files, "dvc.lock"))
+        if run is None or not all(isinstance(scores.get(key), float) for key in SCORES):
+            return None
+        summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
+        linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
+    with at(repo, commit) as files, _readable("params.yaml", commit[:7]):
+        command = _command(run, _text(files, "params.yaml"))
+    return Experiment(
+        name=name,
+        **{key: scores[key] for key in SCORES},
+        seconds=summary.get("seconds"),
+        commit=commit[:7],
+        revision=revision,
+        baseline=linear.get("baseline", {}).get("macro_f1"),
+        machine={
+            key: summary[key]
+            for key in ("device", "precision", "processes", "torch")
+            if key in summary
+        },
+        command=command,
+        **run,
+    )
+
+
+@contextmanager
+def at(repo: Any, revision: str | None) -> Iterator[Any]:
+    """The files of a project at a revision, or in the workspace, from git and DVC's cache.
+
+    Args:
+        repo: of DVC.
+    """
+    with repo.switch(revision or WORKSPACE):
+        yield repo.dvcfs
 
 
 def _command(run: dict[str, Any], text: str | None) -> str:
@@ -216,13 +249,36 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return dotted
 
 
-def _read(path: str, revision: str | None) -> str | None:
-    """A file of a revision, from git or DVC's cache; None where neither has it."""
-    import dvc.api
+def _text(files: Any, path: str) -> str | None:
+    """The content of a file of a project; None where neither git nor DVC's cache has it."""
     from dvc.exceptions import DvcException
 
     try:
-        content: str = dvc.api.read(path, rev=revision)
+        with files.open(path, encoding="utf-8") as file:
+            content: str = file.read()
     except (DvcException, OSError):
         return None
     return content
+
+
+def _json(files: Any, path: str, name: str) -> dict[str, Any]:
+    """The content of a JSON file of a run; empty where it is missing."""
+    with _readable(path, name):
+        content = json.loads(_text(files, path) or "{}")
+    return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def _readable(path: str, name: str) -> Iterator[None]:
+    """Name the run whose file does not parse, for example for a merge's conflict markers."""
+    import yaml
+
+    try:
+        yield
+    except (ValueError, yaml.YAMLError, AttributeError, TypeError) as error:
+        remedy = (
+            f"`git checkout {path}` brings the committed one back"
+            if name == WORKSPACE
+            else "run it again, or leave it out by --only"
+        )
+        raise UserError(f"{path} of {name} is unreadable ({first_line(error)}); {remedy}") from None

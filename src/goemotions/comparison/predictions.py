@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from goemotions.comparison import experiments
 from goemotions.comparison.experiments import Experiment
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import read_parquet
@@ -52,10 +53,14 @@ def read(experiment: Experiment) -> Scored:
     Raises:
         UserError: the predictions are not in the local cache, or not what the run wrote.
     """
-    import dvc.api
-    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
-    files = dvc.api.DVCFileSystem(rev=experiment.revision)
+    with Repo() as repo, experiments.at(repo, experiment.revision) as files:
+        return _read(files, experiment)
+
+
+def _read(files: Any, experiment: Experiment) -> Scored:
+    from dvc.exceptions import DvcException
 
     def content(path: str) -> bytes:
         with files.open(path, "rb") as file:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDERS = ("data/", "models/")
 
@@ -38,12 +39,11 @@ def differences(folder: Path) -> Iterator[Difference]:
     What is missing is no difference: `dvc repro` notices that. Without a dvc.lock there is none.
     """
     import yaml
-    from dvc.repo import Repo
 
     lock = folder / "dvc.lock"
     if not lock.is_file():
         return
-    repo = Repo(str(folder))
+    repo = _repository(folder)
     cache = Path(repo.cache.local.path)
     # dvc.lock keeps the train stages of other losses, too, whose outputs no stage reads now.
     defined = {getattr(stage, "name", None) for stage in repo.index.stages}
@@ -57,25 +57,19 @@ def differences(folder: Path) -> Iterator[Difference]:
 
 def damaged(folder: Path) -> Iterator[Path]:
     """The objects of a project's DVC cache, of any commit, that are not what their names say."""
-    from dvc.repo import Repo
-
-    for path in sorted(Path(Repo(str(folder)).cache.local.path).glob("??/*")):
+    for path in sorted(Path(_repository(folder).cache.local.path).glob("??/*")):
         if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
             yield path
 
 
 def cache_folder(folder: Path) -> Path:
     """Where a project's DVC cache lies."""
-    from dvc.repo import Repo
-
-    return Path(Repo(str(folder)).cache.legacy.path)
+    return Path(_repository(folder).cache.legacy.path)
 
 
 def uses_flock(folder: Path) -> bool:
     """Whether a project's DVC locks itself with flock."""
-    from dvc.repo import Repo
-
-    return not Repo(str(folder)).config["core"].get("hardlink_lock", False)
+    return not _repository(folder).config["core"].get("hardlink_lock", False)
 
 
 def empty_runs(folder: Path) -> Iterator[Path]:
@@ -87,6 +81,13 @@ def empty_runs(folder: Path) -> Iterator[Path]:
     for path in sorted((cache_folder(folder) / "runs").glob("*/*")):
         if not any(path.iterdir()):
             yield path
+
+
+def _repository(folder: Path) -> Any:
+    """DVC's view of a project, without git, which may be missing or another user's."""
+    from dvc.repo import Repo
+
+    return Repo(str(folder), config={"core": {"no_scm": True}})
 
 
 def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool]]:
