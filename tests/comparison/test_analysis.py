@@ -142,7 +142,7 @@ def test_labels_have_f1_and_its_difference_the_most_frequent_first():
 def test_a_label_that_a_draw_can_miss_has_an_interval_that_touches_zero():
     targets, asl, bce = (np.zeros((600, 1), dtype=bool) for _ in range(3))
     targets[:3], asl[:1] = True, True  # one of three is found by one loss, none by the other
-    drawn = bootstrap.resampled([asl, bce], targets, draws=2000, seed=0)[:, :, 0]
+    drawn = bootstrap.resampled_f1([asl, bce], targets, resamples=2000, seed=0)[:, :, 0]
     sides = statistics.Runs([0.5], drawn[:1]), statistics.Runs([0.0], drawn[1:])
     found = statistics.difference(*sides, skewed=True)
     assert found.value == 0.5

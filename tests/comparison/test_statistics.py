@@ -9,7 +9,7 @@ from scipy import stats
 
 from goemotions.comparison import statistics
 from goemotions.comparison.statistics import Runs
-from goemotions.metrics.bootstrap import resampled
+from goemotions.metrics.bootstrap import resampled_f1
 from goemotions.metrics.f1 import macro_f1
 
 ROWS, LABELS = 800, 8
@@ -40,7 +40,7 @@ def experiment(rng, *, seeds=3, advantage=0.0, own=0.0):
 def compared(targets, losses, draws=600, seed=0):
     n = len(losses[0])
     points = [macro_f1(run, targets) for run in losses[0] + losses[1]]
-    drawn = resampled(losses[0] + losses[1], targets, draws=draws, seed=seed).mean(2)
+    drawn = resampled_f1(losses[0] + losses[1], targets, resamples=draws, seed=seed).mean(2)
     sides = Runs(points[:n], drawn[:n]), Runs(points[n:], drawn[n:])
     return statistics.difference(*sides, seed=seed)
 
@@ -53,7 +53,7 @@ def simulated(count, **world):
 def test_a_draw_is_macro_f1_on_the_rows_drawn_the_same_for_every_run():
     rng = np.random.default_rng(0)
     targets, ((a, b), _) = experiment(rng, seeds=2)
-    found = resampled([a, b], targets, draws=5, seed=3).mean(2)
+    found = resampled_f1([a, b], targets, resamples=5, seed=3).mean(2)
     drawn = np.random.default_rng(3).integers(ROWS, size=(5, ROWS))
     for draw, rows in enumerate(drawn):
         for run, decisions in enumerate((a, b)):
@@ -79,7 +79,7 @@ def test_what_seeds_already_show_is_taken_out_of_the_noise_of_rows():
         rng, shares = np.random.default_rng(3), []
         for index in range(20):
             targets, losses = experiment(rng, seeds=5, **world)
-            drawn = resampled(losses[0] + losses[1], targets, draws=600, seed=index).mean(2)
+            drawn = resampled_f1(losses[0] + losses[1], targets, resamples=600, seed=index).mean(2)
             naive = (drawn[:5].mean(0) - drawn[5:].mean(0)).std()
             shares.append(compared(targets, losses, seed=index).from_rows / naive)
         return np.mean(shares)
@@ -156,7 +156,7 @@ def test_an_interval_of_f1_stays_within_its_bounds():
 def test_the_p_of_a_single_label_says_what_its_interval_says():
     rng = np.random.default_rng(5)
     targets, losses = experiment(rng, seeds=1, advantage=0.3)
-    drawn = resampled([losses[0][0], losses[1][0]], targets, draws=999, seed=0)
+    drawn = resampled_f1([losses[0][0], losses[1][0]], targets, resamples=999, seed=0)
     outside = 0
     for label in range(LABELS):
         points = [macro_f1(run[0][:, [label]], targets[:, [label]]) for run in losses]
@@ -173,7 +173,7 @@ def test_single_labels_of_equal_losses_leave_out_zero_as_often_as_is_said(seeds,
     rng, outside = np.random.default_rng(11), []
     for index in range(100):
         targets, (one, other) = experiment(rng, seeds=seeds)
-        drawn = resampled(one + other, targets, draws=400, seed=index)
+        drawn = resampled_f1(one + other, targets, resamples=400, seed=index)
         for label in range(LABELS):
             points = [macro_f1(run[:, [label]], targets[:, [label]]) for run in one + other]
             sides = (
@@ -188,7 +188,7 @@ def test_single_labels_of_equal_losses_leave_out_zero_as_often_as_is_said(seeds,
 def test_the_estimate_of_one_loss_covers_its_own_mean():
     targets, (runs, _) = experiment(np.random.default_rng(1))
     points = [macro_f1(run, targets) for run in runs]
-    drawn = resampled(runs, targets, draws=600, seed=0).mean(2)
+    drawn = resampled_f1(runs, targets, resamples=600, seed=0).mean(2)
     estimate = statistics.estimate(Runs(points, drawn))
     assert estimate.value == pytest.approx(np.mean(points))
     assert estimate.low < min(points) < max(points) < estimate.high
@@ -220,7 +220,7 @@ def test_ten_thousand_draws_over_25_runs_of_the_real_size_are_fast_and_small():
     runs = [targets ^ (rng.random((5427, 28)) < 0.02) for _ in range(25)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    found = resampled(runs, targets, draws=10_000, seed=0)
+    found = resampled_f1(runs, targets, resamples=10_000, seed=0)
     seconds = time.perf_counter() - start
     assert found.shape == (25, 10_000, 28)
     assert found.mean(2).std(1).min() > 0

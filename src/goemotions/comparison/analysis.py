@@ -11,7 +11,7 @@ from goemotions.comparison import statistics
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
-from goemotions.metrics.bootstrap import resampled
+from goemotions.metrics.bootstrap import resampled_f1
 from goemotions.metrics.f1 import Bools, f1
 
 DRAWS = 10_000
@@ -155,7 +155,7 @@ def _compare(
             other = next(iter(used.values())).name
             raise UserError(f"{used[key].name} was tested on other rows than {other}")
     decided = [one.decisions for one in scored.values()]
-    by_label = resampled(decided, first.targets, draws=draws, seed=0)
+    by_label = resampled_f1(decided, first.targets, resamples=draws, seed=0)
     drawn = by_label.mean(2)
     place = {key: index for index, key in enumerate(scored)}
     of_loss = {
