@@ -1,4 +1,4 @@
-"""Experiments that were never run, with decisions that are wrong at a known rate."""
+"""Made-up experiments, with a known share of wrong decisions."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ IDS = [str(row) for row in range(600)]
 
 
 def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **protocol):
-    """An experiment and its decisions, wrong in a share `error` of the entries."""
+    """An experiment and its decisions, a share `error` of which is wrong."""
     rng = np.random.default_rng([sum(map(ord, loss)), seed])
     decisions = TARGETS ^ (rng.random(TARGETS.shape) < error)
     experiment = Experiment(
@@ -43,4 +43,4 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
 def analyse(*runs, baseline=None):
     scored = {experiment.name: one for experiment, one in runs}
     experiments = [experiment for experiment, _ in runs]
-    return analysis.analyse(experiments, scored, baseline, draws=500)
+    return analysis.analyse(experiments, scored, baseline, resamples=500)

@@ -22,11 +22,11 @@ def matrix(*rows):
     return np.array([[label in row.split() for label in LABELS] for row in rows])
 
 
-def headline(logits, targets, thresholds=THRESHOLDS, per_label=HALVES, draws=100, seed=0):
-    return scores.headline(logits, targets, thresholds, per_label, draws=draws, seed=seed)
+def headline(logits, targets, thresholds=THRESHOLDS, per_label=HALVES, resamples=100, seed=0):
+    return scores.headline(logits, targets, thresholds, per_label, resamples=resamples, seed=seed)
 
 
-def test_headline_begins_with_macro_f1_and_its_interval():
+def test_headline_starts_with_macro_f1_and_its_interval():
     assert list(headline(*data())) == [
         "macro_f1",
         "macro_f1_low",
@@ -45,19 +45,19 @@ def test_headline_begins_with_macro_f1_and_its_interval():
 @pytest.mark.parametrize("seed", range(3))
 def test_headline_agrees_with_scikit_learn(seed):
     logits, targets = data(seed=seed)
-    found = headline(logits, targets)
+    scored = headline(logits, targets)
     decided = sigmoid(logits) >= THRESHOLDS
 
     def score(decisions, average):
         return pytest.approx(f1_score(targets, decisions, average=average, zero_division=0))
 
-    assert found["macro_f1"] == score(decided, "macro")
-    assert found["micro_f1"] == score(decided, "micro")
-    assert found["weighted_f1"] == score(decided, "weighted")
-    assert found["macro_f1_per_label"] == score(sigmoid(logits) >= 0.5, "macro")
-    assert found["macro_f1_at_05"] == score(logits >= 0, "macro")
-    assert found["macro_f1_at_02"] == score(sigmoid(logits) >= 0.2, "macro")
-    assert found["average_precision"] == pytest.approx(
+    assert scored["macro_f1"] == score(decided, "macro")
+    assert scored["micro_f1"] == score(decided, "micro")
+    assert scored["weighted_f1"] == score(decided, "weighted")
+    assert scored["macro_f1_per_label"] == score(sigmoid(logits) >= 0.5, "macro")
+    assert scored["macro_f1_at_05"] == score(logits >= 0, "macro")
+    assert scored["macro_f1_at_02"] == score(sigmoid(logits) >= 0.2, "macro")
+    assert scored["average_precision"] == pytest.approx(
         np.mean(
             [average_precision_score(targets[:, label], logits[:, label]) for label in range(28)]
         )
@@ -66,9 +66,9 @@ def test_headline_agrees_with_scikit_learn(seed):
 
 def test_each_of_the_two_sets_of_thresholds_has_its_own_score():
     logits, targets = np.where(matrix("joy"), 1.0, -9.0), matrix("joy")
-    found = headline(logits, targets, thresholds=np.full(28, 0.9), per_label=HALVES)
-    assert found["macro_f1"] == 0
-    assert found["macro_f1_per_label"] == pytest.approx(1 / 28)
+    scored = headline(logits, targets, thresholds=np.full(28, 0.9), per_label=HALVES)
+    assert scored["macro_f1"] == 0
+    assert scored["macro_f1_per_label"] == pytest.approx(1 / 28)
 
 
 def test_a_probability_equal_to_its_threshold_is_a_yes():
@@ -79,17 +79,17 @@ def test_a_probability_equal_to_its_threshold_is_a_yes():
 def test_the_right_group_is_a_hit_even_where_the_label_is_wrong():
     logits = np.where(matrix("anger", "grief", "joy"), 9.0, -9.0)
     # annoyance is of the same Ekman group as anger; fear only of the same sentiment as grief.
-    found = headline(logits, matrix("annoyance", "fear", "joy"))
-    assert found["macro_f1"] == pytest.approx(1 / 28)
-    assert found["macro_f1_ekman"] == pytest.approx(2 / 7)
-    assert found["macro_f1_sentiment"] == pytest.approx(2 / 4)
+    scored = headline(logits, matrix("annoyance", "fear", "joy"))
+    assert scored["macro_f1"] == pytest.approx(1 / 28)
+    assert scored["macro_f1_ekman"] == pytest.approx(2 / 7)
+    assert scored["macro_f1_sentiment"] == pytest.approx(2 / 4)
 
 
 def test_scores_of_nothing_predicted_are_0():
     logits, targets = np.full((3, 28), -9.0), matrix("joy", "fear", "love")
-    found = headline(logits, targets)
-    assert (found["macro_f1"], found["micro_f1"], found["weighted_f1"]) == (0, 0, 0)
-    assert (found["macro_f1_low"], found["macro_f1_high"]) == (0, 0)
+    scored = headline(logits, targets)
+    assert (scored["macro_f1"], scored["micro_f1"], scored["weighted_f1"]) == (0, 0, 0)
+    assert (scored["macro_f1_low"], scored["macro_f1_high"]) == (0, 0)
 
 
 def test_a_group_is_present_where_any_of_its_labels_is():
@@ -117,13 +117,15 @@ def test_the_interval_is_that_of_rows_drawn_one_by_one():
     ]
     value = f1_score(targets, decided, average="macro", zero_division=0)
     expected = value + np.quantile(scores - np.mean(scores), [0.025, 0.975])
-    assert bootstrap.interval(decided, targets, draws=40, seed=3) == pytest.approx(tuple(expected))
+    assert bootstrap.interval(decided, targets, resamples=40, seed=3) == pytest.approx(
+        tuple(expected)
+    )
 
 
 def test_the_interval_depends_on_its_seed_alone():
     logits, targets = data()
     first, again, other = (
-        bootstrap.interval(logits >= 0, targets, draws=100, seed=seed) for seed in (1, 1, 2)
+        bootstrap.interval(logits >= 0, targets, resamples=100, seed=seed) for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -132,8 +134,8 @@ def test_the_interval_holds_the_score_and_narrows_with_the_rows():
     few, many = (headline(*data(rows=rows)) for rows in (50, 800))
     assert many["macro_f1_low"] < many["macro_f1"] < many["macro_f1_high"]
     width = {
-        rows: found["macro_f1_high"] - found["macro_f1_low"]
-        for rows, found in ((50, few), (800, many))
+        rows: scored["macro_f1_high"] - scored["macro_f1_low"]
+        for rows, scored in ((50, few), (800, many))
     }
     # Sixteen times the rows make about a quarter of the width.
     assert 0.15 < width[800] / width[50] < 0.4
@@ -142,10 +144,10 @@ def test_the_interval_holds_the_score_and_narrows_with_the_rows():
 def test_average_precision_is_scikit_learns_and_0_for_an_empty_label():
     logits, targets = data(rows=40)
     targets[:, 4] = False
-    found = scores.average_precision(logits, targets)
-    assert found[4] == 0
-    assert found[0] == pytest.approx(average_precision_score(targets[:, 0], logits[:, 0]))
-    assert found.shape == (28,)
+    scored = scores.average_precision(logits, targets)
+    assert scored[4] == 0
+    assert scored[0] == pytest.approx(average_precision_score(targets[:, 0], logits[:, 0]))
+    assert scored.shape == (28,)
 
 
 def test_a_label_has_its_precision_recall_f1_threshold_and_support():
@@ -161,7 +163,7 @@ def test_a_label_has_its_precision_recall_f1_threshold_and_support():
         "precision": pytest.approx(1 / 2),
         "recall": pytest.approx(1 / 3),
         "f1": pytest.approx(2 / 5),
-        # Found at ranks 1, 3 and 4, each a third of the recall.
+        # Predicted at ranks 1, 3 and 4, each a third of the recall.
         "average_precision": pytest.approx((1 / 1 + 2 / 3 + 3 / 4) / 3),
         "threshold": 0.5,
         "support": 3,
@@ -185,8 +187,8 @@ def test_precision_is_the_highest_at_that_recall_or_more():
     logits, targets = np.full((5, 28), -9.0), matrix("joy", "fear", "joy", "joy", "fear")
     logits[:, LABELS.index("joy")] = [5, 4, 3, 2, 1]
     # Precision is 1, 1/2, 2/3, 3/4, 3/5 where recall is 1/3, 1/3, 2/3, 1, 1.
-    found = by_label.precision_recall(logits, targets, points=5)
-    assert curve(found, "joy") == [
+    scored = by_label.precision_recall(logits, targets, points=5)
+    assert curve(scored, "joy") == [
         (0.0, 1.0),
         (0.25, 1.0),
         (0.5, pytest.approx(3 / 4)),
@@ -200,38 +202,38 @@ def test_labels_without_positives_have_no_curve_and_all_labels_are_pooled():
     logits[0, LABELS.index("joy")] = 5
     logits[1, LABELS.index("love")] = 4
     logits[1:, LABELS.index("fear")] = [3, 2]
-    found = by_label.precision_recall(logits, targets, points=3)
-    assert list(dict.fromkeys(row["label"] for row in found)) == ["all labels", "fear", "joy"]
-    # Pooled by score: joy hits, love misses, both fears hit.
-    assert curve(found, "all labels") == [
+    scored = by_label.precision_recall(logits, targets, points=3)
+    assert list(dict.fromkeys(row["label"] for row in scored)) == ["all labels", "fear", "joy"]
+    # Pooled by score: joy is right, love is wrong, both fears are right.
+    assert curve(scored, "all labels") == [
         (0.0, 1.0),
         (0.5, pytest.approx(3 / 4)),
         (1.0, pytest.approx(3 / 4)),
     ]
 
 
-def test_curves_begin_at_their_highest_precision_and_never_rise():
-    found = by_label.precision_recall(*data(rows=80))
+def test_curves_start_at_their_highest_precision_and_never_rise():
+    scored = by_label.precision_recall(*data(rows=80))
     for label in ("all labels", *LABELS):
-        recall, precision = np.array(curve(found, label)).T
+        recall, precision = np.array(curve(scored, label)).T
         assert recall == pytest.approx(np.arange(101) / 100)
         assert precision[0] == precision.max()
         assert (np.diff(precision) <= 0).all()
 
 
-def test_a_curve_whose_first_row_is_wrong_does_not_begin_at_1():
+def test_a_curve_whose_first_row_is_a_mistake_does_not_start_at_1():
     logits, targets = np.full((3, 28), -9.0), matrix("fear", "joy", "joy")
     logits[:, LABELS.index("joy")] = [3, 2, 1]
-    found = by_label.precision_recall(logits, targets, points=3)
-    assert curve(found, "joy")[0] == (0.0, pytest.approx(2 / 3))
+    scored = by_label.precision_recall(logits, targets, points=3)
+    assert curve(scored, "joy")[0] == (0.0, pytest.approx(2 / 3))
 
 
 def test_a_recall_that_is_reached_exactly_counts_as_reached():
     actual = ["joy"] * 7 + ["fear"] * 10 + ["joy"] * 3
     logits = np.full((20, 28), -9.0)
     logits[:, LABELS.index("joy")] = np.arange(20, 0, -1)
-    found = by_label.precision_recall(logits, matrix(*actual))
-    assert curve(found, "joy")[70] == (pytest.approx(0.7), 1.0)
+    scored = by_label.precision_recall(logits, matrix(*actual))
+    assert curve(scored, "joy")[70] == (pytest.approx(0.7), 1.0)
 
 
 def pairs(decided, actual):
@@ -241,11 +243,11 @@ def pairs(decided, actual):
     ]
 
 
-def test_a_label_that_was_found_is_paired_with_itself():
+def test_a_label_that_was_predicted_is_paired_with_itself():
     assert pairs("joy fear", "fear") == [("fear", "fear")]
 
 
-def test_a_label_that_was_missed_is_paired_with_each_wrong_one():
+def test_a_missed_label_is_paired_with_each_label_predicted_by_mistake():
     assert pairs("anger joy love", "anger fear") == [
         ("anger", "anger"),
         ("fear", "joy"),
@@ -253,11 +255,11 @@ def test_a_label_that_was_missed_is_paired_with_each_wrong_one():
     ]
 
 
-def test_a_label_that_was_missed_without_another_in_its_place_is_paired_with_nothing():
+def test_a_missed_label_without_a_mistaken_one_is_paired_with_nothing():
     assert pairs("", "fear grief") == [("fear", "nothing"), ("grief", "nothing")]
     assert pairs("fear", "fear grief") == [("fear", "fear"), ("grief", "nothing")]
 
 
 def test_confusions_of_several_rows_follow_each_other():
-    found = by_label.confusions(matrix("joy", "love"), matrix("joy", "fear"))
-    assert [tuple(row.values()) for row in found] == [("joy", "joy"), ("fear", "love")]
+    scored = by_label.confusions(matrix("joy", "love"), matrix("joy", "fear"))
+    assert [tuple(row.values()) for row in scored] == [("joy", "joy"), ("fear", "love")]

@@ -1,16 +1,20 @@
+from typing import get_args
+
 import numpy as np
 import pytest
+from scipy.special import logit
 
+from goemotions import config
 from goemotions.metrics import thresholds
 from goemotions.metrics.f1 import f1 as f1_of_counts
-from goemotions.metrics.f1 import logit, macro_f1, sigmoid
+from goemotions.metrics.f1 import macro_f1, sigmoid
 from goemotions.metrics.thresholds import Fit, fit
 
 
 def f1(decided, actual):
     """F1 of one label from its definition."""
-    hits = sum(d and a for d, a in zip(decided, actual, strict=True))
-    return 2 * hits / (sum(decided) + sum(actual)) if hits else 0.0
+    true_positives = sum(d and a for d, a in zip(decided, actual, strict=True))
+    return 2 * true_positives / (sum(decided) + sum(actual)) if true_positives else 0.0
 
 
 def noisy(rows, labels, seed):
@@ -30,10 +34,13 @@ def test_sigmoid_of_float32_is_computed_in_float64():
     assert sigmoid(np.array([-30.0], dtype=np.float32))[0] == pytest.approx(9.357622968839e-14)
 
 
-def test_logit_inverts_sigmoid():
-    logits = np.array([-30.0, -2.5, 0.0, 1.0, 12.0])
-    assert logit(sigmoid(logits)) == pytest.approx(logits, abs=1e-9)
-    assert logit([0.75])[0] == pytest.approx(np.log(3))
+def test_a_higher_logit_never_has_a_lower_probability():
+    """So probabilities compared with a threshold decide as logits compared with its logit."""
+    logits = np.random.default_rng(0).normal(scale=5, size=100_000).astype(np.float32)
+    above = np.nextafter(logits.astype(np.float64), np.inf)
+    assert (sigmoid(above) >= sigmoid(logits)).all()
+    one_by_one = np.array([sigmoid(logits[[row]])[0] for row in range(1000)])
+    assert (sigmoid(logits)[:1000] == one_by_one).all()
 
 
 def test_f1_comes_from_counts_and_is_0_where_there_is_nothing():
@@ -56,11 +63,11 @@ def test_a_separable_label_is_cut_midway_between_its_two_sides():
 def test_each_label_gets_its_own_cut():
     logits = np.array([[3.0, -3.0], [1.0, -4.0], [0.0, -5.0], [-2.0, -9.0]])
     targets = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], dtype=bool)
-    own = logit(fit(logits, targets)["per_label"].probabilities)
-    assert own == pytest.approx([0.5, -3.5])
+    separate = logit(fit(logits, targets)["per_label"].probabilities)
+    assert separate == pytest.approx([0.5, -3.5])
 
 
-def test_rows_with_equal_scores_are_never_parted():
+def test_rows_with_equal_scores_are_never_separated():
     logits = np.array([[2.0], [2.0], [1.0], [1.0]])
     targets = np.array([[True], [False], [False], [False]])
     assert logit(fit(logits, targets)["per_label"].probabilities) == pytest.approx([1.5])
@@ -76,8 +83,8 @@ def test_all_rows_are_taken_where_that_is_best():
 @pytest.mark.parametrize("seed", range(20))
 def test_no_cut_of_a_label_is_better_than_its_own_threshold(seed):
     logits, targets = noisy(rows=12, labels=3, seed=seed)
-    own = fit(logits, targets)["per_label"].probabilities
-    for scores, actual, probability in zip(logits.T, targets.T, own, strict=True):
+    separate = fit(logits, targets)["per_label"].probabilities
+    for scores, actual, probability in zip(logits.T, targets.T, separate, strict=True):
         best = max(f1(scores >= cut, actual) for cut in scores)
         assert f1(sigmoid(scores) >= probability, actual) == pytest.approx(best)
 
@@ -116,14 +123,14 @@ def test_a_threshold_is_shrunk_by_n_over_n_plus_k(seed):
     logits, targets = noisy(rows=40, labels=5, seed=seed)
     fits = fit(logits, targets)
     k = fits["shrunk"].shrinkage
-    own, shared, shrunk = (
+    separate, shared, shrunk = (
         logit(fits[method].probabilities) for method in ("per_label", "global", "shrunk")
     )
     for label, positives in enumerate(targets.sum(0)):
         weight = positives / (positives + k)
-        expected = weight * own[label] + (1 - weight) * shared[label]
+        expected = weight * separate[label] + (1 - weight) * shared[label]
         assert shrunk[label] == pytest.approx(expected, abs=1e-9)
-        between = sorted((own[label], shared[label]))
+        between = sorted((separate[label], shared[label]))
         assert between[0] - 1e-9 <= shrunk[label] <= between[1] + 1e-9
     assert fits["per_label"].shrinkage is None
     assert fits["global"].shrinkage is None
@@ -142,13 +149,13 @@ def test_fitting_leaves_its_inputs_unchanged():
     assert (targets == before[1]).all()
 
 
-def test_labels_that_part_widely_score_1_on_rows_that_were_held_out():
+def test_labels_that_are_far_apart_score_1_on_held_out_rows():
     targets = np.tile(np.array([[1, 0], [0, 1]], dtype=bool), (20, 1))
     logits = np.where(targets, 2.5, -5.0)
     assert [f.macro_f1 for f in fit(logits, targets).values()] == pytest.approx([1, 1, 1])
 
 
-def test_a_score_is_that_of_held_out_rows_not_of_fitted_ones():
+def test_the_score_of_a_method_comes_from_held_out_rows():
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(size=(40, 3)), rng.random((40, 3)) < 0.1
     per_label = fit(logits, targets)["per_label"]
@@ -163,9 +170,9 @@ def test_one_row_is_fitted_and_scores_0_because_nothing_can_be_held_out():
         "shrunk": 0.0,
         "global": 0.0,
     }
-    own = fits["per_label"].probabilities
-    assert own[0] == pytest.approx(sigmoid(np.array([0.5]))[0])
-    assert own[1] == pytest.approx(fits["global"].probabilities[1])
+    separate = fits["per_label"].probabilities
+    assert separate[0] == pytest.approx(sigmoid(np.array([0.5]))[0])
+    assert separate[1] == pytest.approx(fits["global"].probabilities[1])
 
 
 def test_two_rows_are_enough_to_hold_one_out():
@@ -189,3 +196,11 @@ def test_the_highest_score_is_preferred_and_the_simpler_method_on_a_tie(
     scores = {"per_label": per_label, "shrunk": shrunk, "global": shared}
     fits = {name: Fit(name, [0.5], score) for name, score in scores.items()}
     assert thresholds.preferred(fits) == method
+
+
+def test_the_setting_selects_a_method_or_the_preferred_one():
+    allowed = get_args(config.Evaluate.model_fields["thresholds"].annotation)
+    assert allowed == ("cross_validated", *thresholds.METHODS)
+    assert thresholds.selected("cross_validated", "shrunk") == "shrunk"
+    for method in thresholds.METHODS:
+        assert thresholds.selected(method, "shrunk") == method

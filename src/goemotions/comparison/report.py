@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import loss_curves
-from goemotions.comparison.analysis import Comparison, parted_by
+from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.drawing import HERE, Axis, axis, template
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Points, Scored
@@ -46,7 +46,7 @@ def write(
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html = template("page.html").render(
-        parted=parted_by(comparisons),
+        separate=why_separate(comparisons),
         groups=[_group(one, by_key, scored) for one in comparisons],
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,

@@ -3,15 +3,16 @@
 import json
 from dataclasses import asdict
 
-from goemotions.comparison.analysis import Comparison, parted_by
+from goemotions.comparison.analysis import Comparison, why_separate
+from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
 
 
-def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
+def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
     """Print the runs and the comparisons as "tables", 80 columns wide, "markdown" or "json"."""
     if form == "json":
         content = {
-            "runs": [asdict(experiment) for experiment in found],
+            "runs": [asdict(experiment) for experiment in experiments],
             "comparisons": [asdict(comparison) for comparison in comparisons],
         }
         print(json.dumps(content, indent=2))
@@ -29,11 +30,11 @@ def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -
             if comparison.linear is not None
             else ""
         )
-        settings = "".join(f"\n{key} {value}" for key, value in comparison.apart.items())
+        settings = described(comparison.apart, "\n")
         if form == "markdown":
             print(f"### {title}\n")
             if settings:
-                print(f"Set apart by:{settings}\n")
+                print(f"Settings that differ from the other tables:\n{settings}\n")
             for row in (header, ["---"] * len(header), *rows):
                 print(f"| {' | '.join(row)} |")
             print(f"\n{comparison.conclusion}{linear}\n")
@@ -45,7 +46,12 @@ def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -
                 print(f"| {label.label} | {label.support} | {scores} |")
             print()
             continue
-        table = Table(title=title + settings, title_justify="left", box=box.SIMPLE, padding=(0, 0))
+        table = Table(
+            title="\n".join(filter(None, (title, settings))),
+            title_justify="left",
+            box=box.SIMPLE,
+            padding=(0, 0),
+        )
         for name in header:
             table.add_column(name, justify="left" if name == "loss" else "right")
         for row in rows:
@@ -53,8 +59,8 @@ def show(found: list[Experiment], comparisons: list[Comparison], *, form: str) -
         console.print(table)
         console.print(comparison.conclusion + linear)
         console.print()
-    if parted := parted_by(comparisons):
-        console.print(parted)
+    if reason := why_separate(comparisons):
+        console.print(reason)
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:

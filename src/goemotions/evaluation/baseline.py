@@ -6,7 +6,7 @@ from goemotions.config import Evaluate
 from goemotions.data import splits
 from goemotions.io import digests
 from goemotions.metrics.scores import headline
-from goemotions.metrics.thresholds import fit, preferred
+from goemotions.metrics.thresholds import fit, preferred, selected
 
 
 def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
@@ -41,13 +41,13 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
                 column.append(model.decision_function(features[name]))
     logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
     fits = fit(logits["val"], read["val"].targets)
-    chosen = preferred(fits) if settings.thresholds == "cross_validated" else settings.thresholds
+    method = selected(settings.thresholds, preferred(fits))
     scores = headline(
         logits["test"],
         read["test"].targets,
-        np.array(fits[chosen].probabilities),
+        np.array(fits[method].probabilities),
         np.array(fits["per_label"].probabilities),
-        draws=settings.bootstrap,
+        resamples=settings.bootstrap,
         seed=settings.seed,
     )
     # Named apart from evaluation.json's, so that DVC need not put the path before each name.

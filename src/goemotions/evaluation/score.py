@@ -15,6 +15,7 @@ from goemotions.io import digests, publish
 from goemotions.metrics import by_label
 from goemotions.metrics.f1 import sigmoid
 from goemotions.metrics.scores import headline
+from goemotions.metrics.thresholds import selected
 
 
 def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dict[str, float]:
@@ -39,17 +40,14 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         logits = {
             name: classifier.logits(split.texts, advance=bar.update) for name, split in read.items()
         }
-    chosen = (
-        classifier.preferred if settings.thresholds == "cross_validated" else settings.thresholds
-    )
-    thresholds = classifier.thresholds[chosen]
+    thresholds = classifier.thresholds[selected(settings.thresholds, classifier.preferred)]
     targets = read["test"].targets
     scores = headline(
         logits["test"],
         targets,
         thresholds,
         classifier.thresholds["per_label"],
-        draws=settings.bootstrap,
+        resamples=settings.bootstrap,
         seed=settings.seed,
     )
     decisions = sigmoid(logits["test"]) >= thresholds

@@ -1,45 +1,50 @@
-"""Bootstrap resamples of a test split: an interval of macro-F1."""
+"""Bootstrap resamples of a test split: an interval of macro-F1.
+
+scipy.stats.bootstrap does not re-centre its percentile intervals, which resamples that miss a rare
+label pull downward, and it cannot share the drawn rows among runs.
+"""
 
 import numpy as np
 
 from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1
 
-CHUNK = 500  # draws at a time, so that memory does not grow with them
+CHUNK = 500  # resamples at a time, so that memory does not grow with their number
 
 
-def interval(decisions: Bools, targets: Bools, *, draws: int, seed: int) -> tuple[float, float]:
+def interval(decisions: Bools, targets: Bools, *, resamples: int, seed: int) -> tuple[float, float]:
     """The 95% interval of macro-F1 over rows drawn with replacement; thresholds stay fixed.
 
-    A draw can miss a rare label, which lowers the draws' mean: only their spread is taken, around
-    the macro-F1 of all rows.
+    A resample can miss a rare label, which lowers the resamples' mean: only their spread is taken,
+    around the macro-F1 of all rows.
     """
-    drawn = resampled([decisions], targets, draws=draws, seed=seed)[0].mean(1)
-    low, high = np.quantile(drawn - drawn.mean(), [0.025, 0.975]) + macro_f1(decisions, targets)
+    scores = resampled_f1([decisions], targets, resamples=resamples, seed=seed)[0].mean(1)
+    low, high = np.quantile(scores - scores.mean(), [0.025, 0.975]) + macro_f1(decisions, targets)
     return float(low), float(high)
 
 
-def resampled(decisions: list[Bools], targets: Bools, *, draws: int, seed: int) -> Floats:
-    """F1 of every run on rows drawn with replacement, [runs, draws, labels]; the rows are shared.
+def resampled_f1(decisions: list[Bools], targets: Bools, *, resamples: int, seed: int) -> Floats:
+    """F1 of every run on rows drawn with replacement, [runs, resamples, labels].
 
-    A draw is a vector of row counts, so hits, predictions and targets of all runs are one matrix
-    product. Counts below 2^24 are exact in float32.
+    All runs are scored on the same rows. A resample is a vector of row counts, so the true
+    positives, predictions and targets of all runs are one matrix product. Counts below 2^24 are
+    exact in float32.
 
     Args:
-        decisions: a run's, [rows, labels], each.
+        decisions: one [rows, labels] per run.
         targets: [rows, labels].
     """
     rows, labels = targets.shape
     columns = np.hstack([part for run in decisions for part in (run & targets, run)] + [targets])
     columns = columns.astype(np.float32)
     rng = np.random.default_rng(seed)
-    result = np.empty((len(decisions), draws, labels))
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
+    result = np.empty((len(decisions), resamples, labels))
+    for start in range(0, resamples, CHUNK):
+        size = min(CHUNK, resamples - start)
         drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
         counts = (weights.astype(np.float32) @ columns).astype(float).reshape(size, -1, labels)
         actual = counts[:, -1]
         for run in range(len(decisions)):
-            hits, predicted = counts[:, 2 * run], counts[:, 2 * run + 1]
-            result[run, start : start + size] = f1(hits, predicted, actual)
+            true_positives, predicted = counts[:, 2 * run], counts[:, 2 * run + 1]
+            result[run, start : start + size] = f1(true_positives, predicted, actual)
     return result

@@ -1,4 +1,4 @@
-"""Tables and curves per label, for `dvc plots`."""
+"""Tables and curves per label, for `dvc plots` and the page of `goemotions compare`."""
 
 from typing import Any
 
@@ -6,20 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goemotions.labels import LABELS
-from goemotions.metrics.f1 import Bools, Floats, f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, counts, f1, sigmoid
 from goemotions.metrics.scores import average_precision
+
+
+def at_thresholds(decisions: Bools, targets: Bools) -> dict[str, Floats]:
+    """Precision, recall and F1 of each label; 0 where there is nothing to divide by."""
+    true_positives, predicted, actual = counts(decisions, targets)
+    return {
+        "precision": true_positives / np.maximum(predicted, 1),
+        "recall": true_positives / np.maximum(actual, 1),
+        "f1": f1(true_positives, predicted, actual),
+    }
 
 
 def per_label(
     logits: NDArray[np.floating], targets: Bools, thresholds: Floats
 ) -> list[dict[str, Any]]:
-    """A row a label: precision, recall, F1, average precision, threshold and support."""
-    decisions = sigmoid(logits) >= thresholds
-    hits, predicted, actual = ((x).sum(0) for x in (decisions & targets, decisions, targets))
-    columns = {
-        "precision": hits / np.maximum(predicted, 1),
-        "recall": hits / np.maximum(actual, 1),
-        "f1": f1(hits, predicted, actual),
+    """One row per label: precision, recall, F1, average precision, threshold and support."""
+    columns = at_thresholds(sigmoid(logits) >= thresholds, targets) | {
         "average_precision": average_precision(logits, targets),
         "threshold": thresholds,
     }
@@ -27,7 +32,7 @@ def per_label(
         {
             "label": label,
             **{name: float(values[index]) for name, values in columns.items()},
-            "support": int(actual[index]),
+            "support": int(targets[:, index].sum()),
         }
         for index, label in enumerate(LABELS)
     ]
@@ -36,42 +41,49 @@ def per_label(
 def precision_recall(
     logits: NDArray[np.floating], targets: Bools, points: int = 101
 ) -> list[dict[str, Any]]:
-    """Precision at `points` evenly spaced recalls, a curve a label, and "all labels" pooled.
+    """The curve of each label that occurs, and that of "all labels" pooled, as rows."""
+    curves = {"all labels": (logits.ravel(), targets.ravel())}
+    curves |= {label: (logits[:, i], targets[:, i]) for i, label in enumerate(LABELS)}
+    return [
+        {"label": label, "recall": float(recall), "precision": float(precision)}
+        for label, (scores, actual) in curves.items()
+        if actual.any()
+        for recall, precision in zip(*precision_by_recall(scores, actual, points), strict=True)
+    ]
 
-    Precision is interpolated: at recall r it is the highest at any recall of r or more.
+
+def precision_by_recall(
+    scores: NDArray[np.floating], actual: Bools, points: int
+) -> tuple[Floats, Floats]:
+    """`points` evenly spaced recalls from 0 to 1, and the interpolated precision at each.
+
+    At recall r that is the highest precision at any recall of r or more. Both are [points].
+
+    Args:
+        scores: of one label, [rows]; logits or probabilities.
+        actual: whether each row has the label, [rows]; at least one does.
     """
     from sklearn.metrics import precision_recall_curve
 
-    curves = {"all labels": (targets.ravel(), logits.ravel())}
-    curves |= {label: (targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
     grid = np.arange(points) / (points - 1)  # linspace would miss some recalls by a bit
-    rows = []
-    for label, (actual, scores) in curves.items():
-        if not actual.any():
-            continue
-        precision, recall, _ = precision_recall_curve(actual, scores)
-        precision, recall = precision[:-1], recall[:-1]  # the last point, (1, 0), is made up
-        best = np.maximum.accumulate(precision)  # recall falls along the curve
-        rising = recall[::-1]
-        at = best[::-1][np.searchsorted(rising, grid, side="left").clip(max=len(rising) - 1)]
-        rows += [
-            {"label": label, "recall": float(r), "precision": float(p)}
-            for r, p in zip(grid, at, strict=True)
-        ]
-    return rows
+    precision, recall, _ = precision_recall_curve(actual, scores)
+    precision, recall = precision[:-1], recall[:-1]  # sklearn adds the last point, (1, 0)
+    highest = np.maximum.accumulate(precision)  # recall falls along the curve
+    reached = np.searchsorted(recall[::-1], grid, side="left").clip(max=len(recall) - 1)
+    return grid, highest[::-1][reached]
 
 
 def confusions(decisions: Bools, targets: Bools) -> list[dict[str, str]]:
-    """Which labels are taken for which: a row for each true label of each text.
+    """Which labels are confused with which: a row for each true label of each text.
 
-    A label that was found is paired with itself; one that was missed with each label that was
-    predicted wrongly in its place, or with "nothing".
+    A label that was predicted is paired with itself; one that was missed with each label that was
+    predicted by mistake in that text, or with "nothing".
     """
     rows = []
     for decided, actual in zip(decisions, targets, strict=True):
-        wrong = np.flatnonzero(decided & ~actual)
+        mistaken = np.flatnonzero(decided & ~actual)
         for label in np.flatnonzero(actual):
-            taken = [label] if decided[label] else list(wrong)
-            names = [LABELS[index] for index in taken] or ["nothing"]
+            predicted = [label] if decided[label] else list(mistaken)
+            names = [LABELS[index] for index in predicted] or ["nothing"]
             rows += [{"actual": LABELS[label], "predicted": name} for name in names]
     return rows

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from goemotions.labels import EKMAN, LABELS, SENTIMENT
 from goemotions.metrics.bootstrap import interval
-from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, counts, f1, macro_f1, sigmoid
 
 
 def headline(
@@ -14,7 +14,7 @@ def headline(
     thresholds: Floats,
     per_label: Floats,
     *,
-    draws: int,
+    resamples: int,
     seed: int,
 ) -> dict[str, float]:
     """The dozen numbers of metrics/evaluation.json, macro_f1 first.
@@ -22,17 +22,16 @@ def headline(
     Args:
         logits: of the test split, [rows, 28].
         targets: multi-hot, [rows, 28].
-        thresholds: the protocol's, as probabilities, [28].
-        per_label: one a label, for `macro_f1_per_label`, as probabilities, [28].
-        draws: bootstrap draws behind `macro_f1_low` and `macro_f1_high` (95%).
-        seed: of the draws.
+        thresholds: those that decide, as probabilities, [28].
+        per_label: those fitted per label, for `macro_f1_per_label`, as probabilities, [28].
+        resamples: bootstrap resamples behind `macro_f1_low` and `macro_f1_high` (95%).
+        seed: of the resamples.
     """
     probabilities = sigmoid(logits)
     decisions = probabilities >= thresholds
-    counts = decisions & targets, decisions, targets
-    hits, predicted, actual = (x.sum(0) for x in counts)
-    by_label = f1(hits, predicted, actual)
-    low, high = interval(decisions, targets, draws=draws, seed=seed)
+    true_positives, predicted, actual = counts(decisions, targets)
+    by_label = f1(true_positives, predicted, actual)
+    low, high = interval(decisions, targets, resamples=resamples, seed=seed)
     return {
         "macro_f1": float(by_label.mean()),
         "macro_f1_low": low,
@@ -40,7 +39,7 @@ def headline(
         "macro_f1_per_label": macro_f1(probabilities >= per_label, targets),
         "macro_f1_at_05": macro_f1(probabilities >= 0.5, targets),
         "macro_f1_at_02": macro_f1(probabilities >= 0.2, targets),
-        "micro_f1": float(f1(hits.sum(), predicted.sum(), actual.sum())),
+        "micro_f1": float(f1(true_positives.sum(), predicted.sum(), actual.sum())),
         "weighted_f1": float((by_label * actual).sum() / max(actual.sum(), 1)),
         "average_precision": float(average_precision(logits, targets).mean()),
         "macro_f1_ekman": macro_f1(grouped(decisions, EKMAN), grouped(targets, EKMAN)),

@@ -1,8 +1,8 @@
-"""Decision thresholds: fitted on validation by F1, one a label, one for all, or in between.
+"""Decision thresholds, fitted on validation by F1: per label, one for all labels, or in between.
 
 A rare label's best threshold on validation is mostly noise: GoEmotions has 13 validation rows of
 grief. So a label's own threshold is shrunk, in logits, toward the one that is best for all labels
-together: with n positives it gets the weight n / (n + k). k = 0 is one threshold a label,
+together: with n positives it gets the weight n / (n + k). k = 0 is one threshold per label,
 k = infinity one for all; cross-validation inside the validation split chooses k.
 """
 
@@ -15,7 +15,7 @@ from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, sigmoid
 
 _SHRINKAGE = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)  # the k that are tried between 0 and inf
 _FOLDS, _REPEATS = 5, 2
-METHODS = ("per_label", "shrunk", "global")
+METHODS = ("per_label", "shrunk", "global")  # the simplest last
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,27 @@ def preferred(fits: dict[str, Fit]) -> str:
     return max(reversed(METHODS), key=lambda method: fits[method].macro_f1)
 
 
+def selected(setting: str, preferred_method: str) -> str:
+    """The method that the setting `evaluate.thresholds` selects."""
+    return preferred_method if setting == "cross_validated" else setting
+
+
 class _Fitted:
     """The label-wise and the global thresholds of one set of rows, in logits."""
 
     def __init__(self, scores: Floats, targets: Bools) -> None:
         self.positives = targets.sum(0)
         self.shared = _best_shared(scores, targets)
-        own = _best_per_label(scores, targets)
         # A label without positives has no best threshold of its own.
-        self.own = np.where(self.positives > 0, own, self.shared)
+        self.per_label = np.where(self.positives > 0, _best_per_label(scores, targets), self.shared)
 
     def thresholds(self, k: float) -> Floats:
         weight = (
-            np.zeros(len(self.own))
+            np.zeros(len(self.per_label))
             if np.isinf(k)
             else self.positives / (self.positives + k + 1e-12)
         )
-        return weight * self.own + (1.0 - weight) * self.shared
+        return weight * self.per_label + (1.0 - weight) * self.shared
 
 
 def _cross_validate(scores: Floats, targets: Bools) -> dict[float, float]:
@@ -107,11 +111,11 @@ def _best_per_label(scores: Floats, targets: Bools) -> Floats:
     """The cut with the highest F1 of each label: midway between two neighbouring scores."""
     order = np.argsort(-scores, axis=0, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=0)
-    hits = np.cumsum(np.take_along_axis(targets, order, axis=0), axis=0)
+    true_positives = np.cumsum(np.take_along_axis(targets, order, axis=0), axis=0)
     predicted = np.arange(1, len(scores) + 1)[:, None]
-    value = f1(hits, predicted, targets.sum(0)[None, :])
+    value = f1(true_positives, predicted, targets.sum(0)[None, :])
     following = np.vstack([ranked[1:], ranked[-1:] - 1.0])
-    value[ranked == following] = -1.0  # a threshold cannot part equal scores
+    value[ranked == following] = -1.0  # a threshold cannot separate equal scores
     best = value.argmax(0)[None, :]
     above, below = (np.take_along_axis(x, best, axis=0)[0] for x in (ranked, following))
     return np.asarray((above + below) / 2.0)
@@ -120,11 +124,12 @@ def _best_per_label(scores: Floats, targets: Bools) -> Floats:
 def _best_shared(scores: Floats, targets: Bools) -> float:
     """The one threshold, on a grid of 0.05 in logits, with the highest macro-F1."""
     grid = np.arange(-6.0, 3.0, 0.05)
-    # Per label: how many scores, and how many positives' scores, reach each point of the grid.
-    predicted, hits = np.empty((2, len(grid), scores.shape[1]))
+    # How many scores, and how many scores of positives, reach each point of the grid.
+    predicted, true_positives = np.empty((2, len(grid), scores.shape[1]))
     for label in range(scores.shape[1]):
         column = scores[:, label]
         positive = np.sort(column[targets[:, label]])
         predicted[:, label] = len(column) - np.searchsorted(np.sort(column), grid)
-        hits[:, label] = len(positive) - np.searchsorted(positive, grid)
-    return float(grid[f1(hits, predicted, targets.sum(0)[None, :]).mean(1).argmax()])
+        true_positives[:, label] = len(positive) - np.searchsorted(positive, grid)
+    value = f1(true_positives, predicted, targets.sum(0)[None, :])
+    return float(grid[value.mean(1).argmax()])

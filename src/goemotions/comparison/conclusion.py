@@ -1,0 +1,159 @@
+"""What the runs of a comparison show and what they do not, in sentences."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from goemotions.comparison import statistics
+from goemotions.comparison.experiments import Experiment
+
+GOAL = 0.005  # the difference of macro-F1 that the conclusion plans for
+LEVEL = 0.05
+LIMITS = ("train.rows", "train.max_minutes")
+
+
+def conclude(
+    compared: Mapping[str, tuple[statistics.Difference, float]],
+    baseline: str,
+    runs: Mapping[str, list[Experiment]],
+    *,
+    baseline_is_best: bool,
+) -> str:
+    """The conclusion of one comparison.
+
+    Args:
+        compared: loss -> its difference from the baseline, and the Holm-adjusted p.
+        baseline: the loss that the others are compared with.
+        runs: loss -> its runs, of the baseline as well.
+        baseline_is_best: whether it is the baseline because it has the highest score.
+    """
+    every = [run for of_loss in runs.values() for run in of_loss]
+    sentences = _significance(compared, baseline) + _caveats(every)
+    if compared:
+        if any(len(of_loss) < 2 for of_loss in runs.values()):
+            sentences.append(
+                "One seed does not show how much the score varies between seeds: run at least "
+                "three seeds per loss."
+            )
+        if baseline_is_best:
+            sentences.append(
+                f"{baseline} is the baseline because it has the highest score here, which makes p "
+                "too small; choose another baseline with --baseline."
+            )
+        sentences += _seeds_to_plan(compared, runs)
+    return " ".join(sentences)
+
+
+def _significance(
+    compared: Mapping[str, tuple[statistics.Difference, float]], baseline: str
+) -> list[str]:
+    if not compared:
+        return ["There is only one loss, so there is nothing to compare it with."]
+    sentences = []
+    for seeds_known, noise in (
+        (True, "over test rows and seeds"),
+        (False, "over test rows only: the variation between seeds is unknown"),
+    ):
+        significant = [
+            f"{loss} is {'better' if difference.value > 0 else 'worse'} than {baseline}"
+            for loss, (difference, p) in compared.items()
+            if p < LEVEL and (difference.from_seeds is not None) is seeds_known
+        ]
+        if significant:
+            sentences.append(f"{listed(significant)} (Holm-adjusted p < {LEVEL}, {noise}).")
+    if undecided := [loss for loss, (_, p) in compared.items() if p >= LEVEL]:
+        verb = "does" if len(undecided) == 1 else "do"
+        sentences.append(
+            f"{listed(undecided)} {verb} not differ significantly from {baseline} in these runs."
+        )
+    return sentences
+
+
+def _seeds_to_plan(
+    compared: Mapping[str, tuple[statistics.Difference, float]],
+    runs: Mapping[str, list[Experiment]],
+) -> list[str]:
+    """How many seeds would detect a difference of GOAL, where these runs left one undecided."""
+    # With one seed the noise of rows includes what more seeds would average out.
+    from_rows = [d.from_rows for d, _ in compared.values() if d.from_seeds is not None]
+    if not from_rows or all(p < LEVEL for _, p in compared.values()):
+        return []
+    variances = [
+        np.var([run.macro_f1 for run in of_loss], ddof=1)
+        for of_loss in runs.values()
+        if len(of_loss) > 1
+    ]
+    return [
+        seeds_for_goal(
+            float(np.median(from_rows)), float(np.sqrt(np.mean(variances))), LEVEL / len(compared)
+        )
+    ]
+
+
+def seeds_for_goal(from_rows: float, seed_deviation: float, level: float) -> str:
+    """The sentence that says how many seeds a difference of GOAL takes.
+
+    Args:
+        from_rows: the standard error of a difference due to rows.
+        seed_deviation: of macro-F1 over the seeds of a loss.
+        level: of significance, before Holm's correction.
+    """
+    noise = {"from_rows": from_rows, "level": level}
+    power = f"with a statistical power of {statistics.MINIMUM_POWER}"
+    smallest = statistics.smallest_detectable(**noise)
+    if smallest >= GOAL:
+        return (
+            f"On this test split no number of seeds detects a difference of {GOAL} {power}; the "
+            f"smallest detectable difference is about {smallest:.3f}."
+        )
+    seeds = statistics.seeds_for_difference(GOAL, seed_deviation=seed_deviation, **noise)
+    needed = f"about {seeds}" if seeds else f"more than {statistics.MOST_SEEDS}"
+    return f"Detecting a difference of {GOAL} {power} takes {needed} seeds per loss."
+
+
+def _caveats(runs: Sequence[Experiment]) -> list[str]:
+    """What else the scores may come from, and what they do not stand for."""
+    sentences = []
+    if paths := differing([run.code for run in runs]):
+        versions = len({json.dumps(run.code, sort_keys=True) for run in runs})
+        sentences.append(
+            f"These runs were made by {versions} versions of the code, which differ in "
+            f"{listed(paths)}; part of the differences may come from that."
+        )
+    precisions = sorted({run.machine["precision"] for run in runs if "precision" in run.machine})
+    if len(precisions) > 1:
+        sentences.append(
+            f"These runs were trained in different precisions, {listed(precisions)}; part of the "
+            "differences may come from that."
+        )
+    protocol = runs[0].protocol
+    if limits := {key: protocol[key] for key in LIMITS if protocol.get(key) is not None}:
+        sentences.append(
+            f"Training was limited ({described(limits)}), so these are not the scores of full "
+            "training runs."
+        )
+    if runs[0].dataset == "sample":
+        sentences.append("The sample is generated: its scores say nothing about GoEmotions.")
+    return sentences
+
+
+def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all mappings; a missing key counts as null."""
+    return [
+        key
+        for key in sorted({key for mapping in mappings for key in mapping})
+        if len({json.dumps(mapping.get(key)) for mapping in mappings}) > 1
+    ]
+
+
+def described(settings: Mapping[str, Any], separator: str = ", ") -> str:
+    """Settings with their values, as params.yaml would have them."""
+    return separator.join(
+        f"{key} {'null' if value is None else value}" for key, value in settings.items()
+    )
+
+
+def listed(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
