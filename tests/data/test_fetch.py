@@ -1,5 +1,8 @@
+import contextlib
+import errno
 import hashlib
 import json
+import os
 import re
 
 import pyarrow
@@ -8,7 +11,8 @@ from pyarrow import parquet
 
 from goemotions import config
 from goemotions.data import splits
-from goemotions.data.fetch import fetch
+from goemotions.data.card import card
+from goemotions.data.fetch import fetch, read_rows
 from goemotions.errors import UserError
 from goemotions.labels import LABELS
 
@@ -42,12 +46,13 @@ def mirror(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_four_files_hold_the_pinned_rows(mirror, tmp_path):
+def test_the_files_hold_the_pinned_rows(mirror, tmp_path):
     folder = tmp_path / "data" / "mine"
     assert fetch("mine", PINS, folder) == {"train": 2, "val": 1, "test": 1}
-    found = {path.name: path.read_bytes().decode() for path in folder.iterdir()}
-    metadata = json.loads(found.pop("metadata.json"))
-    assert found == {f"{split}.jsonl": text for split, text in LINES.items()}
+    written = {path.name: path.read_bytes().decode() for path in folder.iterdir()}
+    metadata = json.loads(written.pop("metadata.json"))
+    assert written.pop("README.md") == card("mine", PINS)
+    assert written == {f"{split}.jsonl": text for split, text in LINES.items()}
     assert metadata == {
         "dataset": "mine",
         "revision": "0" * 40,
@@ -97,38 +102,115 @@ def test_a_row_that_breaks_a_rule_is_named_before_any_digest(mirror, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PAR1 and then nothing PAR1"])
-def test_a_file_that_is_no_parquet_is_named(mirror, tmp_path, content):
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>not found</html>", b"PAR1 and then nothing PAR1", b"a\nb\n"]
+)
+def test_a_file_that_is_not_parquet_is_named(mirror, tmp_path, content):
     (mirror / "test.parquet").write_bytes(content)
     message = f"{mirror / 'test.parquet'} is not a parquet file with the columns id, text and label"
     with pytest.raises(UserError, match=re.escape(message)):
         fetch("mine", PINS, tmp_path / "data")
 
 
+GOOD = {"id": ["a"], "text": ["hi"], "labels": [[3]]}
+
+
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "reason"),
     [
-        {"id": ["a"], "text": ["hi"]},
-        {"id": ["a"], "text": ["hi"], "labels": [3]},
-        {"id": ["a"], "text": ["hi"], "labels": [None]},
-        {"id": ["a"], "text": ["hi"], "labels": [["joy"]]},
-        {"id": ["a"], "text": ["hi"], "labels": [[1.5]]},
-        {"id": ["a"], "text": ["hi"], "labels": [[float("inf")]]},
+        ({"labels": None}, "labels does not exist"),
+        ({"labels": [3]}, "labels is a column of int64, and must be one of lists of whole"),
+        ({"labels": [None]}, "labels is a column of null"),
+        ({"labels": [["joy"]]}, "labels is a column of list<element: string>"),
+        ({"labels": [["1"]]}, "labels is a column of list<element: string>"),
+        ({"labels": [[1.5]]}, "labels is a column of list<element: double>"),
+        ({"labels": [[2.0]]}, "labels is a column of list<element: double>"),
+        ({"id": ["a", "b"], "text": ["hi", "ho"], "labels": [[1], None]}, "not iterable"),
+        ({"id": ["a", "b"], "text": ["hi", "ho"], "labels": [[1], [None]]}, "a label is missing"),
+        (
+            {"labels": pyarrow.array([[2**63]], pyarrow.list_(pyarrow.uint64()))},
+            "Class label 9223372036854775808 greater",
+        ),
+        ({"id": [7]}, "id is a column of int64, and must be one of strings"),
+        ({"text": [b"\xff"]}, "text is a column of binary, and must be one of strings"),
     ],
-    ids=["no labels", "one label", "null", "names", "a half", "infinity"],
 )
-def test_a_file_with_other_columns_is_named(mirror, tmp_path, columns):
+def test_columns_that_datasets_would_convert_are_refused(mirror, tmp_path, columns, reason):
+    table = {name: cells for name, cells in (GOOD | columns).items() if cells is not None}
+    parquet.write_table(pyarrow.table(table), mirror / "validation.parquet")
     message = f"{mirror / 'validation.parquet'} is not a parquet file with the columns"
-    parquet.write_table(pyarrow.table(columns), mirror / "validation.parquet")
+    with pytest.raises(UserError, match=re.escape(message) + f".*{re.escape(reason)}"):
+        fetch("mine", PINS, tmp_path / "data")
+
+
+def test_text_that_is_not_utf_8_is_refused(mirror, tmp_path):
+    text = pyarrow.array([b"\xff"]).view(pyarrow.string())
+    parquet.write_table(pyarrow.table(GOOD | {"text": text}), mirror / "train.parquet")
+    with pytest.raises(UserError, match=r"(?i)train\.parquet is not a parquet file .*utf.?8"):
+        fetch("mine", PINS, tmp_path / "data")
+
+
+@pytest.mark.parametrize(("label", "shown"), [(28, "28"), (-1, "-1"), (2**40, "1099511627776")])
+def test_a_label_out_of_range_is_refused_with_its_row(mirror, tmp_path, label, shown):
+    table = {"id": ["a", "b"], "text": ["hi", "ho"], "labels": [[3], [27, label]]}
+    parquet.write_table(pyarrow.table(table), mirror / "train.parquet")
+    message = f"mine, split train, row 2 (id 'b'): label {shown} is outside 0 to 27"
     with pytest.raises(UserError, match=re.escape(message)):
+        fetch("mine", PINS, tmp_path / "data")
+
+
+def test_a_file_without_rows_is_refused(mirror, tmp_path):
+    schema = pyarrow.table(GOOD).schema
+    parquet.write_table(schema.empty_table(), mirror / "train.parquet")
+    with pytest.raises(UserError, match="mine, split train holds no row"):
         fetch("mine", PINS, tmp_path / "data")
 
 
 def test_a_null_text_is_an_error_for_the_user(mirror, tmp_path):
     table = pyarrow.table({"id": ["a", "b"], "text": ["hi", None], "labels": [[1], [2]]})
     parquet.write_table(table, mirror / "train.parquet")
-    with pytest.raises(UserError, match="text"):
+    with pytest.raises(UserError, match=re.escape("row 2 (id 'b'): id and text must be strings")):
         fetch("mine", PINS, tmp_path / "data")
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(mirror, tmp_path):
+    """With a cache that outlives the run, `datasets` would return the old rows."""
+    path = mirror / "train.parquet"
+    parquet.write_table(pyarrow.table(GOOD | {"text": ["hi"]}), path)
+    before = path.stat()
+    assert read_rows(path, tmp_path)[0].text == "hi"
+    parquet.write_table(pyarrow.table(GOOD | {"text": ["ho"]}), path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert read_rows(path, tmp_path)[0].text == "ho"
+
+
+def test_a_mirrors_path_is_no_pattern(mirror, tmp_path, monkeypatch):
+    odd = tmp_path / "a [b] *?{c}" / "datasets" / "owner"
+    odd.parent.mkdir(parents=True)
+    mirror.parents[1].rename(odd)
+    monkeypatch.setenv("GOEMOTIONS_MIRROR", str(odd.parents[1]))
+    assert fetch("mine", PINS, tmp_path / "data") == PINS.rows
+
+
+@pytest.mark.parametrize("left", [0, 10_000])
+def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, left):
+    folder = disk.folder / "mine"
+    folder.mkdir()
+    (folder / "old").write_text("1")
+    table = {"id": [str(n) for n in range(2000)], "text": ["hi"] * 2000, "labels": [[3]] * 2000}
+    parquet.write_table(pyarrow.table(table), mirror / "train.parquet")
+    filler = disk.folder / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", 0) as file:
+        while True:
+            file.write(bytes(2**20))
+    os.truncate(filler, filler.stat().st_size - left)
+    with pytest.raises(OSError, match="No space left") as error:
+        fetch("mine", PINS, folder)
+    assert error.value.errno == errno.ENOSPC
+    filler.unlink()
+    assert [path.name for path in disk.folder.iterdir() if path.name != "lost+found"] == ["mine"]
+    assert [path.name for path in folder.iterdir()] == ["old"]
 
 
 def test_every_file_that_the_mirror_lacks_is_listed(mirror, tmp_path):

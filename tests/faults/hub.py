@@ -16,10 +16,15 @@ from contextlib import contextmanager
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 BODY = random.Random(0).randbytes(12 * 2**20)
 DIGEST = hashlib.sha256(BODY).hexdigest()
-OTHER = BODY[:-1] + bytes([BODY[-1] ^ 1])
 XET = "/api/own/xet-read-token"
 NOWHERE = "http://cdn.invalid"  # a name that no server may give an address (RFC 2606)
 CUT = 11 * 2**20  # the client writes what it gets in pieces of 10 MiB
+
+
+def other(body):
+    """The same number of bytes, of which the last one is another."""
+    return body[:-1] + bytes([body[-1] ^ 1])
+
 
 # A status and an X-Error-Code to every request.
 REFUSALS = {
@@ -63,8 +68,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(500, b"")
         elif fault in ("cdn", "cdn-unresolved") and not get:
             host = f"http://localhost:{server.server_port}" if fault == "cdn" else NOWHERE
-            where = f"{host}/cdn/elsewhere/model.bin"
-            size = {"X-Linked-Size": str(len(BODY)), "X-Linked-ETag": f'"{DIGEST}"'}
+            name = self.path.rsplit("/", 1)[1]
+            where = f"{host}/cdn/elsewhere/{name}"
+            body = server.files.get(name, BODY)
+            digest = hashlib.sha256(body).hexdigest()
+            size = {"X-Linked-Size": str(len(body)), "X-Linked-ETag": f'"{digest}"'}
             self.send(302, b"", {"Location": where, "X-Repo-Commit": REVISION, **size})
         elif fault == "cut-unresolved" and get and count == 2:
             self.send(302, b"", {"Location": f"{NOWHERE}/model.bin"})
@@ -72,13 +80,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.file(fault, get, get and early)
 
     def file(self, fault, get, first):
-        body = BODY
+        body = self.server.files.get(self.path.rsplit("/", 1)[1], BODY)
         if (fault == "wrong" and first) or (fault == "wrong-always" and get):
-            body = OTHER
+            body = other(body)
         elif (fault == "short" and first) or (fault == "short-always" and get):
-            body = BODY[:-7]
+            body = body[:-7]
         elif fault == "changed" and first:
-            body = BODY + b"more"
+            body = body + b"more"
         start = 0
         if (asked := self.headers.get("Range")) and fault != "cut-no-range":
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -127,10 +135,14 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serving():
-    """A server on a free port; `asked` lists the requests' method, path and headers."""
+def serving(files=()):
+    """A server on a free port; `asked` lists the requests' method, path and headers.
+
+    Args:
+        files: file name -> content, where it is not BODY.
+    """
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.counts = [], Counter()
+        server.asked, server.counts, server.files = [], Counter(), dict(files)
         server.endpoint = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server

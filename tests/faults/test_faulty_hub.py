@@ -1,5 +1,7 @@
 """The Hub's real client against a server on this machine that has the faults of hub.py."""
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -9,13 +11,16 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow
 import pytest
-from hub import BODY, DIGEST, OTHER, REFUSALS, REVISION, XET, serving
+from hub import BODY, DIGEST, REFUSALS, REVISION, XET, other, serving
+from pyarrow import parquet
 
 from goemotions.errors import UserError
 from goemotions.io.hub import from_hub
 
 RUN = Path(__file__).parents[2] / "stages/run.sh"
+FILES = {"train": "a/train.parquet", "val": "a/val.parquet", "test": "a/test.parquet"}
 TOKEN = "hf_" + "secret" * 6
 # huggingface_hub reads its environment when it is imported, hence a process of its own; and it
 # waits up to 23 seconds between its attempts, hence no sleep, but a list of those asked for.
@@ -25,6 +30,7 @@ slept = []
 time.sleep = slept.append
 from pathlib import Path
 from goemotions import config
+from goemotions.data.fetch import fetch
 from goemotions.io import hub
 from goemotions.models.prepare import cache
 from goemotions.errors import UserError
@@ -35,11 +41,20 @@ def model(folder, repo, digest):
     )
     return cache("m", settings, Path(folder))
 
+def dataset(folder, repo, digest):
+    settings = config.HubDataset(
+        source="hub", repo=repo, revision={REVISION!r}, files={FILES!r},
+        rows=dict.fromkeys({FILES!r}, 1), sha256=dict.fromkeys({FILES!r}, digest),
+    )
+    return fetch("d", settings, Path(folder))
+
 for name, *arguments in json.loads(sys.argv[1]):
     slept.clear()
     try:
         if name == "model":
             found = model(*arguments)
+        elif name == "dataset":
+            found = dataset(*arguments)
         else:
             found = {{n: str(p) for n, p in hub.from_hub(*arguments).items()}}
     except UserError as error:
@@ -183,7 +198,7 @@ def test_nothing_unverified_reaches_a_models_folder(tmp_path):
 def test_wrong_bytes_in_the_clients_own_cache_are_fetched_again(hub, tmp_path):
     with serving() as server:
         (first,) = ask(server.endpoint, tmp_path, wanted("good"))
-        Path(first.found["model.bin"]).write_bytes(OTHER)
+        Path(first.found["model.bin"]).write_bytes(other(BODY))
         (offline,) = ask(server.endpoint, tmp_path, wanted("good"), HF_HUB_OFFLINE="1")
         (second,) = ask(server.endpoint, tmp_path, wanted("good"))
     assert f"pinned {DIGEST}" in offline.found
@@ -195,6 +210,54 @@ def test_a_datasets_file_is_asked_for_among_the_datasets(hub):
     assert Path(hub.answers["dataset"].found["sub/a.parquet"]).read_bytes() == BODY
     paths = [path for _, path, _ in hub.asked]
     assert f"/datasets/own/good/resolve/{REVISION}/sub/a.parquet" in paths
+
+
+ROW = b'{"id": "e1", "text": "thanks", "labels": [15]}\n'
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    """What fetching a dataset gave for each fault, and where its files and the caches are."""
+    home = tmp_path_factory.mktemp("datasets")
+    file = io.BytesIO()
+    table = pyarrow.table({"id": ["e1"], "text": ["thanks"], "labels": [[15]]})
+    parquet.write_table(table, file)
+    faults = [*PASSING, *LASTING, *REFUSALS]
+    requests = []
+    for fault in faults:
+        folder = home / "data" / fault
+        folder.mkdir(parents=True)
+        (folder / "old").write_text("as before")
+        digest = hashlib.sha256(ROW).hexdigest()
+        requests.append(("dataset", str(folder), f"own/{fault}", digest))
+    with serving({Path(path).name: file.getvalue() for path in FILES.values()}) as server:
+        answers = ask(server.endpoint, home / "hf", *requests, HOME=str(home))
+    return SimpleNamespace(answers=dict(zip(faults, answers, strict=True)), home=home)
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_dataset_is_fetched_in_spite_of_a_fault_that_passes(datasets, fault):
+    assert datasets.answers[fault].found == {"train": 1, "val": 1, "test": 1}
+    folder = datasets.home / "data" / fault
+    written = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert [written[f"{split}.jsonl"] for split in FILES] == [ROW] * 3
+    assert "old" not in written
+
+
+@pytest.mark.parametrize("fault", [*LASTING, *REFUSALS])
+def test_a_fault_that_lasts_leaves_a_datasets_folder_as_it_was(datasets, fault):
+    answer = datasets.answers[fault].found
+    assert answer.startswith("UserError: ")
+    assert ".parquet" in answer
+    folder = datasets.home / "data" / fault
+    assert [path.name for path in folder.iterdir()] == ["old"]
+
+
+def test_datasets_leaves_no_cache_in_the_project_or_in_the_users_home(datasets):
+    assert sorted(path.name for path in datasets.home.iterdir()) == ["data", "hf"]
+    assert {path.name for path in (datasets.home / "hf").iterdir()} <= {"hub", "xet"}
+    folders = {path.name for path in (datasets.home / "data").iterdir()}
+    assert folders == {*PASSING, *LASTING, *REFUSALS}
 
 
 @pytest.mark.parametrize("case", ["unpinned", "cached"])
