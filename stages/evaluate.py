@@ -11,10 +11,8 @@ if __name__ == "__main__":
         refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.evaluation.score import evaluate
-        from goemotions.io.checkpoints import forget_finished
 
         trained = settings.trained_folder(settings.loss)
-        forget_finished(settings.loss)  # DVC has recorded the training, or would not be here
         scores = evaluate(settings.data_folder, trained, Path("metrics"), settings.evaluate)
         print(
             f"{settings.loss}: test macro-F1 {scores['macro_f1']:.4f} "

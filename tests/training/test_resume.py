@@ -37,7 +37,7 @@ def raw():
 @pytest.fixture
 def often(monkeypatch):
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr(checkpoints, "COST", 1e9)
+    monkeypatch.setattr(checkpoints, "MAXIMUM_SHARE_OF_TIME", 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +148,32 @@ def test_a_run_that_dvc_could_not_record_is_not_made_again(
     shutil.rmtree(workspace / "models/trained/bce")  # as DVC does before it runs the stage again
     assert steps_trained(monkeypatch, raw) == []
     assert outputs(workspace) == undisturbed
+
+
+def test_a_finished_run_keeps_its_checkpoint_until_another_training_starts(
+    workspace, monkeypatch, raw, often
+):
+    fit.train(config.parse(raw), "bce")
+    (finished,) = (workspace / ".dvc/tmp/goemotions").glob("bce-*/")
+    assert (finished / "whole/digests.json").is_file()
+    other = json.loads(json.dumps(raw))
+    other["train"]["seed"] = 9
+    train_until(monkeypatch, other, 30)
     (left,) = (workspace / ".dvc/tmp/goemotions").glob("bce-*/")
-    checkpoints.forget_finished("asl")
-    assert left.exists()
-    checkpoints.forget_finished("bce")
-    assert not left.exists()
+    assert left != finished
+    assert places(workspace) == [left]
+
+
+def test_a_finished_run_in_use_is_not_removed(workspace):
+    for seed in (1, 2):
+        with run_checkpoints("bce", {"seed": seed}, is_main=True) as kept:
+            kept.whole.mkdir(parents=True)
+            kept.finish()
+            if seed == 1:
+                with run_checkpoints("asl", {}, is_main=True):
+                    assert kept.whole.is_dir()
+    assert kept.whole.is_dir()
+    assert len(list((workspace / ".dvc/tmp/goemotions").glob("*/"))) == 1
 
 
 def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, undisturbed):
@@ -342,7 +363,7 @@ def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, ca
     content[len(content) // 2] ^= 128
     path.write_bytes(content)
     assert first_step(monkeypatch, raw) == 1
-    assert "is damaged: training starts over" in capfd.readouterr().err
+    assert "is corrupted: training starts over" in capfd.readouterr().err
 
 
 def test_a_run_that_ended_between_two_renames_goes_on(workspace, monkeypatch, raw, often):
@@ -390,7 +411,7 @@ def test_folders_of_runs_that_were_given_up_do_not_pile_up(workspace):
     for seed in range(5):
         with run_checkpoints("bce", {"seed": seed}, is_main=True) as kept:
             (kept.whole).mkdir(parents=True)
-    assert len(places(workspace)) == checkpoints.KEPT
+    assert len(places(workspace)) == checkpoints.RUNS_KEPT
 
 
 def test_temporary_experiments_use_the_projects_folder(tmp_path, monkeypatch):

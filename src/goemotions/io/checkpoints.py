@@ -1,9 +1,10 @@
-"""Checkpoints: a killed training goes on where it was, and ends as if it had not been killed.
+"""Checkpoints: a killed training resumes where it was, and ends as if it had not been killed.
 
-A run's checkpoint lies in `.dvc/tmp/goemotions/<loss>-<key>` of the project, also for temporary and
+A run's checkpoint is in `.dvc/tmp/goemotions/<loss>-<key>` of the project, also for temporary and
 queued experiments, whose own folder DVC deletes. The key is the digest of all that determines the
-run, so no other run ever uses it. GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is
-the shortest time between two (60).
+run, so no other run ever uses it. A finished run keeps its checkpoint until the next training
+starts: until DVC has recorded the run, it may be killed or its cache full, and would run it again.
+GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is the shortest time between two (60).
 """
 
 import hashlib
@@ -21,17 +22,17 @@ from goemotions.errors import UserError
 from goemotions.io import digests, project, publish
 from goemotions.io.locks import only_one, orphaned
 
-COST = 1 / 40  # of the training time, at most
-KEPT = 2  # folders of runs, this one among them
+MAXIMUM_SHARE_OF_TIME = 1 / 40  # that saving checkpoints may take
+RUNS_KEPT = 2  # unfinished ones, the present one included
 _FINISHED = "finished"
 
 
 class Checkpoints:
-    """The checkpoint of one run, of which there is at most one whole one.
+    """The checkpoint of one run, of which at most one is complete.
 
     Attributes:
         draft: where the next one is written.
-        whole: where it is put, in one step, when it is complete.
+        whole: where it is moved, in one step, when it is complete.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,18 +42,18 @@ class Checkpoints:
         self._interval = self._shortest
 
     def due(self) -> bool:
-        """Whether it is time for another, or for the last one of an orphan."""
+        """Whether it is time for another, or for the last one of an orphaned process."""
         return time.monotonic() - self._saved_at >= self._interval or orphaned()
 
     def latest(self) -> Path | None:
-        """The whole checkpoint; one whose files changed since is removed."""
+        """The complete checkpoint; one whose files have changed since is removed."""
         if not (self.whole / "digests.json").is_file():
             return None
         with suppress(ValueError, OSError):
             digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
             if digests == _digests(self.whole):
                 return self.whole
-        print(f"{self.whole} is damaged: training starts over", file=sys.stderr)
+        print(f"{self.whole} is corrupted: training starts over", file=sys.stderr)
         shutil.rmtree(self.whole, ignore_errors=True)
         return None
 
@@ -61,7 +62,8 @@ class Checkpoints:
 
         Args:
             made: the folder, inside `draft`.
-            started: when saving began, by `time.monotonic`; saving takes COST of the time at most.
+            started: when saving began, by `time.monotonic`; how long it took decides when the next
+                checkpoint is due.
         """
         digests.write_json(made / "digests.json", _digests(made))
         publish.sync(*made.iterdir(), made)
@@ -73,17 +75,14 @@ class Checkpoints:
         publish.sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
         self._saved_at = time.monotonic()
-        self._interval = max(self._shortest, (self._saved_at - started) / COST)
+        self._interval = max(self._shortest, (self._saved_at - started) / MAXIMUM_SHARE_OF_TIME)
 
     def clear(self) -> None:
         """Remove the checkpoint."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self) -> None:
-        """Mark the run as done. `forget_finished` removes the checkpoint once DVC recorded it.
-
-        Until then DVC may be killed, or its cache full, and would run all of it again.
-        """
+        """Mark the run as finished; the next training of another run removes the checkpoint."""
         if self.whole.is_dir():
             (self.folder / _FINISHED).touch()
 
@@ -109,25 +108,18 @@ def run_checkpoints(loss: str, determined_by: Any, *, is_main: bool) -> Iterator
         return
     with only_one(_lock(folder), "this very run"):
         old = folder / "old"
-        if old.is_dir() and not kept.whole.is_dir():  # ended between two renames
+        if old.is_dir() and not kept.whole.is_dir():  # it was killed between two renames
             old.replace(kept.whole)
         (folder / _FINISHED).unlink(missing_ok=True)
         if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
             kept.clear()
-        _forget_others(place, folder)
+        _remove_stale_runs(place, folder)
         try:
             yield kept
         finally:
             shutil.rmtree(kept.draft, ignore_errors=True)
-            with suppress(OSError):  # not empty: there is a checkpoint to go on from
+            with suppress(OSError):  # not empty: there is a checkpoint to resume from
                 folder.rmdir()
-
-
-def forget_finished(loss: str) -> None:
-    """Remove the checkpoints of a loss's runs that are done."""
-    for mark in _place().glob(f"{loss}-{'[0-9a-f]' * 16}/{_FINISHED}"):
-        with suppress(UserError), only_one(_lock(mark.parent), ""):  # it may be in use again
-            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def _shortest() -> float:
@@ -151,14 +143,17 @@ def _lock(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _forget_others(place: Path, own: Path) -> None:
-    """Remove the oldest folders of other runs, beyond KEPT."""
-    ages = {}
+def _remove_stale_runs(place: Path, current: Path) -> None:
+    """Remove the folders of other runs: the finished ones, and the oldest beyond RUNS_KEPT."""
+    stale, ages = [], {}
     for path in place.iterdir():
-        with suppress(FileNotFoundError):  # another training removed it
-            if path.is_dir() and path != own:
+        with suppress(FileNotFoundError):  # another training has removed it
+            if (path / _FINISHED).exists() and path != current:
+                stale.append(path)
+            elif path.is_dir() and path != current:
                 ages[path] = path.stat().st_mtime
-    for path in sorted(ages, key=lambda path: -ages[path])[KEPT - 1 :]:
+    stale += sorted(ages, key=lambda path: -ages[path])[RUNS_KEPT - 1 :]
+    for path in stale:
         with suppress(UserError), only_one(_lock(path), ""):  # it may be in use
             shutil.rmtree(path, ignore_errors=True)
 
