@@ -63,8 +63,8 @@ def test_verify_works_before_anything_was_fetched(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     failed = failures(report(capsys, 1))
-    assert failed["data/goemotions"]["mend"] == "dvc repro fetch_dataset"
-    assert failed["models/deberta-v3-large"]["mend"] == "dvc repro cache_model"
+    assert failed["data/goemotions"]["remedy"] == "dvc repro fetch_dataset"
+    assert failed["models/deberta-v3-large"]["remedy"] == "dvc repro cache_model"
     assert failed["models/deberta-v3-large"]["found"] == "missing"
     assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
 
@@ -77,29 +77,29 @@ def test_verify_names_every_missing_file_of_a_half_deleted_folder(project, capsy
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"),
+    ("name", "remedy"),
     [
         ("data/sample/val.jsonl", "dvc repro fetch_dataset"),
         ("models/deberta-v3-tiny/model.safetensors", "dvc repro cache_model"),
         ("models/deberta-v3-tiny/tokenizer.json", "dvc repro cache_model"),
     ],
 )
-def test_verify_notices_one_flipped_byte(project, capsys, name, mend):
+def test_verify_notices_one_flipped_byte(project, capsys, name, remedy):
     content = bytearray((project / name).read_bytes())
     content[len(content) // 2] ^= 1
     (project / name).write_bytes(content)
     check = failures(report(capsys, 1))[name]
     assert "SHA-256 is" in check["found"]
-    assert check["mend"] == mend
+    assert check["remedy"] == remedy
 
 
-def test_verify_prints_the_mending_commands_for_people(project, capsys):
+def test_verify_prints_the_commands_that_fix_it_for_people(project, capsys):
     shutil.rmtree(project / "models/deberta-v3-tiny")
     assert cli.main(["verify"]) == 1
     out = capsys.readouterr().out
     assert "FAIL models/deberta-v3-tiny: missing" in out
     assert out.rstrip().endswith(
-        "Training could not start. What mends it:\n  dvc repro cache_model"
+        "Training could not start. What fixes it:\n  dvc repro cache_model"
     )
 
 

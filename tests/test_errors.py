@@ -47,9 +47,7 @@ def test_a_full_disk_ends_in_a_message(capsys):
     with pytest.raises(SystemExit) as ended, reported():
         Path("/dev/full").write_text("x")
     assert ended.value.code == 1
-    message = (
-        "error: [Errno 28] No space left on device; mend that and run the same command again\n"
-    )
+    message = "error: [Errno 28] No space left on device; fix that and run the same command again\n"
     assert capsys.readouterr().err == message
 
 

@@ -1,7 +1,7 @@
 """Kill the four stages of a small pipeline at random moments, and compare what it makes at last.
 
 Prints how often it killed, a training went on from a checkpoint, `goemotions verify` had to say
-what mends it, a round ended, and an output was lost; status 1 where any was. A round removes
+what fixes it, a round ended, and an output was lost; status 1 where any was. A round removes
 every output, DVC's cache and lock, and repeats `dvc repro`, killed after a random time with all its
 processes, or once in four times without them: then they must end by themselves within two minutes.
 When one `dvc repro` ends by itself every output must have the undisturbed run's digest.
@@ -53,15 +53,15 @@ def forget(clone: Clone) -> None:
     (clone.folder / "dvc.lock").unlink(missing_ok=True)
 
 
-def mend(clone: Clone) -> None:
+def fix(clone: Clone) -> None:
     """Do what `goemotions verify` says."""
     env = clone.env | {"PATH": f"{clone.folder}/.venv/bin:{clone.env['PATH']}"}
     command = ["goemotions", "verify", "--json"]
     found = subprocess.run(command, cwd=clone.folder, env=env, stdout=subprocess.PIPE, text=True)
     for check in json.loads(found.stdout)["checks"]:
         if not check["ok"]:
-            print(f"{check['what']} {check['found']}: {check['mend']}", flush=True)
-            subprocess.run(check["mend"], shell=True, check=True, cwd=clone.folder, env=env)
+            print(f"{check['what']} {check['found']}: {check['remedy']}", flush=True)
+            subprocess.run(check["remedy"], shell=True, check=True, cwd=clone.folder, env=env)
 
 
 def killed(
@@ -105,7 +105,7 @@ def killed(
 
 def main(wanted: int, place: Path, disk: Disk | None) -> int:
     rng = random.Random(SEED)
-    kills = orphaned = resumes = mends = recoveries = losses = 0
+    kills = orphaned = resumes = fixes = recoveries = losses = 0
     folder = (disk.folder if disk else place) / "clone"
     folder.mkdir()
     clone = make_clone(folder, folder / ".dvc/cache", place)
@@ -145,15 +145,15 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
                 time.sleep(5)  # an orphan that was started at the very moment of the kill
                 status = None
             elif status:
-                assert before is None, text  # it was to be mended
-                mend(clone)
-                mends += 1
+                assert before is None, text  # it should have been fixed
+                fix(clone)
+                fixes += 1
         recoveries += in_round > 0
         found = outputs(clone)
         wrong = sorted(path for path in expected if found.get(path) != expected[path])
         losses += len(wrong)
         print(
-            f"{kills} kills, {orphaned} of dvc alone, {resumes} resumes, {mends} mended by verify, "
+            f"{kills} kills, {orphaned} of dvc alone, {resumes} resumes, {fixes} fixed by verify, "
             f"{recoveries} recoveries, {losses} lost" + (f": {', '.join(wrong)}" if wrong else ""),
             flush=True,
         )

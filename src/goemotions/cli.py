@@ -5,17 +5,18 @@ import os
 import sys
 from pathlib import Path
 
+import shtab
+
 from goemotions.errors import reported
 from goemotions.io import cores
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores.usable()))
     with reported():
+        options = _parser().parse_args(arguments)
+        # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores.usable()))
         status: int = options.run(options)
         return status
 
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Which loss makes the best emotion classifier on GoEmotions? "
         "The pipeline itself runs with `dvc repro` and `dvc exp run -S loss=...`.",
     )
+    shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     verify = commands.add_parser(
@@ -33,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         help="check that the selected dataset and model are whole and that training could start",
         description="Check the selected dataset and base model: files, sizes, counts, digests, and "
         "whether they load; show versions, accelerators and free disk; and name the command that "
-        "mends each failure. Exit status 1 when training could not start; what only experiments "
+        "fixes each failure. Exit status 1 when training could not start; what only experiments "
         "need is a warning.",
     )
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -13,7 +13,7 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 
 class UserError(Exception):
-    """Something the user can mend: names the setting or file, what it got, what is allowed."""
+    """Something the user can fix: names the setting or file, what it got, what is allowed."""
 
 
 def of_disk(error: BaseException) -> bool:
@@ -64,5 +64,5 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
     except Exception as error:
         if not of_disk(error):
             raise
-        print(f"error: {error}; mend that and run the same command again", file=sys.stderr)
+        print(f"error: {error}; fix that and run the same command again", file=sys.stderr)
         sys.exit(1)

@@ -191,7 +191,7 @@ def test_without_git_everything_works_that_needs_none(clone):
     shutil.rmtree(clone.folder / ".git")
     start = f"git init && {COMMIT}"
     output = clone.goemotions("verify", ok=False)
-    assert output.endswith(f"Training could not start. What mends it:\n  {start}\n")
+    assert output.endswith(f"Training could not start. What fixes it:\n  {start}\n")
     assert start in clone.goemotions("compare", ok=False)
     assert clone.goemotions("predict", "thank you").startswith("thank you\n")
     assert "is not a git repository" in clone.dvc("repro", ok=False)
@@ -235,7 +235,7 @@ def test_a_user_id_without_a_name_is_named_where_dvc_fails_at_it(clone):
     dvc = str(clone.folder / ".venv/bin/dvc")
     assert "getpwuid" in clone.run(*nameless, dvc, "status", ok=False).stdout
     output = clone.run(*nameless, goemotions, "verify", ok=False).stdout
-    assert output.endswith("What mends it:\n  export USER=me\n")
+    assert output.endswith("What fixes it:\n  export USER=me\n")
     runs = clone.run(*nameless, goemotions, "compare", "--json").stdout
     assert json.loads(runs)["runs"][0]["name"] == "workspace"
     make = ("make", "-o", ".venv/bin/goemotions", "demo", "LOSSES=bce")

@@ -438,7 +438,7 @@ def test_a_disk_that_is_full_or_read_only(disk, inputs, state):
     done = subprocess.run(train, cwd=workspace, capture_output=True, text=True)
     assert done.returncode == 1
     reason = {"full": "No space left on device", "read-only": "Read-only file system"}[state]
-    assert re.match(rf"error: .*{reason}.*; mend that", done.stderr.splitlines()[-1])
+    assert re.match(rf"error: .*{reason}.*; fix that", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr
     assert not (workspace / "models/trained/bce").exists()
 

@@ -1,4 +1,4 @@
-"""The cache verification report: could training start now, and if not, what mends it?"""
+"""The cache verification report: could training start now, and if not, what fixes it?"""
 
 import fcntl
 import importlib.metadata
@@ -38,7 +38,7 @@ class Check:
     """One line of the report.
 
     Attributes:
-        mend: the command for a failure.
+        remedy: the command for a failure.
         stops: whether training cannot start with this failure.
         experiments: whether only experiments fail with it.
     """
@@ -46,7 +46,7 @@ class Check:
     what: str
     ok: bool
     found: str
-    mend: str = ""
+    remedy: str = ""
     stops: bool = True
     experiments: bool = False
 
@@ -117,7 +117,7 @@ def show(report: Report, *, as_json: bool) -> None:
     console.print()
     failed = [check for check in report.checks if not check.ok and not check.experiments]
     if any(check.stops for check in failed):
-        console.print("[bold red]Training could not start.[/] What mends it:")
+        console.print("[bold red]Training could not start.[/] What fixes it:")
     elif failed:
         console.print("[bold red]Training can start, but DVC's cache is damaged.[/] Remove that:")
     elif not report.only_experiments:
@@ -137,7 +137,7 @@ def show(report: Report, *, as_json: bool) -> None:
 def _show_commands(console: "Console", failed: list[Check]) -> None:
     from rich.markup import escape
 
-    commands = dict.fromkeys(check.mend for check in failed)
+    commands = dict.fromkeys(check.remedy for check in failed)
     for command in commands:
         if not any(other.endswith(f"&& {command}") for other in commands):
             console.print(f"  {escape(command)}", soft_wrap=True)
@@ -168,10 +168,10 @@ def _links(report: Report) -> None:
     links = links_out_of_the_project()
     for path, target in links.items():
         found = f"is a link to {target}, outside the project, where DVC records nothing"
-        mend = f"rm {path}"
+        remedy = f"rm {path}"
         if path.parts[0] == "metrics":  # small files, some of which only git keeps
-            mend += f" && cp -R {shlex.quote(str(target))} {path}"
-        report.checks.append(Check(str(path), False, found, mend))
+            remedy += f" && cp -R {shlex.quote(str(target))} {path}"
+        report.checks.append(Check(str(path), False, found, remedy))
     large = [target for path, target in links.items() if path.parts[0] != "metrics"]
     if not large or not Path(".dvc/config").is_file():
         return
@@ -179,9 +179,9 @@ def _links(report: Report) -> None:
     if cache.resolve().is_relative_to(Path.cwd()):
         new = shlex.quote(str(large[0] / "dvc-cache"))
         move = f"mv {shlex.quote(str(cache))} {new} && " if cache.is_dir() else ""
-        mend = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
+        remedy = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
         found = "lies in the project; on the other disk it keeps the large files there"
-        report.checks.append(Check("DVC's cache", False, found, mend))
+        report.checks.append(Check("DVC's cache", False, found, remedy))
 
 
 def _locks(report: Report) -> None:
@@ -194,8 +194,8 @@ def _locks(report: Report) -> None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             found = f"this file system has no flock, which DVC locks itself with: {error.strerror}"
-            mend = "rm -f .dvc/tmp/lock && dvc config --local core.hardlink_lock true"
-            report.checks.append(Check(".dvc/tmp/lock", False, found, mend))
+            remedy = "rm -f .dvc/tmp/lock && dvc config --local core.hardlink_lock true"
+            report.checks.append(Check(".dvc/tmp/lock", False, found, remedy))
 
 
 def _killed_dvc(report: Report) -> None:
@@ -209,8 +209,8 @@ def _killed_dvc(report: Report) -> None:
         report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
     if Path(".dvc/config").is_file():
         for path in dvc_cache.empty_runs(Path()):
-            mend = f"rmdir {shlex.quote(str(path))}"
-            report.checks.append(Check(str(path), False, "was left empty by DVC", mend))
+            remedy = f"rmdir {shlex.quote(str(path))}"
+            report.checks.append(Check(str(path), False, "was left empty by DVC", remedy))
 
 
 def _tracked(report: Report, *, whole_cache: bool) -> None:
@@ -228,28 +228,30 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
     for file in sorted(found, key=lambda file: not file.in_cache):
         if file.in_cache:
             found_there = f"holds other bytes than {file.output} had"
-            mend = f"rm -f {shlex.quote(str(file.path))}"
+            remedy = f"rm -f {shlex.quote(str(file.path))}"
         else:
             found_there = "is not what dvc.lock records"
-            mend = f"rm -rf {shlex.quote(str(file.output))} && dvc repro {shlex.quote(file.stage)}"
-        report.checks.append(Check(str(file.path), False, found_there, mend))
+            remedy = (
+                f"rm -rf {shlex.quote(str(file.output))} && dvc repro {shlex.quote(file.stage)}"
+            )
+        report.checks.append(Check(str(file.path), False, found_there, remedy))
     if not found:
         report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))
     if whole_cache:
         wrong = set(dvc_cache.damaged(here)) - {file.path for file in found}
         for path in sorted(wrong):
-            mend = f"rm -f {shlex.quote(str(path))}"
+            remedy = f"rm -f {shlex.quote(str(path))}"
             found_there = "is not what its name says"
-            report.checks.append(Check(str(path), False, found_there, mend, stops=False))
+            report.checks.append(Check(str(path), False, found_there, remedy, stops=False))
         if not wrong:
             report.checks.append(Check("every object of DVC's cache", True, "is what it was"))
 
 
 def _dataset(report: Report, settings: config.Params) -> bool:
     folder, entry = settings.data_folder, settings.datasets[settings.dataset]
-    mend = "dvc repro fetch_dataset"
+    remedy = "dvc repro fetch_dataset"
     if not _present(
-        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), "metadata.json"], mend
+        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), "metadata.json"], remedy
     ):
         return False
     try:
@@ -257,7 +259,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
         digests, rows = dict(metadata["sha256"]), dict(metadata["rows"])
     except (ValueError, KeyError, TypeError) as error:
         report.checks.append(
-            Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", mend)
+            Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
         )
         return False
     if isinstance(entry, config.HubDataset):
@@ -274,26 +276,26 @@ def _dataset(report: Report, settings: config.Params) -> bool:
             pinned = "as pinned" if isinstance(entry, config.HubDataset) else "as in metadata.json"
             return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {pinned}"
 
-        _run(report, str(path), check, mend)
-    return all(c.ok for c in report.checks if c.mend == mend)
+        _run(report, str(path), check, remedy)
+    return all(c.ok for c in report.checks if c.remedy == remedy)
 
 
 def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
     folder, entry = settings.model_folder, settings.models[settings.model]
-    mend = "dvc repro cache_model"
+    remedy = "dvc repro cache_model"
     required = list(prepare.REQUIRED)
     named = settings.model.startswith("deberta-v3")
     if isinstance(entry, config.ScratchModel) or prepare.SPM in entry.files:
         required.append(prepare.SPM)
-    whole = _present(report, folder, required, mend)
+    whole = _present(report, folder, required, remedy)
     if named:
         report.checks.append(Check("vocab.json, merges.txt", True, NO_VOCAB_JSON))
     if not whole:
         return
     try:
-        pins = read_manifest(folder, mend)
+        pins = read_manifest(folder, remedy)
     except UserError as error:
-        report.checks.append(Check(f"{folder}/{MANIFEST}", False, str(error), mend))
+        report.checks.append(Check(f"{folder}/{MANIFEST}", False, str(error), remedy))
         return
     for name, pin in pins.items():
 
@@ -305,10 +307,10 @@ def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
                 raise UserError(f"SHA-256 is {digest}, must be {pin}")
             return f"{_size(path)}, SHA-256 {digest[:12]}… as in manifest.json"
 
-        _run(report, str(folder / name), check, mend)
-    if all(c.ok for c in report.checks if c.mend == mend):
-        _run(report, "tokenizer loads", lambda: _load_tokenizer(settings, data_ok), mend)
-        _run(report, "model loads", lambda: _load_model(folder), mend)
+        _run(report, str(folder / name), check, remedy)
+    if all(c.ok for c in report.checks if c.remedy == remedy):
+        _run(report, "tokenizer loads", lambda: _load_tokenizer(settings, data_ok), remedy)
+        _run(report, "model loads", lambda: _load_model(folder), remedy)
 
 
 def _load_tokenizer(settings: config.Params, data_ok: bool) -> str:
@@ -345,7 +347,7 @@ def _load_model(folder: Path) -> str:
     return f"{type(model).__name__}, {model.num_parameters():,} parameters, {model.dtype}"
 
 
-def _present(report: Report, folder: Path, names: list[str], mend: str) -> bool:
+def _present(report: Report, folder: Path, names: list[str], remedy: str) -> bool:
     missing = [name for name in names if not (folder / name).is_file()]
     if not folder.is_dir():
         found = "missing"
@@ -353,16 +355,16 @@ def _present(report: Report, folder: Path, names: list[str], mend: str) -> bool:
         found = f"lacks {', '.join(missing)}; has {', '.join(n for n in names if n not in missing)}"
     else:
         found = f"all {len(names)} required files are there"
-    report.checks.append(Check(str(folder), not missing, found, mend))
+    report.checks.append(Check(str(folder), not missing, found, remedy))
     return not missing
 
 
-def _run(report: Report, what: str, check: Callable[[], str], mend: str) -> None:
+def _run(report: Report, what: str, check: Callable[[], str], remedy: str) -> None:
     try:
-        report.checks.append(Check(what, True, check(), mend))
+        report.checks.append(Check(what, True, check(), remedy))
     except Exception as error:  # whatever a damaged file makes a library raise is a finding
         lines = str(error).splitlines() or [type(error).__name__]
-        report.checks.append(Check(what, False, lines[0], mend))
+        report.checks.append(Check(what, False, lines[0], remedy))
 
 
 def _environment() -> dict[str, str]:

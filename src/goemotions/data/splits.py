@@ -102,9 +102,9 @@ def load(folder: Path, *names: str) -> dict[str, Split]:
         raise UserError(f"{path} is missing; run `dvc repro fetch_dataset`") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"{path} is unreadable: {error!r}; `goemotions verify` says what mends it"
+            f"{path} is unreadable: {error!r}; `goemotions verify` says what fixes it"
         ) from None
-    # Before they are read: `dvc repro` does not mend what was damaged in place.
+    # Before they are read: `dvc repro` does not repair what was damaged in place.
     digests.check(folder, {name: d for name, d in written.items() if (folder / name).is_file()})
     return {name: read(folder / f"{name}.jsonl") for name in names}
 

@@ -37,11 +37,11 @@ def write_manifest(folder: Path, **origin: Any) -> dict[str, Any]:
     return manifest
 
 
-def read_manifest(folder: Path, mend: str) -> dict[str, str]:
+def read_manifest(folder: Path, remedy: str) -> dict[str, str]:
     """Name -> SHA-256 of the files that were written into a folder, by its manifest.json.
 
     Args:
-        mend: the command that makes the folder, for the message.
+        remedy: the command that makes the folder, for the message.
 
     Raises:
         UserError: it is missing or holds no digests.
@@ -51,10 +51,10 @@ def read_manifest(folder: Path, mend: str) -> dict[str, str]:
         written = json.loads(path.read_text(encoding="utf-8"))["written"]
         return {name: str(value["sha256"]) for name, value in written.items()}
     except FileNotFoundError:
-        raise UserError(f"{folder} lacks {MANIFEST}; run `{mend}`") from None
+        raise UserError(f"{folder} lacks {MANIFEST}; run `{remedy}`") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{path} is unreadable: {error!r}; `goemotions verify` says what mends it"
+            f"{path} is unreadable: {error!r}; `goemotions verify` says what fixes it"
         ) from None
 
 
@@ -75,5 +75,5 @@ def check(folder: Path, written: dict[str, str]) -> None:
     if wrong:
         raise UserError(
             f"{folder} is not what was written there: {', '.join(wrong)} changed since; "
-            "`goemotions verify --cache` says what mends it"
+            "`goemotions verify --cache` says what fixes it"
         )
