@@ -1,13 +1,13 @@
-"""Stage baseline: TF-IDF and logistic regression, scored into metrics/baseline.json."""
+"""Score TF-IDF with logistic regression, the bar for every model, into metrics/baseline.json."""
 
 from pathlib import Path
 
 from goemotions import config
-from goemotions.errors import reported
+from goemotions.errors import stage
 from goemotions.evaluation.baseline import baseline
 
 if __name__ == "__main__":
-    with reported():
+    with stage(__doc__):
         settings = config.load()
         path = Path("metrics", "baseline.json")
         path.parent.mkdir(exist_ok=True)

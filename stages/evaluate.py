@@ -1,18 +1,18 @@
-"""Stage evaluate: score models/trained/<loss> on the test split into metrics/."""
+"""Score the trained model of the selected loss on the test split, into metrics/."""
 
 from pathlib import Path
 
 from goemotions import config
-from goemotions.errors import reported
+from goemotions.errors import stage
 
 if __name__ == "__main__":
-    with reported():
+    with stage(__doc__):
         settings = config.load()
         from goemotions.evaluation.score import evaluate
         from goemotions.io.checkpoints import forget_finished
 
         trained = settings.trained_folder(settings.loss)
-        forget_finished(settings.loss)  # DVC has recorded the training, or would not be here
+        forget_finished(settings.loss)  # DVC has recorded the training before it starts this stage
         scores = evaluate(settings.data_folder, trained, Path("metrics"), settings.evaluate)
         print(
             f"{settings.loss}: test macro-F1 {scores['macro_f1']:.4f} "
