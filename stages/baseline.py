@@ -1,14 +1,14 @@
-"""Stage baseline: TF-IDF and logistic regression, scored into metrics/baseline.json."""
+"""Score TF-IDF with logistic regression, the bar for every model, into metrics/baseline.json."""
 
 from pathlib import Path
 
 from goemotions import config
-from goemotions.errors import reported
+from goemotions.errors import stage
 from goemotions.evaluation.baseline import baseline
 from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
-    with reported():
+    with stage(__doc__):
         refuse_links_out_of_the_project()
         settings = config.load()
         path = Path("metrics", "baseline.json")

@@ -1,13 +1,13 @@
-"""Stage evaluate: score models/trained/<loss> on the test split into metrics/."""
+"""Score the trained model of the selected loss on the test split, into metrics/."""
 
 from pathlib import Path
 
 from goemotions import config
-from goemotions.errors import reported
+from goemotions.errors import stage
 from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
-    with reported():
+    with stage(__doc__):
         refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.evaluation.score import evaluate

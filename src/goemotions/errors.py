@@ -1,5 +1,6 @@
 """The one exception that is meant for the user, and how a command ends with it."""
 
+import argparse
 import errno
 import os
 import re
@@ -66,3 +67,11 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
             raise
         print(f"error: {error}; fix that and run the same command again", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def stage(description: str | None) -> Iterator[None]:
+    """Run a stage that takes no arguments: `--help` describes it, and errors are reported."""
+    argparse.ArgumentParser(description=description).parse_args()
+    with reported():
+        yield

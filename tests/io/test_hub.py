@@ -48,16 +48,16 @@ def test_every_file_that_a_mirror_lacks_is_listed_at_once(mirror):
         from_mirror({"x.bin": None, "a.json": DIGEST, "y.bin": "0" * 64})
 
 
-def test_every_wrong_digest_is_listed_with_what_was_pinned_and_found(mirror):
+def test_every_wrong_digest_is_listed_beside_the_pinned_one(mirror):
     with pytest.raises(UserError) as error:
         from_mirror({"a.json": "0" * 64, "sub/b.json": "1" * 64})
-    found = hashlib.sha256(b"b").hexdigest()
+    actual = hashlib.sha256(b"b").hexdigest()
     assert f"own/model at {REVISION} is not what params.yaml pins" in str(error.value)
     assert f"a.json is {DIGEST}, pinned {'0' * 64}" in str(error.value)
-    assert f"sub/b.json is {found}, pinned {'1' * 64}" in str(error.value)
+    assert f"sub/b.json is {actual}, pinned {'1' * 64}" in str(error.value)
 
 
-def test_a_file_that_is_right_is_not_listed_with_the_wrong_ones(mirror):
+def test_a_file_that_matches_its_pin_is_not_listed(mirror):
     with pytest.raises(UserError) as error:
         from_mirror({"a.json": DIGEST, "sub/b.json": "1" * 64})
     assert "a.json" not in str(error.value)
@@ -86,11 +86,19 @@ def test_no_mirror_is_used_unless_the_variable_names_one(monkeypatch):
     assert hub.mirror() is None
 
 
-def test_a_mirror_that_is_no_folder_is_named(tmp_path, monkeypatch):
+def test_a_mirror_that_is_not_a_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOEMOTIONS_MIRROR", "gone")
-    message = f"GOEMOTIONS_MIRROR is 'gone', and {tmp_path / 'gone'} is no folder; name one that"
+    message = (
+        f"GOEMOTIONS_MIRROR is 'gone': {tmp_path / 'gone'} is not a folder. Name a folder that"
+    )
     with pytest.raises(UserError, match=re.escape(message)):
+        hub.mirror()
+
+
+def test_a_mirror_in_an_unknown_users_home_is_an_error_for_the_user(monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_MIRROR", "~nobody-of-this-name/x")
+    with pytest.raises(UserError, match=r"is '~nobody-of-this-name/x': .*home.* Name a folder"):
         hub.mirror()
 
 

@@ -283,7 +283,7 @@ def test_a_full_or_failing_disk_stays_an_error_that_names_the_path(
 ):
     done = fetch(sample, file_system(**{call: error}))
     assert done.returncode == 1
-    named = r"/\w+\.jsonl?" if call == "fsync_of_files" else ""
+    named = r"/\w+\.\w+" if call == "fsync_of_files" else ""
     assert re.fullmatch(
         rf"error: \[Errno {error}\] {os.strerror(error)}: '{re.escape(str(sample))}/data/"
         rf"\.sample\.[^/]+{named}'; fix that and run the same command again\n",

@@ -1,6 +1,6 @@
 """Pinned files from the Hugging Face Hub, a mirror of it or an installed package, verified.
 
-Where bytes come from is the machine's affair, what they are is params.yaml's. With
+params.yaml says what the files contain; the environment says where they come from. With
 GOEMOTIONS_MIRROR=<folder>, laid out as datasets/<repo>/... and models/<repo>/..., files are read
 from there and the Hub is never asked; otherwise HF_HOME, HF_TOKEN, HF_ENDPOINT and
 HF_HUB_OFFLINE mean what they mean to huggingface_hub.
@@ -32,13 +32,17 @@ def mirror() -> Path | None:
     value = os.environ.get("GOEMOTIONS_MIRROR")
     if not value:
         return None
-    folder = project_folder() / Path(value).expanduser()
-    if not folder.is_dir():
-        raise UserError(
-            f"GOEMOTIONS_MIRROR is {value!r}, and {folder} is no folder; name one that holds "
-            "datasets/ and models/, or unset it to use the Hugging Face Hub"
-        )
-    return folder
+    try:
+        folder = project_folder() / Path(value).expanduser()
+        if folder.is_dir():
+            return folder
+        reason = f"{folder} is not a folder"
+    except (RuntimeError, ValueError) as error:  # no such user, a NUL character
+        reason = first_line(error)
+    raise UserError(
+        f"GOEMOTIONS_MIRROR is {value!r}: {reason}. Name a folder that holds datasets/ and "
+        "models/, or unset it to use the Hugging Face Hub"
+    )
 
 
 def from_hub(
@@ -58,7 +62,7 @@ def from_hub(
         revision: the commit to fetch.
         files: path inside the repository -> SHA-256, or None where none is pinned.
         any_bytes: the caller verifies the content itself, so no digest is needed.
-        again: ask the Hub also for what was fetched before.
+        again: do not take files from the Hub client's cache.
 
     Returns:
         path inside the repository -> a local file whose digest was checked.
@@ -69,8 +73,8 @@ def from_hub(
     folder = mirror()
     if folder is None:
         paths = {name: _download(kind, repo, revision, name, again=again) for name in files}
-        # Wrong bytes can lie in the client's cache, which it does not look into again.
-        for name in wrong(paths, files) if online() else ():
+        # The client's own cache may be corrupted, and the client does not check it.
+        for name in differing(paths, files) if online() else ():
             print(f"{name} is not what params.yaml pins; fetching it again", file=sys.stderr)
             paths[name] = _download(kind, repo, revision, name, again=True)
     else:
@@ -118,8 +122,8 @@ def verify(paths: dict[str, Path], digests: dict[str, str | None], origin: str) 
     Raises:
         UserError: lists the files that differ.
     """
-    if differ := wrong(paths, digests):
-        lines = [f"{name} is {found}, pinned {digests[name]}" for name, found in differ.items()]
+    if differ := differing(paths, digests):
+        lines = [f"{name} is {actual}, pinned {digests[name]}" for name, actual in differ.items()]
         raise UserError(
             f"{origin} is not what params.yaml pins by SHA-256:\n  " + "\n  ".join(lines) + "\n"
             "Delete the file where it was read from and fetch it again; if its content was meant "
@@ -127,29 +131,33 @@ def verify(paths: dict[str, Path], digests: dict[str, str | None], origin: str) 
         )
 
 
-def wrong(paths: dict[str, Path], digests: dict[str, str | None]) -> dict[str, str]:
-    """The files that have another SHA-256 than the pinned one, with theirs."""
+def differing(paths: dict[str, Path], digests: dict[str, str | None]) -> dict[str, str]:
+    """File -> SHA-256, of the files whose SHA-256 is not the pinned one."""
     return {
-        name: found
+        name: actual
         for name, path in paths.items()
-        if digests[name] is not None and (found := sha256(path)) != digests[name]
+        if digests[name] is not None and (actual := sha256(path)) != digests[name]
     }
 
 
 def online() -> bool:
-    """Whether the Hub is asked, and not a mirror or only what it gave before."""
+    """Whether files are fetched from the Hub, and not from a mirror or the client's cache alone."""
     from huggingface_hub import is_offline_mode
 
     return mirror() is None and not is_offline_mode()
 
 
 def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = False) -> Path:
-    """A file of the Hub by its own client, past that client's cache where `again`.
+    """Fetch a file of the Hub by the Hub's own client.
 
-    The client waits out refused requests and resumes a download that was cut. What it gives up on
-    at once is tried again here, and said so.
+    The client waits after a refused request and resumes a download that was cut. Some errors make
+    it give up at once: these are reported and the download is tried again here.
+
+    Args:
+        again: do not take the file from the client's cache.
     """
     import huggingface_hub
+    from huggingface_hub.constants import ENDPOINT
 
     _fail_early_without_network()
     for wait in (*WAITS, None):
@@ -163,13 +171,12 @@ def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = F
             if of_disk(error):
                 raise
             reason = _reason(error)
-            if wait is None or not _passing(error):
+            if wait is None or not _may_pass(error):
                 break
         print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr, flush=True)
         time.sleep(wait)
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     raise UserError(
-        f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {endpoint}: "
+        f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {ENDPOINT}: "
         f"{reason}. Check the connection and HF_HUB_OFFLINE, or set GOEMOTIONS_MIRROR to a folder "
         f"that holds {kind}s/{repo}/{name}"
     )
@@ -177,11 +184,11 @@ def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = F
 
 @cache
 def _fail_early_without_network() -> None:
-    """Make a host name that cannot be resolved final for the Hub's client.
+    """Make the Hub's client give up at once where a host name cannot be resolved.
 
-    The client would try it six times. Now it is told that it is offline, so that it looks into its
-    cache and gives up. But once a part of a file has arrived (the rest is asked for by its range),
-    the network was lost on the way and may come back, so the client waits as for any other fault.
+    The client would try it six times. Told that it is offline, it looks into its cache and gives
+    up. But once a part of a file has arrived (the request for the rest has a Range), the network
+    was lost on the way and may come back, so the client waits as for any other fault.
     """
     import httpx2
     import huggingface_hub
@@ -214,10 +221,11 @@ def _unresolved(error: BaseException | None) -> socket.gaierror | None:
     return None
 
 
-def _passing(error: Exception) -> bool:
-    """Whether a download may go better a moment later.
+def _may_pass(error: Exception) -> bool:
+    """Whether the same download may succeed a moment later.
 
-    An OSError of no number is the client's for a file that is not as long as the Hub said.
+    The client raises an OSError without a number for a file that is shorter or longer than the Hub
+    announced.
     """
     import httpx2
     from huggingface_hub import errors
