@@ -85,7 +85,7 @@ def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     output = clone.dvc("exp", "run", "--temp", "-n", "again", "evaluate")
-    assert "going on from step " in output
+    assert "resuming from step " in output
     (kept,) = clone.folder.glob(".dvc/tmp/goemotions/asl-*/")
     assert (kept / "finished").exists()
     assert "again" in clone.dvc("exp", "list")

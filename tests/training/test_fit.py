@@ -422,7 +422,7 @@ def test_a_lost_process_ends_the_others_with_an_error(workspace, tmp_path):
 
 def test_fewer_processes_than_the_config_asks_for_is_an_error(workspace, tmp_path):
     """On CPUs `accelerate launch` starts one process where two were asked for."""
-    config = tmp_path / "hf/accelerate/default_params.yaml"
+    config = tmp_path / "hf/accelerate/default_config.yaml"
     config.parent.mkdir(parents=True)
     config.write_text(
         "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nmixed_precision: 'no'\n"

@@ -81,21 +81,21 @@ class Killed(BaseException):
 
 def train_until(monkeypatch, raw, step):
     """Train and end right after `step` steps."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == step:
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(Killed):
             fit.train(config.parse(raw), "bce")
 
 
 def first_step(monkeypatch, raw):
     """The step that a training begins with; it ends there."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     made = []
 
@@ -104,7 +104,7 @@ def first_step(monkeypatch, raw):
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(Killed):
             fit.train(config.parse(raw), "bce")
     return made[0]
@@ -112,7 +112,7 @@ def first_step(monkeypatch, raw):
 
 def steps_trained(monkeypatch, raw):
     """Train to the end; the steps that were really made."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     made = []
 
@@ -120,7 +120,7 @@ def steps_trained(monkeypatch, raw):
         made.append(state.global_step + 1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         fit.train(config.parse(raw), "bce")
     return made
 
@@ -186,7 +186,7 @@ def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, un
 def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
     workspace, monkeypatch, raw, often, undisturbed, gone_at, resumes_with
 ):
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == gone_at:
@@ -195,7 +195,7 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
 
     with monkeypatch.context() as patched:
         patched.setenv("GOEMOTIONS_STARTER", str(os.getppid()))
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(UserError, match="the command that started this training has ended"):
             fit.train(config.parse(raw), "bce")
     assert not (workspace / "models/trained/bce").exists()
@@ -206,9 +206,9 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
 def test_the_bar_counts_no_steps_that_were_made_before():
     from transformers import TrainerState
 
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
-    bar = trainer._Progress()
+    bar = resuming.Progress()
     state = TrainerState(global_step=40, max_steps=100, is_world_process_zero=True)
     bar.on_train_begin(None, state, None)
     state.global_step = 41
@@ -243,7 +243,7 @@ def test_sigkill_of_the_process_itself(workspace, raw, undisturbed_process):
     wait_for_a_checkpoint(workspace, process)
     kill(process)
     assert not (workspace / "models/trained/bce").exists()
-    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert "resuming from step " in finish(launch(workspace, raw, *ONE))
     assert outputs(workspace) == undisturbed_process
     assert places(workspace) == []
 
@@ -257,7 +257,7 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     kill(process)
     disk.restart()
     assert not (workspace / "models/trained/bce").exists()
-    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert "resuming from step " in finish(launch(workspace, raw, *ONE))
     assert outputs(workspace) == undisturbed_process
 
 
@@ -285,12 +285,12 @@ def test_two_processes_go_on_together(workspace, raw, tmp_path):
     wait_for_a_checkpoint(workspace, process)
     kill(process)
     assert len(places(workspace)) == 1
-    assert "going on from step " in finish(launch(workspace, raw, *two, **often))
+    assert "resuming from step " in finish(launch(workspace, raw, *two, **often))
     resumed = load_file(workspace / "models/trained/bce/model.safetensors")
 
     (workspace / "models/trained/bce").rename(workspace / "resumed")
     anew = launch(workspace, raw, *two, **often, GOEMOTIONS_FRESH="1")
-    assert "going on from step " not in finish(anew)
+    assert "resuming from step " not in finish(anew)
     whole = load_file(workspace / "models/trained/bce/model.safetensors")
     assert all(resumed[name].equal(whole[name]) for name in whole)
     assert places(workspace) == []
@@ -330,7 +330,7 @@ def test_fresh_starts_over(workspace, monkeypatch, raw, often):
     assert first_step(monkeypatch, raw) == 1
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "digests.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "parts.pt", "digests.json"])
 def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, capfd, name):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
