@@ -7,9 +7,9 @@ from goemotions.errors import reported
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--loss", help="an entry of config.yaml's `losses`; its `loss` by default")
+    parser.add_argument("--loss", help="an entry of params.yaml's `losses`; its `loss` by default")
     loss = parser.parse_args().loss
-    with reported(interrupted="interrupted; the same command goes on from the last checkpoint"):
+    with reported(interrupted="interrupted; the same command resumes from the last checkpoint"):
         settings = config.load()
         from goemotions.training.fit import train
 

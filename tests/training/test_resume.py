@@ -182,6 +182,27 @@ def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, un
     assert outputs(workspace) == undisturbed
 
 
+def test_a_time_limit_counts_the_minutes_before_an_interruption(workspace, monkeypatch, raw, often):
+    """Every step takes a second; an epoch has 40, and the limit is 50."""
+    from goemotions.training import averaging, clock
+
+    now = [0.0]
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        now[0] += 1
+
+    monkeypatch.setattr(averaging.WeightAverage, "on_step_begin", on_step_begin)
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    limited = json.loads(json.dumps(raw))
+    limited["train"]["max_minutes"] = 50 / 60
+    train_until(monkeypatch, limited, 47)
+    assert steps_trained(monkeypatch, limited) == list(range(41, 81))
+    # The early end itself has no checkpoint, from which the Trainer would train another epoch.
+    assert steps_trained(monkeypatch, limited) == list(range(61, 81))
+    validation = (workspace / "metrics/training/bce/validation.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in validation[1:]] == ["40", "80"]
+
+
 @pytest.mark.parametrize(("gone_at", "resumes_with"), [(0, 21), (47, 61), (62, 81), (115, 121)])
 def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
     workspace, monkeypatch, raw, often, undisturbed, gone_at, resumes_with
