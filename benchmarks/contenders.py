@@ -106,7 +106,8 @@ def _train(
     counts = torch.tensor([*targets.sum(0), len(texts)])
     loss = losses.build(settings.losses["bce"], counts)
     with tempfile.TemporaryDirectory() as temporary:
-        arguments = trainer.arguments(settings.train, recipe, Path(temporary), 1, 1)
+        arguments = trainer.arguments(settings.train, recipe, 1)
+        arguments.output_dir = temporary
         arguments.num_train_epochs, arguments.eval_strategy = 1, "no"
         arguments.disable_tqdm = True
         set_seed(settings.train.seed)
@@ -130,9 +131,8 @@ def _train(
             if not options.get("average", True):
                 recipe = recipe.model_copy(update={"ema_decay": 0.0})
             collate: Any = Collator(padding_id)
-            loop: Any = trainer.LossTrainer(
-                classifier, arguments, loss, recipe, size, collate, rows, rows
-            )
+            batches = trainer.training_batches(rows, size, collate, arguments)
+            loop: Any = trainer.LossTrainer(classifier, arguments, loss, recipe, batches, rows)
         else:
             loop, collate = _plain_trainer(task, options, tokenizer, rows, arguments, size)
             classifier = loop.model

@@ -17,4 +17,5 @@ if __name__ == "__main__":
         print(
             f"{settings.loss}: test macro-F1 {scores['macro_f1']:.4f} "
             f"[{scores['macro_f1_low']:.4f}, {scores['macro_f1_high']:.4f}]"
+            + "".join(f", {key} {value:g}" for key, value in scores.items() if "limited" in key)
         )

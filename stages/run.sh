@@ -30,4 +30,9 @@ export ACCELERATE_LOG_LEVEL="${ACCELERATE_LOG_LEVEL:-ERROR}"
 OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(python -m goemotions.io.cores)}" || exit 1
 export OMP_NUM_THREADS
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# accelerate itself ends with a traceback at Ctrl-C.
+if [ "$1 $2" = "accelerate launch" ]; then
+    shift 2
+    set -- python -m goemotions.io.launch "$@"
+fi
 exec "$@"

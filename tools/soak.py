@@ -138,7 +138,7 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
                     alone=alone,
                 ),
             )
-            resumes += "going on from step" in text
+            resumes += "resuming from step" in text
             if status is None:
                 kills, in_round, orphaned = kills + 1, in_round + 1, orphaned + alone
             elif status and "is being trained by process" in text:

@@ -241,6 +241,10 @@ class Train(Settings):
     """Rows per optimizer step, over all processes and micro-batches."""
     max_length: Annotated[int, Ge(4), Le(512)]
     """Tokens; longer texts are cut."""
+    rows: Count | None
+    """Train on the first rows of a shuffled training split only; null takes all of them."""
+    max_minutes: Positive | None
+    """Stop after the first epoch that ends later than this; null sets no limit."""
     warmup_ratio: Annotated[float, Ge(0), Le(0.99)]  # transformers takes 1 for one step
     """Share of the steps over which the learning rate rises; then it falls to 0."""
     weight_decay: NotNegative

@@ -85,10 +85,35 @@ def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     output = clone.dvc("exp", "run", "--temp", "-n", "again", "evaluate")
-    assert "going on from step " in output
+    assert "resuming from step " in output
     (kept,) = clone.folder.glob(".dvc/tmp/goemotions/asl-*/")
     assert (kept / "finished").exists()
     assert "again" in clone.dvc("exp", "list")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "last"),
+    [
+        ("stages/run.sh accelerate launch --quiet stages/train.py", 130, ""),
+        (".venv/bin/dvc repro train", 255, "exited with 130"),
+    ],
+)
+def test_an_interrupt_ends_a_training_with_one_line(clone, command, status, last):
+    clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 500})
+    clone.dvc("repro", "fetch_dataset", "cache_model")
+    output = clone.folder / "output.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            command.split(), cwd=clone.folder, env=clone.env, stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    wait_for((clone.folder / "metrics/training/asl/validation.csv").exists, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
+    assert process.wait(timeout=400) == status
+    text = output.read_text()
+    assert text.count("interrupted; the same command resumes from the last checkpoint") == 1
+    assert "Traceback" not in text
+    assert last in text.splitlines()[-1]
 
 
 def test_no_setting_reaches_a_shell(clone):

@@ -18,6 +18,7 @@ from small import ROOT, launch, settings
 
 from goemotions import config
 from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
 from goemotions.io.digests import sha256
 from goemotions.labels import LABELS
 from goemotions.metrics import thresholds
@@ -216,14 +217,18 @@ def test_the_short_text_path_can_be_switched_off_and_changes_nothing(workspace, 
 
     used, enable = [], short_text.enable
     monkeypatch.setattr(short_text, "enable", lambda model: (used.append(model), enable(model)))
-    trained = []
+    folder = workspace / "models/trained/bce"
+    trained, logits, uses = [], [], []
     for on in (True, False):
         raw = settings()
         raw["train"]["short_text"] = on
         fit.train(config.parse(raw), "bce")
-        trained.append(load_file(workspace / "models/trained/bce/model.safetensors"))
-    assert len(used) == 1
+        trained.append(load_file(folder / "model.safetensors"))
+        logits.append(Classifier.load(folder).logits(["thank you so much", "no"]))
+        uses.append(len(used))
+    assert uses == [2, 2]  # by training and by inference, and then by neither
     assert all(torch.allclose(trained[0][name], trained[1][name], atol=1e-4) for name in trained[0])
+    assert logits[0] == pytest.approx(logits[1], abs=1e-3)
 
 
 def test_bf16_trains_finite_float32_weights(workspace):

@@ -1,11 +1,12 @@
-import inspect
 import math
 from typing import get_args
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from goemotions.config import Asl, Combined, LossSettings
+from goemotions import config
+from goemotions.config import Asl, LossSettings
 from goemotions.training import losses
 
 LOGITS = [[0.0, 2.0, -1.5], [-3.5, 0.7, 1.0]]
@@ -49,6 +50,11 @@ def counts(*labels, rows):
     return torch.tensor([*labels, rows])
 
 
+def built(function, class_counts, **settings):
+    """The loss that an entry of params.yaml with these settings is."""
+    return losses.build(config.parse_loss({"function": function, **settings}), class_counts)
+
+
 def bce(logits, targets, smoothing=0):
     return losses.bce(logits, targets, smoothing=smoothing)
 
@@ -84,12 +90,12 @@ def test_weighted_bce_weighs_positives_by_how_rare_they_are():
     def term(p, y, label):
         return bce_term(p, y) * (((12 - (2, 4, 8)[label]) / (2, 4, 8)[label]) ** 0.5 if y else 1)
 
-    found = losses.weighted_bce(*tensors(), power=0.5, class_counts=counts(2, 4, 8, rows=12))
+    found = built("weighted_bce", counts(2, 4, 8, rows=12), power=0.5)(*tensors())
     assert found.item() == pytest.approx(mean(term), rel=1e-12)
 
 
 def test_weighted_bce_with_power_0_is_bce():
-    found = losses.weighted_bce(*tensors(), power=0, class_counts=counts(2, 4, 8, rows=12))
+    found = built("weighted_bce", counts(2, 4, 8, rows=12), power=0)(*tensors())
     assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-12)
 
 
@@ -100,16 +106,12 @@ def test_class_balanced_focal_weighs_by_the_effective_number_of_rows():
     def term(p, y, label):
         return 2 * weights[label] * focal_term(p, y, alpha=0.5, gamma=2)
 
-    found = losses.class_balanced_focal(
-        *tensors(), beta=0.9, gamma=2, class_counts=counts(2, 4, 8, rows=12)
-    )
+    found = built("class_balanced_focal", counts(2, 4, 8, rows=12), beta=0.9, gamma=2)(*tensors())
     assert found.item() == pytest.approx(mean(term), rel=1e-9)
 
 
 def test_class_balanced_focal_with_beta_0_and_no_focusing_is_bce():
-    found = losses.class_balanced_focal(
-        *tensors(), beta=0, gamma=0, class_counts=counts(2, 4, 8, rows=12)
-    )
+    found = built("class_balanced_focal", counts(2, 4, 8, rows=12), beta=0, gamma=0)(*tensors())
     assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-9)
 
 
@@ -117,9 +119,7 @@ def test_class_balanced_weights_keep_their_digits_near_beta_1():
     """With beta -> 1 the weights go to those of inverse frequency."""
     logits, targets = tensors()
     class_counts = counts(2, 4, 8, rows=12)
-    found = losses.class_balanced_focal(
-        logits, targets, beta=1 - 1e-12, gamma=2, class_counts=class_counts
-    )
+    found = built("class_balanced_focal", class_counts, beta=1 - 1e-12, gamma=2)(logits, targets)
     inverse = [1 / n for n in (2, 4, 8)]
     expected = mean(
         lambda p, y, label: 6 * inverse[label] / sum(inverse) * focal_term(p, y, 0.5, 2)
@@ -141,14 +141,14 @@ def test_distribution_balanced_by_hand():
                 total += weight * math.log(1 + math.exp(-shifted))
             else:
                 total += weight * math.log(1 + math.exp(5 * shifted)) / 5
-    found = losses.distribution_balanced(*tensors(), **DB, class_counts=counts(2, 4, 8, rows=12))
+    found = built("distribution_balanced", counts(2, 4, 8, rows=12), **DB)(*tensors())
     assert found.item() == pytest.approx(total / 6, rel=1e-12)
 
 
 def test_distribution_balanced_with_nothing_to_balance_is_bce():
     """No slope: every weight is alpha + 1/2; no shift and no tolerance leave BCE."""
     plain = {"alpha": 0.5, "steepness": 0, "mu": 0, "kappa": 0, "scale": 1}
-    found = losses.distribution_balanced(*tensors(), **plain, class_counts=counts(2, 4, 8, rows=12))
+    found = built("distribution_balanced", counts(2, 4, 8, rows=12), **plain)(*tensors())
     assert found.item() == pytest.approx(bce(*tensors()).item(), rel=1e-12)
 
 
@@ -245,20 +245,20 @@ def test_combined_mixes_asl_with_focal_weighted_by_inverse_frequency():
         weight = 12 / (3 * (2, 4, 8)[label])
         return 0.7 * asl_term(p, y) + 0.3 * weight * focal_term(p, y, alpha=0.25, gamma=2)
 
-    found = losses.combined(*tensors(), **COMBINED, class_counts=counts(2, 4, 8, rows=12))
+    found = built("combined", counts(2, 4, 8, rows=12), **COMBINED)(*tensors())
     assert found.item() == pytest.approx(mean(term), rel=1e-12)
 
 
 def test_combined_with_ratio_1_is_asl():
     settings = {**COMBINED, "ratio": 1}
-    found = losses.combined(*tensors(), **settings, class_counts=counts(1, 2, 3, rows=9))
+    found = built("combined", counts(1, 2, 3, rows=9), **settings)(*tensors())
     assert found.item() == pytest.approx(losses.asl(*tensors(), **ASL).item(), rel=1e-12)
 
 
 def test_plain_focal_with_equal_weights_of_1_is_half_of_bce():
     settings = {**COMBINED, "ratio": 0, "alpha": 0.5, "gamma": 0}
     # 12 rows / (3 labels x 4 rows of each) is 1.
-    found = losses.combined(*tensors(), **settings, class_counts=counts(4, 4, 4, rows=12))
+    found = built("combined", counts(4, 4, 4, rows=12), **settings)(*tensors())
     assert found.item() == pytest.approx(0.5 * bce(*tensors()).item(), rel=1e-12)
 
 
@@ -266,7 +266,7 @@ def test_a_class_half_as_frequent_weighs_twice_as_much():
     logits = torch.zeros(1, 2)
     settings = {**COMBINED, "ratio": 0}
     rare, frequent = (
-        losses.combined(logits, target, **settings, class_counts=counts(10, 20, rows=40))
+        built("combined", counts(10, 20, rows=40), **settings)(logits, target)
         for target in (torch.tensor([[1, 0]]), torch.tensor([[0, 1]]))
     )
     # Weights are 40/(2x10) = 2 and 40/(2x20) = 1; 0.25 of log 2 for the hit, 0.75 for the other.
@@ -277,8 +277,7 @@ def test_a_class_half_as_frequent_weighs_twice_as_much():
 
 def test_a_class_that_training_lacks_counts_as_one_row_and_stays_finite():
     none, one = (
-        losses.combined(*tensors(), **COMBINED, class_counts=counts(n, 5, 5, rows=10)).item()
-        for n in (0, 1)
+        built("combined", counts(n, 5, 5, rows=10), **COMBINED)(*tensors()).item() for n in (0, 1)
     )
     assert math.isfinite(none)
     assert none == one
@@ -290,19 +289,13 @@ FUNCTIONS = {
     "asl": lambda z, y: losses.asl(z, y, **ASL),
     "asl without clip": lambda z, y: losses.asl(z, y, gamma_neg=4, gamma_pos=1, clip=0),
     "asl without focusing": lambda z, y: losses.asl(z, y, gamma_neg=0, gamma_pos=0, clip=0.05),
-    "combined": lambda z, y: losses.combined(
-        z, y, **COMBINED, class_counts=counts(2, 4, 8, rows=12)
-    ),
+    "combined": built("combined", counts(2, 4, 8, rows=12), **COMBINED),
     "focal": lambda z, y: losses.focal(z, y, alpha=0.25, gamma=2),
-    "weighted_bce": lambda z, y: losses.weighted_bce(
-        z, y, power=0.5, class_counts=counts(2, 4, 8, rows=12)
+    "weighted_bce": built("weighted_bce", counts(2, 4, 8, rows=12), power=0.5),
+    "class_balanced_focal": built(
+        "class_balanced_focal", counts(2, 4, 8, rows=12), beta=0.999, gamma=2
     ),
-    "class_balanced_focal": lambda z, y: losses.class_balanced_focal(
-        z, y, beta=0.999, gamma=2, class_counts=counts(2, 4, 8, rows=12)
-    ),
-    "distribution_balanced": lambda z, y: losses.distribution_balanced(
-        z, y, **DB, class_counts=counts(2, 4, 8, rows=12)
-    ),
+    "distribution_balanced": built("distribution_balanced", counts(2, 4, 8, rows=12), **DB),
     "zlpr": losses.zlpr,
     "two_way": lambda z, y: losses.two_way(z, y, temperature=4),
     "soft_f1": lambda z, y: losses.soft_f1(z, y, slope=1, offset=0),
@@ -411,13 +404,6 @@ def test_build_hands_the_settings_to_the_function():
     assert built(*tensors()).item() == pytest.approx(mean(asl_term))
 
 
-def test_build_hands_the_class_counts_to_the_loss_that_takes_them():
-    class_counts = counts(2, 4, 8, rows=12)
-    built = losses.build(Combined(function="combined", **COMBINED), class_counts)
-    direct = losses.combined(*tensors(), **COMBINED, class_counts=class_counts)
-    assert built(*tensors()).item() == direct.item()
-
-
 def test_the_catalogue_holds_every_loss_and_first_the_five_of_the_question(settings):
     class_counts = counts(2, 4, 8, rows=12)
     value = {
@@ -429,16 +415,46 @@ def test_the_catalogue_holds_every_loss_and_first_the_five_of_the_question(setti
     assert value["bce"] == pytest.approx(mean(bce_term))
     assert value["asl"] == pytest.approx(mean(asl_term))
     for share in (70, 50, 30):
-        direct = losses.combined(
-            *tensors(), **{**COMBINED, "ratio": share / 100}, class_counts=class_counts
-        )
+        direct = built("combined", class_counts, **{**COMBINED, "ratio": share / 100})(*tensors())
         assert value[f"combined_{share}"] == pytest.approx(direct.item())
 
 
 def test_every_function_takes_the_settings_that_its_schema_has(settings):
-    for member in get_args(LossSettings):
-        name = get_args(member.model_fields["function"].annotation)[0]
-        taken = inspect.signature(losses.FUNCTIONS[name]).parameters.values()
-        keywords = {p.name for p in taken if p.kind is p.KEYWORD_ONLY}
-        assert keywords - {"class_counts"} == set(member.model_fields) - {"function"}
-    assert len(get_args(LossSettings)) == len(losses.FUNCTIONS)
+    names = [get_args(m.model_fields["function"].annotation)[0] for m in get_args(LossSettings)]
+    assert names == list(losses.FUNCTIONS)
+
+
+class Dtypes(TorchDispatchMode):
+    """The dtypes of all that is computed on a device."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.device, self.dtypes = device, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.device.type == self.device:
+            self.dtypes.add(result.dtype)
+        return result
+
+
+def test_nothing_on_the_device_of_the_logits_is_float64(settings):
+    """Apple's GPUs have no float64; torch's `meta` stands in for their device."""
+    logits = torch.zeros(2, 3, device="meta")
+    entries = [entry for entry in settings.losses.values() if entry.function != "two_way"]
+    for entry in entries:  # two_way picks rows by their values, which `meta` has not
+        with Dtypes("meta") as seen:
+            losses.build(entry, counts(2, 4, 8, rows=12))(logits, logits > 0)
+        assert torch.float32 in seen.dtypes
+        assert torch.float64 not in seen.dtypes
+
+
+def test_class_weights_are_computed_when_the_loss_is_built_and_moved_once(monkeypatch):
+    moved = losses._moved.__wrapped__
+    calls = []
+    monkeypatch.setattr(losses, "_moved", losses.lru_cache(lambda *a: calls.append(a) or moved(*a)))
+    loss = built("class_balanced_focal", counts(2, 4, 8, rows=12), beta=0.9, gamma=2)
+    assert calls == []
+    monkeypatch.setattr(torch, "expm1", None)  # only the weights need it
+    assert loss(*tensors()).item() == loss(*tensors()).item()
+    assert len(calls) == 1

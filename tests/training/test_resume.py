@@ -82,21 +82,21 @@ class Killed(BaseException):
 
 def train_until(monkeypatch, raw, step):
     """Train and end right after `step` steps."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == step:
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(Killed):
             fit.train(config.parse(raw), "bce")
 
 
 def first_step(monkeypatch, raw):
     """The step that a training begins with; it ends there."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     made = []
 
@@ -105,7 +105,7 @@ def first_step(monkeypatch, raw):
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(Killed):
             fit.train(config.parse(raw), "bce")
     return made[0]
@@ -113,7 +113,7 @@ def first_step(monkeypatch, raw):
 
 def steps_trained(monkeypatch, raw):
     """Train to the end; the steps that were really made."""
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     made = []
 
@@ -121,7 +121,7 @@ def steps_trained(monkeypatch, raw):
         made.append(state.global_step + 1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         fit.train(config.parse(raw), "bce")
     return made
 
@@ -183,11 +183,32 @@ def test_it_can_be_killed_again_and_again(workspace, monkeypatch, raw, often, un
     assert outputs(workspace) == undisturbed
 
 
+def test_a_time_limit_counts_the_minutes_before_an_interruption(workspace, monkeypatch, raw, often):
+    """Every step takes a second; an epoch has 40, and the limit is 50."""
+    from goemotions.training import averaging, clock
+
+    now = [0.0]
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        now[0] += 1
+
+    monkeypatch.setattr(averaging.WeightAverage, "on_step_begin", on_step_begin)
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    limited = json.loads(json.dumps(raw))
+    limited["train"]["max_minutes"] = 50 / 60
+    train_until(monkeypatch, limited, 47)
+    assert steps_trained(monkeypatch, limited) == list(range(41, 81))
+    # The early end itself has no checkpoint, from which the Trainer would train another epoch.
+    assert steps_trained(monkeypatch, limited) == list(range(61, 81))
+    validation = (workspace / "metrics/training/bce/validation.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in validation[1:]] == ["40", "80"]
+
+
 @pytest.mark.parametrize(("gone_at", "resumes_with"), [(0, 21), (47, 61), (62, 81), (115, 121)])
 def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
     workspace, monkeypatch, raw, often, undisturbed, gone_at, resumes_with
 ):
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == gone_at:
@@ -196,7 +217,7 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
 
     with monkeypatch.context() as patched:
         patched.setenv("GOEMOTIONS_STARTER", str(os.getppid()))
-        patched.setattr(trainer._AfterEachStep, "on_step_begin", on_step_begin)
+        patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(UserError, match="the command that started this training has ended"):
             fit.train(config.parse(raw), "bce")
     assert not (workspace / "models/trained/bce").exists()
@@ -207,9 +228,9 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
 def test_the_bar_counts_no_steps_that_were_made_before():
     from transformers import TrainerState
 
-    from goemotions.training import trainer
+    from goemotions.training import resuming
 
-    bar = trainer._Progress()
+    bar = resuming.Progress()
     state = TrainerState(global_step=40, max_steps=100, is_world_process_zero=True)
     bar.on_train_begin(None, state, None)
     state.global_step = 41
@@ -244,7 +265,7 @@ def test_sigkill_of_the_process_itself(workspace, raw, undisturbed_process):
     wait_for_a_checkpoint(workspace, process)
     kill(process)
     assert not (workspace / "models/trained/bce").exists()
-    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert "resuming from step " in finish(launch(workspace, raw, *ONE))
     assert outputs(workspace) == undisturbed_process
     assert places(workspace) == []
 
@@ -258,7 +279,7 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     kill(process)
     disk.restart()
     assert not (workspace / "models/trained/bce").exists()
-    assert "going on from step " in finish(launch(workspace, raw, *ONE))
+    assert "resuming from step " in finish(launch(workspace, raw, *ONE))
     assert outputs(workspace) == undisturbed_process
 
 
@@ -309,12 +330,12 @@ def test_two_processes_go_on_together(workspace, raw, tmp_path):
     wait_for_a_checkpoint(workspace, process)
     kill(process)
     assert len(places(workspace)) == 1
-    assert "going on from step " in finish(launch(workspace, raw, *two, **often))
+    assert "resuming from step " in finish(launch(workspace, raw, *two, **often))
     resumed = load_file(workspace / "models/trained/bce/model.safetensors")
 
     (workspace / "models/trained/bce").rename(workspace / "resumed")
     anew = launch(workspace, raw, *two, **often, GOEMOTIONS_FRESH="1")
-    assert "going on from step " not in finish(anew)
+    assert "resuming from step " not in finish(anew)
     whole = load_file(workspace / "models/trained/bce/model.safetensors")
     assert all(resumed[name].equal(whole[name]) for name in whole)
     assert places(workspace) == []
@@ -354,7 +375,7 @@ def test_fresh_starts_over(workspace, monkeypatch, raw, often):
     assert first_step(monkeypatch, raw) == 1
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "further.pt", "digests.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "parts.pt", "digests.json"])
 def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, capfd, name):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)

@@ -13,7 +13,7 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
 
     The features are TF-IDF of words and pairs of words that occur twice or more; the model is one
-    logistic regression a label. Scores and protocol are those of `evaluate`.
+    logistic regression per label. Scores and protocol are those of `evaluate`.
 
     Raises:
         UserError: a split is missing or invalid.

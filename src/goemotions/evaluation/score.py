@@ -50,6 +50,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
+    scores |= classifier.limits
     decisions = sigmoid(logits["test"]) >= thresholds
     with publish.replaced(folder) as draft:
         _write_predictions(draft / "predictions.parquet", read, logits)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ class Classifier:
 
     Attributes:
         labels: the label names, in the order of the logits.
-        thresholds: method -> one probability a label.
+        thresholds: method -> one probability per label.
         preferred: the method that cross-validation on validation preferred.
+        limits: of a training that was small on purpose: limited_rows, limited_minutes.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class Classifier:
     thresholds: dict[str, NDArray[np.float64]]
     preferred: str
     max_length: int
+    limits: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
@@ -52,7 +54,6 @@ class Classifier:
                 "experiment's by `dvc exp apply <name>`, or name another folder by --model"
             )
         digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             with quiet():
                 model = AutoModelForSequenceClassification.from_pretrained(
@@ -61,7 +62,6 @@ class Classifier:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # whatever a folder of another make makes transformers raise
             raise UserError(f"{folder} does not load: {first_line(error)}") from None
-        short_text.enable(model)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         try:
             content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
@@ -70,13 +70,19 @@ class Classifier:
                 for method, entry in content["methods"].items()
             }
             preferred, max_length = content["preferred"], int(content["max_length"])
+            limits = dict(content.get("limits", {}))
             thresholds[preferred]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
                 f"({error!r}); run `dvc repro train`"
             ) from None
-        return cls(model.to(device).eval(), tokenizer, labels, thresholds, preferred, max_length)
+        if content.get("short_text", True):
+            short_text.enable(model)
+        # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        model = model.to(device).eval()
+        return cls(model, tokenizer, labels, thresholds, preferred, max_length, limits)
 
     def logits(
         self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None
@@ -85,7 +91,7 @@ class Classifier:
 
         Args:
             texts: any strings, also empty ones.
-            advance: told the number of texts of each batch that is done, for a progress bar.
+            advance: called with the number of texts of each batch that is done, for a progress bar.
         """
         rows = Rows(self.tokenizer, texts, None, self.max_length)
         collate = Collator(self.tokenizer.pad_token_id)

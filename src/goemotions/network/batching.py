@@ -21,7 +21,7 @@ POOL = 50  # batches that are sorted by length together: less padding, and still
 class Rows(Dataset[dict[str, Any]]):
     """Tokenised texts and, where they are known, their targets; tokenised once.
 
-    A lone surrogate, which is half a character, counts as a question mark.
+    A lone surrogate counts as a question mark.
 
     Attributes:
         input_ids: int64 tensors of different lengths.
@@ -184,7 +184,7 @@ def logits(
     """The logits of every row, float32 [rows, labels], in the rows' order.
 
     Args:
-        advance: told the number of rows of each batch that is done, for a progress bar.
+        advance: called with the number of rows of each batch that is done, for a progress bar.
         process, processes: of those that share the work; rows of the others are NaN.
     """
     result = np.full((len(rows), model.config.num_labels), np.nan, dtype=np.float32)

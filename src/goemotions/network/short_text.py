@@ -30,7 +30,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 def enable(model: Any) -> None:
     """Switch a sequence classifier to this module's path, in place, where it has one.
 
-    `output_hidden_states` and `output_attentions` are then not to be had.
+    The model then ignores `output_hidden_states` and `output_attentions`.
     """
     kind = model.config.model_type
     if kind == "deberta-v2":
@@ -88,37 +88,37 @@ class _Encoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers is untyp
 def _layer(
     layer: Any, hidden: Tensor, table: Tensor, window: _Window, padding: Tensor, attend: Any
 ) -> Tensor:
-    own = layer.attention.self
-    rows = own.pos_dropout(table[window.rows])
-    position_key, position_query = own.key_proj(rows), own.query_proj(rows)
+    attention = layer.attention.self
+    rows = attention.pos_dropout(table[window.rows])
+    position_key, position_query = attention.key_proj(rows), attention.query_proj(rows)
     if window.spread is not None:
         position_key, position_query = position_key[window.spread], position_query[window.spread]
-    context, asking = attend(own, hidden, position_key, position_query, padding)
+    context, asking = attend(attention, hidden, position_key, position_query, padding)
     attended = layer.attention.output(context, asking)
     output: Tensor = layer.output(layer.intermediate(attended), attended)
     return output
 
 
-def _heads(x: Tensor, own: Any) -> Tensor:
+def _heads(x: Tensor, attention: Any) -> Tensor:
     """[batch, length, heads * size] -> [heads, batch, length, size]."""
     batch, length, _ = x.shape
-    return x.view(batch, length, own.num_attention_heads, -1).permute(2, 0, 1, 3).contiguous()
+    return x.view(batch, length, attention.num_attention_heads, -1).permute(2, 0, 1, 3).contiguous()
 
 
 def _all_tokens(
-    own: Any, hidden: Tensor, position_key: Tensor, position_query: Tensor, padding: Tensor
+    attention: Any, hidden: Tensor, position_key: Tensor, position_query: Tensor, padding: Tensor
 ) -> tuple[Tensor, Tensor]:
     batch, length, _ = hidden.shape
-    heads = own.num_attention_heads
+    heads = attention.num_attention_heads
     query, key, value = (
-        _heads(project(hidden), own).flatten(1, 2)  # [heads, batch * length, size]
-        for project in (own.query_proj, own.key_proj, own.value_proj)
+        _heads(project(hidden), attention).flatten(1, 2)  # [heads, batch * length, size]
+        for project in (attention.query_proj, attention.key_proj, attention.value_proj)
     )
     scale = scaled_size_sqrt(query, 3).to(query.dtype)  # 3: content, and positions both ways
     query = query / scale
     # [heads, size, 2 * length - 1]; the keys' from the farthest token after to that before.
-    to_keys = _heads(position_key.flip(0)[None], own)[:, 0].transpose(1, 2)
-    to_queries = _heads((position_query / scale)[None], own)[:, 0].transpose(1, 2)
+    to_keys = _heads(position_key.flip(0)[None], attention)[:, 0].transpose(1, 2)
+    to_queries = _heads((position_query / scale)[None], attention)[:, 0].transpose(1, 2)
     content_to_position = _shift((query @ to_keys).view(heads * batch, length, -1))
     position_to_content = _shift((key @ to_queries).view(heads * batch, length, -1))
     query, key, value = (x.view(heads * batch, length, -1) for x in (query, key, value))
@@ -126,25 +126,28 @@ def _all_tokens(
         content_to_position + position_to_content.transpose(1, 2), query, key.transpose(1, 2)
     ).view(heads, batch, length, length)
     scores = scores.masked_fill(padding[:, None, :], torch.finfo(scores.dtype).min)
-    shares = own.dropout(scores.softmax(-1)).view(heads * batch, length, length)
+    shares = attention.dropout(scores.softmax(-1)).view(heads * batch, length, length)
     context = (shares @ value).view(heads, batch, length, -1)
     return context.permute(1, 2, 0, 3).flatten(2), hidden
 
 
 def _first_token(
-    own: Any, hidden: Tensor, position_key: Tensor, position_query: Tensor, padding: Tensor
+    attention: Any, hidden: Tensor, position_key: Tensor, position_query: Tensor, padding: Tensor
 ) -> tuple[Tensor, Tensor]:
     length = hidden.shape[1]
     first = hidden[:, :1]
-    query = _heads(own.query_proj(first), own)  # [heads, batch, 1, size]
-    key, value = _heads(own.key_proj(hidden), own), _heads(own.value_proj(hidden), own)
+    query = _heads(attention.query_proj(first), attention)  # [heads, batch, 1, size]
+    key, value = (
+        _heads(attention.key_proj(hidden), attention),
+        _heads(attention.value_proj(hidden), attention),
+    )
     scale = scaled_size_sqrt(query, 3).to(query.dtype)
     # The first token is i tokens before token i: [heads, 1, length, size].
-    to_keys = _heads(position_key[:length].flip(0)[None], own)
-    to_queries = _heads(position_query[:length].flip(0)[None], own)
+    to_keys = _heads(position_key[:length].flip(0)[None], attention)
+    to_queries = _heads(position_query[:length].flip(0)[None], attention)
     scores = (query * (key + to_keys) + key * to_queries).sum(-1) / scale
     scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
-    shares = own.dropout(scores.softmax(-1))[:, :, None]  # [heads, batch, 1, length]
+    shares = attention.dropout(scores.softmax(-1))[:, :, None]  # [heads, batch, 1, length]
     return (shares.to(value.dtype) @ value).permute(1, 2, 0, 3).flatten(2), first
 
 
@@ -169,10 +172,10 @@ class _AllTokensLayer(BertLayer):  # type: ignore[misc]
         if not self.training or hidden_states.device.type != "cpu":
             usual: Tensor = super().forward(hidden_states, attention_mask)
             return usual
-        own = self.attention.self
+        attention = self.attention.self
         batch, length, _width = hidden_states.shape
-        heads, size = own.num_attention_heads, own.attention_head_size
-        projections = (own.query, own.key, own.value)
+        heads, size = attention.num_attention_heads, attention.attention_head_size
+        projections = (attention.query, attention.key, attention.value)
         projected = F.linear(
             hidden_states,
             torch.cat([projection.weight for projection in projections]),
@@ -180,12 +183,12 @@ class _AllTokensLayer(BertLayer):  # type: ignore[misc]
         ).view(batch, length, 3, heads, size)
         # Each [batch * heads, length, size].
         query, key, value = projected.permute(2, 0, 3, 1, 4).flatten(1, 2)
-        scores = query @ (key * own.scaling).transpose(1, 2)
+        scores = query @ (key * attention.scaling).transpose(1, 2)
         if attention_mask is not None:
             padding = ~attention_mask[:, :, :1]  # [batch, 1, 1, length]
             scores = scores.view(batch, heads, length, length)
             scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min).flatten(0, 1)
-        shares = own.dropout(scores.softmax(-1))
+        shares = attention.dropout(scores.softmax(-1))
         context = (shares.to(value.dtype) @ value).view(batch, heads, length, size)
         context = context.transpose(1, 2).flatten(2)
         output: Tensor = self.feed_forward_chunk(self.attention.output(context, hidden_states))
@@ -197,19 +200,23 @@ class _FirstTokenLayer(BertLayer):  # type: ignore[misc]
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
     ) -> Tensor:
         """Only the first token: [batch, 1, hidden]."""
-        own = self.attention.self
+        attention = self.attention.self
         first = hidden_states[:, :1]
         query, key, value = (
-            x.view(*x.shape[:2], -1, own.attention_head_size).transpose(1, 2)
-            for x in (own.query(first), own.key(hidden_states), own.value(hidden_states))
+            x.view(*x.shape[:2], -1, attention.attention_head_size).transpose(1, 2)
+            for x in (
+                attention.query(first),
+                attention.key(hidden_states),
+                attention.value(hidden_states),
+            )
         )
         context = F.scaled_dot_product_attention(
             query,
             key,
             value,
             None if attention_mask is None else attention_mask[:, :, :1],
-            dropout_p=own.dropout.p if self.training else 0.0,
-            scale=own.scaling,
+            dropout_p=attention.dropout.p if self.training else 0.0,
+            scale=attention.scaling,
         )
         context = context.transpose(1, 2).flatten(2)
         output: Tensor = self.feed_forward_chunk(self.attention.output(context, first))

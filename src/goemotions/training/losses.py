@@ -3,19 +3,25 @@
 Shapes, everywhere here: logits z [batch, labels], real; targets y [batch, labels], 0 or 1; with
 p = sigmoid(z), n_c the training rows of label c and N all of them. Each function returns a scalar,
 computed in float32 at least, and leaves its inputs unchanged: the mean over both dimensions, except
-where its docstring says what else. `class_counts`, [labels + 1], are the n_c and then N; the
-training code gives them to the functions that take them.
+where its docstring says otherwise. What depends on the n_c, [labels], is computed once, by `build`:
+in float64 on the CPU, since Apple's GPUs have no float64. (Training there was never tried.)
 """
 
-import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from goemotions.config import LossSettings
+from goemotions.config import (
+    ClassBalancedFocal,
+    Combined,
+    DistributionBalanced,
+    LossSettings,
+    WeightedBce,
+)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,23 +31,21 @@ def bce(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
 
     Args:
         smoothing: s, from 0 to 1: targets are y (1-s) + s/2 (Szegedy et al. 2016, section 7, for
-            two classes a label).
+            two classes per label).
     """
     z, y = _wide(logits, targets)
     return F.binary_cross_entropy_with_logits(z, y * (1 - smoothing) + smoothing / 2)
 
 
-def weighted_bce(logits: Tensor, targets: Tensor, *, power: float, class_counts: Tensor) -> Tensor:
+def weighted_bce(logits: Tensor, targets: Tensor, *, weights: Tensor) -> Tensor:
     """Binary cross-entropy with positives weighted by ((N - n_c) / n_c)^power.
 
     Args:
-        power: from 0, which is plain BCE, to 1, where positives and negatives of each label weigh
-            the same in all.
+        weights: of the positives. `power` is from 0, which is plain BCE, to 1, where positives and
+            negatives of each label weigh the same in total.
     """
     z, y = _wide(logits, targets)
-    counts, rows = _counts(class_counts, z)
-    weights = ((rows - counts).clamp(min=1) / counts) ** power
-    return F.binary_cross_entropy_with_logits(z, y, pos_weight=weights)
+    return F.binary_cross_entropy_with_logits(z, y, pos_weight=_like(weights, z))
 
 
 def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -57,7 +61,7 @@ def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Ten
 
 
 def class_balanced_focal(
-    logits: Tensor, targets: Tensor, *, beta: float, gamma: float, class_counts: Tensor
+    logits: Tensor, targets: Tensor, *, gamma: float, weights: Tensor
 ) -> Tensor:
     """Focal loss weighted by the effective number of rows (Cui et al. 2019, eqs. 9 and 12).
 
@@ -66,16 +70,11 @@ def class_balanced_focal(
     labels or none, so each label's term has that label's own weight, present or absent.
 
     Args:
-        beta: from 0, where all labels weigh the same, to below 1.
         gamma: focusing; 0, or at least 1.
+        weights: of the labels. `beta` is from 0, where all weigh the same, to below 1.
     """
     z, y = _wide(logits, targets)
-    counts, _ = _counts(class_counts, z)
-    # expm1, since 1 - beta^n loses its digits where beta is near 1.
-    log_beta = torch.log(torch.tensor(beta, dtype=torch.float64))
-    weights = (1 - beta) / -torch.expm1(counts.double() * log_beta)
-    weights = (weights / weights.mean()).to(z)
-    return (2 * weights * _focal(z, y, 0.5, gamma)).mean()
+    return (2 * _like(weights, z) * _focal(z, y, 0.5, gamma)).mean()
 
 
 def asl(
@@ -103,7 +102,7 @@ def combined(
     clip: float,
     alpha: float,
     gamma: float,
-    class_counts: Tensor,
+    weights: Tensor,
 ) -> Tensor:
     """ratio * ASL + (1 - ratio) * focal loss weighted by inverse class frequency.
 
@@ -114,12 +113,11 @@ def combined(
         gamma_neg, gamma_pos, clip: as for `asl`.
         alpha: from 0 to 1.
         gamma: 0, or at least 1.
+        weights: of the focal loss's labels.
     """
     z, y = _wide(logits, targets)
-    counts, rows = _counts(class_counts, z)
-    weights = rows / len(counts) / counts
     mixed = ratio * _asl(z, y, gamma_neg, gamma_pos, clip)
-    return (mixed + (1 - ratio) * weights * _focal(z, y, alpha, gamma)).mean()
+    return (mixed + (1 - ratio) * _like(weights, z) * _focal(z, y, alpha, gamma)).mean()
 
 
 def distribution_balanced(
@@ -129,9 +127,9 @@ def distribution_balanced(
     alpha: float,
     steepness: float,
     mu: float,
-    kappa: float,
     scale: float,
-    class_counts: Tensor,
+    inverse_counts: Tensor,
+    shifts: Tensor,
 ) -> Tensor:
     """Distribution-balanced loss (Wu et al. 2020, eqs. 3 to 8), without its optional focusing.
 
@@ -141,16 +139,16 @@ def distribution_balanced(
     Args:
         alpha: what every weight is raised by; from 0 to 1.
         steepness, mu: the smoothing's, the paper's beta, and its middle; at least 0.
-        kappa: how much of its prior log-odds a label's logit is freed of; at least 0.
         scale: lambda, how tolerant negatives are; above 0.
+        inverse_counts: 1 / n_c.
+        shifts: v. `kappa` is at least 0: how much of its prior log-odds a logit loses.
     """
     z, y = _wide(logits, targets)
-    counts, rows = _counts(class_counts, z)
-    inverse = 1 / counts
+    inverse = _like(inverse_counts, z)
     # A row without labels repeats none; its ratio is large, and its weight 1 + alpha.
     ratio = inverse / (y @ inverse).clamp(min=1e-8)[:, None]
     weights = alpha + torch.sigmoid(steepness * (ratio - mu))
-    shifted = z - kappa * torch.log((rows / counts - 1).clamp(min=1e-8))
+    shifted = z - _like(shifts, z)
     negative = F.softplus(scale * shifted) / scale
     return (weights * (y * F.softplus(-shifted) + (1 - y) * negative)).mean()
 
@@ -225,23 +223,38 @@ def build(settings: LossSettings, class_counts: Tensor) -> Loss:
         settings: the loss's name, and its function's settings.
         class_counts: [labels + 1], each label's training rows and then all of them.
     """
-    function = FUNCTIONS[settings.function]
-    given = settings.model_dump(exclude={"function"})
-    if "class_counts" in inspect.signature(function).parameters:
-        given["class_counts"] = class_counts
-    return partial(function, **given)
+    given: dict[str, Any] = settings.model_dump(exclude={"function"})
+    counts, rows = class_counts[:-1].cpu().double().clamp(min=1), float(class_counts[-1])
+    match settings:
+        case WeightedBce():
+            given = {"weights": ((rows - counts).clamp(min=1) / counts) ** settings.power}
+        case ClassBalancedFocal(beta=beta, gamma=gamma):
+            # expm1, since 1 - beta^n loses its digits where beta is near 1.
+            log_beta = torch.log(torch.tensor(beta, dtype=torch.float64))
+            weights = (1 - beta) / -torch.expm1(counts * log_beta)
+            given = {"gamma": gamma, "weights": weights / weights.mean()}
+        case Combined():
+            given["weights"] = rows / len(counts) / counts
+        case DistributionBalanced():
+            log_odds = torch.log((rows / counts - 1).clamp(min=1e-8))
+            given |= {"inverse_counts": 1 / counts, "shifts": given.pop("kappa") * log_odds}
+    return partial(FUNCTIONS[settings.function], **given)
+
+
+@lru_cache(maxsize=8)
+def _moved(values: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return values.to(dtype).to(device)  # in this order: the device may lack float64
+
+
+def _like(values: Tensor, z: Tensor) -> Tensor:
+    """A label's values in the logits' dtype and on their device, where they are moved once."""
+    return _moved(values, z.dtype, z.device)
 
 
 def _wide(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Both in the logits' dtype, and at least float32: bfloat16 cannot hold 1 - p near 1."""
     z = logits if logits.dtype == torch.float64 else logits.float()
     return z, targets.to(z.dtype)
-
-
-def _counts(class_counts: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """n_c, at least 1, and N."""
-    counts = class_counts.to(like)
-    return counts[:-1].clamp(min=1), counts[-1]
 
 
 def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int, *, zero: bool = False) -> Tensor:

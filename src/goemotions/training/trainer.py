@@ -1,46 +1,36 @@
-"""The one training loop: transformers' Trainer with our loss, rates and averaged weights."""
+"""The one training loop: transformers' Trainer with our loss, batches and averaged weights."""
 
-import csv
 import math
-import shutil
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from transformers import ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import ProgressCallback, Trainer, TrainingArguments
 
 from goemotions.config import Recipe, Train
 from goemotions.errors import UserError
-from goemotions.io import publish
-from goemotions.io.checkpoints import Checkpoints
-from goemotions.io.locks import ORPHAN, orphaned
-from goemotions.io.silence import quiet
-from goemotions.metrics import thresholds
-from goemotions.network import classifier as models
+from goemotions.network import classifier
 from goemotions.network.batching import Collator, EpochLoader, MicroBatches, Rows, logits
+from goemotions.training.averaging import WeightAverage
+from goemotions.training.best_epoch import BestEpoch
 from goemotions.training.losses import Loss
+from goemotions.training.resuming import Progress, Resuming
 
 LOG_EVERY = 20  # steps between two points of the training curve
-_FURTHER = "further.pt"  # of a checkpoint: what the Trainer does not save
 
 
 class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
-    """Trains on `loss`; validates and keeps the exponential moving average of the weights.
+    """Trains on `loss`; validates the moving average of the weights and keeps the best epoch.
 
-    Attributes:
-        best: the averaged weights of the epoch with the highest validation macro-F1, on the CPU.
-        best_macro_f1: that macro-F1, cross-validated over thresholds.
-        best_logits, best_targets: that epoch's validation logits and targets, [rows, 28].
+    Args:
+        model: a sequence classifier, which is moved to the arguments' device.
+        recipe: gives the learning rates and the average's decay.
+        batches: of the training split, from `training_batches`.
+        val: the validation split.
     """
 
     def __init__(
@@ -49,51 +39,39 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         arguments: TrainingArguments,
         loss: Loss,
         recipe: Recipe,
-        batch_size: int,
-        collator: Collator,
-        train: Rows,
+        batches: EpochLoader,
         val: Rows,
-        checkpoints: Checkpoints | None = None,
     ) -> None:
-        self.loss, self.recipe, self.batch_size = loss, recipe, batch_size
-        self.checkpoints = checkpoints
-        self.curves: Curves | None = None
-        self.seconds_before = 0.0  # of training, before the checkpoint that this one goes on from
-        self.started = time.perf_counter()
-        self.best: dict[str, torch.Tensor] = {}
-        self.best_macro_f1 = -1.0
-        self.best_epoch = 0
-        self.best_logits: NDArray[np.float32] = np.empty(0, dtype=np.float32)
-        self.best_targets: NDArray[np.bool_] = np.empty(0, dtype=bool)
         super().__init__(
             model,
             arguments,
-            data_collator=collator,
-            train_dataset=train,
+            data_collator=batches.collate_fn,
+            train_dataset=batches.dataset,
             eval_dataset=val,
         )
         self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
-        self.average = _average(self.model, recipe.ema_decay)
+        self.loss, self.recipe, self.batches = loss, recipe, batches
+        self.average, self.best = WeightAverage(self.model, recipe.ema_decay), BestEpoch()
+        self.resuming: Resuming | None = None
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
         self.broken_step = torch.full((), torch.inf, device=self.args.device)
-        self.add_callback(_AfterEachStep(self))
+        self.add_callback(self.average)
         if self.pop_callback(ProgressCallback):
-            self.add_callback(_Progress())
+            self.add_callback(Progress())
 
-    @property
-    def seconds(self) -> float:
-        """The training's time so far, without what was lost to interruptions."""
-        return self.seconds_before + time.perf_counter() - self.started
-
-    def write_curves(self, folder: Path) -> None:
-        """Write the curves to `folder` as they grow."""
-        self.curves = Curves(folder)
-        self.add_callback(self.curves)
+    def save_with(self, resuming: Resuming) -> None:
+        """Save checkpoints when `resuming` says so, as it says."""
+        self.resuming = resuming
+        self.add_callback(resuming)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        groups = models.parameter_groups(self.model, self.recipe, self.args.weight_decay)
+        groups = classifier.parameter_groups(self.model, self.recipe, self.args.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         return self.optimizer
+
+    def get_train_dataloader(self) -> EpochLoader:
+        # Not accelerate's: that would repeat rows where processes cannot share a batch evenly.
+        return self.batches
 
     def compute_loss(
         self,
@@ -116,38 +94,43 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         )
         return (loss, outputs) if return_outputs else loss
 
-    def get_train_dataloader(self) -> EpochLoader:
-        # Not accelerate's: that would repeat rows where processes cannot share a batch evenly.
-        return EpochLoader(
-            self.train_dataset,
-            batch_sampler=MicroBatches(
-                self.train_dataset.lengths,
-                self.batch_size,
-                self.args.seed,
-                micro_batches=self.args.gradient_accumulation_steps,
-                process=self.args.process_index,
-                processes=self.args.world_size,
-            ),
-            collate_fn=self.data_collator,
-            pin_memory=torch.cuda.is_available(),
-        )
+    def check_finite(self) -> None:
+        """Raise UserError when a loss was infinite or not a number, naming the step."""
+        step = float(self.broken_step)
+        if math.isfinite(step):
+            raise _not_finite("loss", int(step))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        self.check_finite()
+        super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation loss and macro-F1; when it is the best so far, keep the weights and logits."""
+        """Validation loss and macro-F1; the best epoch so far is kept."""
         self.check_finite()
+        with self.average.applied():
+            scores = self._validation_logits()
+            if not np.isfinite(scores).all():  # the last step's update, which no loss has seen
+                raise _not_finite("prediction", self.state.global_step)
+            targets = self.eval_dataset.targets
+            epoch = round(self.state.epoch or 0)
+            macro_f1 = self.best.update(self.model, scores, targets.numpy() > 0.5, epoch)
+        loss = float(self.loss(torch.from_numpy(scores), targets))
+        measured = {"eval_loss": loss, "eval_macro_f1": macro_f1}
+        self.log(measured)
+        return measured
+
+    def _validation_logits(self) -> NDArray[np.float32]:
+        """Of the whole validation split, which the processes share; the same in all of them."""
         rank, processes = self.args.process_index, self.args.world_size
-        with (
-            self._averaged(),
-            tqdm(
-                total=len(self.eval_dataset) // processes,
-                desc="validation",
-                unit="text",
-                disable=rank > 0,
-                leave=False,
-            ) as bar,
-        ):
-            self.model.eval()
-            mine = logits(
+        self.model.eval()
+        with tqdm(
+            total=len(self.eval_dataset) // processes,
+            desc="validation",
+            unit="text",
+            disable=rank > 0,
+            leave=False,
+        ) as bar:
+            part = logits(
                 self.model,
                 self.eval_dataset,
                 self.data_collator,
@@ -155,199 +138,50 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
                 process=rank,
                 processes=processes,
             )
-            scores = np.fmax.reduce(gather_object([mine]))  # NaN where another process was
-            if not np.isfinite(scores).all():  # the last step's update, which no loss has seen
-                raise _not_finite("prediction", self.state.global_step)
-            targets = self.eval_dataset.targets
-            loss = float(self.loss(torch.from_numpy(scores), targets))
-            measured = {"eval_loss": loss, "eval_macro_f1": self._keep_best(scores, targets)}
-        self.log(measured)
-        return measured
-
-    def checkpoint_is_due(self, *, validated: bool) -> bool:
-        """Whether to save now; all processes are told the same.
-
-        Only where the log has just been written, since the Trainer does not save what it has
-        gathered for the next entry; at the end of training there is none. The last step of an
-        epoch is saved after its validation.
-
-        Args:
-            validated: whether this is asked after an epoch's validation, not after a step.
-        """
-        step, steps = self.state.global_step, self.state.max_steps
-        ends_epoch = step % round(steps / self.state.num_train_epochs) == 0
-        logged = step % LOG_EVERY == 0 or (validated and step >= steps)
-        if self.checkpoints is None or not logged or ends_epoch is not validated:
-            return False
-        return bool(broadcast_object_list([self.checkpoints.due()])[0])
+        # A process has NaN where another one computed the logits.
+        scores: NDArray[np.float32] = np.fmax.reduce(gather_object([part]))
+        return scores
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """The Trainer's checkpoint and what it does not know of, whole or not at all."""
-        assert self.checkpoints is not None  # noqa: S101  # for mypy: only then it is due
         self.check_finite()
-        begun = time.monotonic()
-        made = self.checkpoints.draft / f"checkpoint-{self.state.global_step}"
-        written = False
-        try:
-            with quiet():
-                super()._save_checkpoint(model, trial)
-            if self.is_world_process_zero():
-                torch.save(self._further_state(), made / _FURTHER)
-            written = True
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch's own is a RuntimeError
-            print(f"no checkpoint could be saved: {error}", file=sys.stderr)
-        written = all(gather_object([written]))  # which also waits for every process
-        if self.is_world_process_zero():
-            try:
-                if written:
-                    self.checkpoints.publish(made, begun)
-            except OSError as error:
-                print(f"no checkpoint could be saved: {error}", file=sys.stderr)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
-        if broadcast_object_list([orphaned()])[0]:  # one process decides
-            raise UserError(ORPHAN)
-
-    def _further_state(self) -> dict[str, Any]:
-        return {
-            "average": None if self.average is None else self.average.state_dict(),
-            "best": self.best,
-            "best_macro_f1": self.best_macro_f1,
-            "best_epoch": self.best_epoch,
-            "best_logits": torch.from_numpy(self.best_logits),
-            "best_targets": torch.from_numpy(self.best_targets),
-            "curves": {} if self.curves is None else self.curves.points,
-            "seconds": self.seconds,
-        }
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        state = torch.load(Path(resume_from_checkpoint, _FURTHER), weights_only=True)
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.best, self.best_macro_f1 = state["best"], state["best_macro_f1"]
-        self.best_epoch = state["best_epoch"]
-        self.best_logits, self.best_targets = (
-            state[name].numpy() for name in ("best_logits", "best_targets")
-        )
-        self.seconds_before = state["seconds"]
-        if self.curves is not None:
-            self.curves.restore(state["curves"])
-
-    def check_finite(self) -> None:
-        """Raise UserError when a loss was infinite or not a number, naming the step."""
-        step = float(self.broken_step)
-        if math.isfinite(step):
-            raise _not_finite("loss", int(step))
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Within the block the model has the averaged weights, where there is an average."""
-        if self.average is None or not int(self.average.n_averaged):
-            yield
-            return
-        now = [parameter.detach().clone() for parameter in self.model.parameters()]
-        with torch.no_grad():
-            torch._foreach_copy_(
-                list(self.model.parameters()), list(self.average.module.parameters())
-            )
-            yield
-            torch._foreach_copy_(list(self.model.parameters()), now)
-
-    def _keep_best(self, scores: NDArray[np.float32], targets: torch.Tensor) -> float:
-        decisions = targets.numpy() > 0.5
-        fits = thresholds.fit(scores, decisions)
-        macro_f1 = fits[thresholds.preferred(fits)].macro_f1
-        if macro_f1 > self.best_macro_f1:
-            self.best_macro_f1, self.best_epoch = macro_f1, round(self.state.epoch or 0)
-            self.best_logits, self.best_targets = scores, decisions
-            self.best = {
-                name: value.detach().to("cpu", copy=True).contiguous()
-                for name, value in self.model.state_dict().items()
-            }
-        return macro_f1
+        assert self.resuming is not None  # noqa: S101  # for mypy: only then it is due
+        write = partial(super()._save_checkpoint, model, trial)
+        self.resuming.save(write, self.state.global_step, is_main=self.is_world_process_zero())
 
 
-class _AfterEachStep(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, trainer: LossTrainer) -> None:
-        self.trainer = trainer
+def training_batches(
+    rows: Rows, batch_size: int, collator: Collator, arguments: TrainingArguments
+) -> EpochLoader:
+    """The batches of the training split, as far as this process computes them.
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.trainer.average is not None:
-            self.trainer.average.update_parameters(self.trainer.model)
-        control.should_save = self.trainer.checkpoint_is_due(validated=False)
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_save = self.trainer.checkpoint_is_due(validated=True)
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.check_finite()
-
-
-class _Progress(ProgressCallback):  # type: ignore[misc]
-    """The Trainer's bar, which would count the steps before a checkpoint as made in no time."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        super().on_train_begin(args, state, control, **kwargs)
-        self.current_step = state.global_step
-        if self.training_bar is not None:
-            self.training_bar.initial = self.training_bar.n = state.global_step
-
-
-class Curves(TrainerCallback):  # type: ignore[misc]
-    """Writes training.csv and validation.csv against the step, for `dvc plots`, as they grow.
-
-    All points stay in memory: the next `dvc repro` removes the files of a run whose own
-    `dvc repro` was killed, while that run still trains towards its last checkpoint.
-    """
-
-    _COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "training": ("step", "loss", "learning_rate", "grad_norm"),
-        "validation": ("step", "epoch", "macro_f1", "loss"),
-    }
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.points: dict[str, list[list[float]]] = {name: [] for name in self._COLUMNS}
-        for name in self._COLUMNS:
-            self._write(name)
-
-    def restore(self, points: dict[str, list[list[float]]]) -> None:
-        """Continue from the `points` of a checkpoint."""
-        self.points = points
-        for name in self._COLUMNS:
-            self._write(name)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if not state.is_world_process_zero or not logs:
-            return
-        if "loss" in logs:
-            row = [state.global_step, logs["loss"], logs["learning_rate"], logs["grad_norm"]]
-            self.points["training"].append(row)
-            self._write("training")
-        elif "eval_macro_f1" in logs:
-            row = [state.global_step, state.epoch, logs["eval_macro_f1"], logs["eval_loss"]]
-            self.points["validation"].append(row)
-            self._write("validation")
-
-    def _write(self, name: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with publish.fresh(self.folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [self._COLUMNS[name], *self.points[name]]
-            )
-
-
-def arguments(
-    train: Train, recipe: Recipe, scratch: Path, processes: int, accumulation: int
-) -> TrainingArguments:
-    """What the Trainer is told, for one of `processes` processes.
+    Args:
+        batch_size: rows per optimizer step, over all processes and micro-batches.
 
     Raises:
-        UserError: the processes do not find each other.
+        UserError: a batch has fewer rows than there are processes and micro-batches.
     """
-    told = TrainingArguments(
-        output_dir=str(scratch),
+    return EpochLoader(
+        rows,
+        batch_sampler=MicroBatches(
+            rows.lengths,
+            batch_size,
+            arguments.seed,
+            micro_batches=arguments.gradient_accumulation_steps,
+            process=arguments.process_index,
+            processes=arguments.world_size,
+        ),
+        collate_fn=collator,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArguments:
+    """The Trainer's arguments; making them connects the processes that train together.
+
+    Args:
+        accumulation: micro-batches per optimizer step.
+    """
+    made = TrainingArguments(
         # Without this the processes that torchrun starts on CPUs never find each other.
         use_cpu=not torch.accelerator.is_available(),
         seed=train.seed,
@@ -367,13 +201,8 @@ def arguments(
         remove_unused_columns=False,
     )
     # Or transformers takes it from `accelerate config`, whatever train.precision says.
-    told.mixed_precision = "bf16" if told.bf16 else "no"
-    if told.world_size != processes:
-        raise UserError(
-            f"{processes} processes were started, and {told.world_size} train together; start "
-            "them with `accelerate launch` on GPUs or `torchrun` on CPUs"
-        )
-    return told
+    made.mixed_precision = "bf16" if made.bf16 else "no"
+    return made
 
 
 def uses_bf16(precision: str) -> bool:
@@ -386,7 +215,7 @@ def uses_bf16(precision: str) -> bool:
     """
     if torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported()
-    else:  # torch has no public question for it
+    else:  # torch has no public function for it
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and torch.cuda.is_available() and not supported:
         raise UserError("train.precision is bf16, and this GPU has no bfloat16; use auto or fp32")
@@ -398,17 +227,3 @@ def _not_finite(what: str, step: int) -> UserError:
         f"the {what} is not finite at step {step}; nothing was saved. Try a lower learning_rate "
         "in the model's recipe, train.precision=fp32 or a longer train.warmup_ratio"
     )
-
-
-def _average(model: Any, decay: float) -> AveragedModel | None:
-    """The moving average of the weights, whose memory grows with the steps up to `decay`."""
-    if decay == 0:
-        return None
-
-    @torch.no_grad()
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        # At step n the decay is at most (1+n)/(10+n): the random head is forgotten quickly.
-        seen = float(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
-
-    return AveragedModel(model, multi_avg_fn=update)
