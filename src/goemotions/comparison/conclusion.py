@@ -56,13 +56,19 @@ def _significance(
         (True, "over test rows and seeds"),
         (False, "over test rows only: the variation between seeds is unknown"),
     ):
-        significant = [
-            f"{loss} is {'better' if difference.value > 0 else 'worse'} than {baseline}"
-            for loss, (difference, p) in compared.items()
-            if p < LEVEL and (difference.from_seeds is not None) is seeds_known
-        ]
-        if significant:
-            sentences.append(f"{listed(significant)} (Holm-adjusted p < {LEVEL}, {noise}).")
+        clauses = []
+        for sign, word in ((1, "better"), (-1, "worse")):
+            significant = [
+                loss
+                for loss, (difference, p) in compared.items()
+                if p < LEVEL
+                and difference.value * sign > 0
+                and (difference.from_seeds is not None) is seeds_known
+            ]
+            if significant:
+                clauses.append(f"{listed(significant)} {_be(significant)} {word} than {baseline}")
+        if clauses:
+            sentences.append(f"{', and '.join(clauses)} (Holm-adjusted p < {LEVEL}, {noise}).")
     if undecided := [loss for loss, (_, p) in compared.items() if p >= LEVEL]:
         verb = "does" if len(undecided) == 1 else "do"
         sentences.append(
@@ -153,6 +159,10 @@ def described(settings: Mapping[str, Any], separator: str = ", ") -> str:
     return separator.join(
         f"{key} {'null' if value is None else value}" for key, value in settings.items()
     )
+
+
+def _be(subjects: Sequence[str]) -> str:
+    return "is" if len(subjects) == 1 else "are"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -21,6 +21,9 @@ from goemotions.comparison.loss_curves import GRID, Curves
 from goemotions.comparison.statistics import Estimate
 from goemotions.metrics.f1 import Floats
 
+Curve = tuple[Floats, Floats, tuple[float, float]]
+"""Recalls and precisions, and those two at the threshold."""
+
 WIDTH = 480  # of a figure, in pixels of its viewBox
 # Colours that stand for CSS variables until the figure is written.
 INK, DIM, RULE = "#000001", "#000002", "#000003"
@@ -152,25 +155,30 @@ def training(loss: str, index: int, seeds: Mapping[int, list[tuple[float, float]
 
 
 @_styled
-def precision_recall(
-    label: str,
-    curves: Mapping[str, tuple[Floats, Floats]],
-    thresholds: Mapping[str, tuple[float, float]],
-) -> Markup:
-    """Precision by recall of a label, with a mark for each loss's threshold.
+def precision_recall(labels: Mapping[str, Mapping[str, Curve]]) -> dict[str, Markup]:
+    """Precision by recall of each loss, with a mark at its threshold; one figure per label.
 
     Args:
-        curves: loss -> recalls and precisions.
-        thresholds: loss -> recall and precision at its threshold.
+        labels: label -> loss -> its curve; every label has the same losses.
     """
+    losses = list(next(iter(labels.values()), ()))
     figure, axes = _figure(330)
-    for index, (loss, (recall, precision)) in enumerate(curves.items()):
-        (line,) = axes.plot(recall, precision, **_line(index) | {"marker": ""})
-        _tooltip(line, loss, "curve")
-        axes.plot(*thresholds[loss], **_mark(index))
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    _legend(figure, list(curves))
-    return _svg(figure, f"Precision by recall of {label} for each loss")
+    _legend(figure, losses)
+    lines, marks = [], []
+    for index, loss in enumerate(losses):
+        lines += axes.plot([], [], **_line(index) | {"marker": ""})
+        marks += axes.plot([], [], **_mark(index))
+        _tooltip(lines[-1], loss, "curve")
+    figures = {}
+    for label, curves in labels.items():
+        for loss, line, mark in zip(losses, lines, marks, strict=True):
+            recalls, precisions, threshold = curves[loss]
+            line.set_data(recalls, precisions)
+            mark.set_data([threshold[0]], [threshold[1]])
+        figures[label] = _svg(figure, f"Precision by recall of {label} for each loss")
+        figure.set_layout_engine("none")  # the first label's layout fits all, and takes long
+    return figures
 
 
 def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -237,6 +245,7 @@ def _svg(figure: Figure, title: str) -> Markup:
         (r' transform="rotate\(-0 [^"]*"', ""),
         (r"#0000[01]\d(?=[;\"])", lambda colour: f"var(--{VARIABLES[colour[0]]})"),
         (r"\n\s*", "\n"),
+        (r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0])),
     ):
         svg = re.sub(pattern, replacement, svg)
     # Markers and clip paths must not share their ids with another figure of the page.

@@ -165,22 +165,29 @@ def _learning_curves(
 def _precision_recall(comparison: Comparison, runs: Mapping[str, Scored]) -> dict[str, Any]:
     """Each label's curves, and a table of what each run's threshold gives, by label."""
     decided = {loss: at_thresholds(run.decisions, run.targets) for loss, run in runs.items()}
-    labels = {}
+    curves: dict[str, dict[str, plots.Curve]] = {}
+    tables: dict[str, list[tuple[Any, ...]]] = {}
     for label in comparison.labels:
-        curves, marks, table = {}, {}, []
         for loss, run in runs.items():
             column = run.labels.index(label.label)
             precision, recall, f1 = (
                 float(decided[loss][name][column]) for name in ("precision", "recall", "f1")
             )
             if label.support:
-                curves[loss] = precision_by_recall(
+                curve = precision_by_recall(
                     run.probabilities[:, column], run.targets[:, column], POINTS
                 )
-                marks[loss] = recall, precision
+                curves.setdefault(label.label, {})[loss] = *curve, (recall, precision)
             predicted = int(run.decisions[:, column].sum())
             threshold = float(run.thresholds[column])
-            table.append((loss, threshold, predicted, precision, recall, f1))
-        figure = plots.precision_recall(label.label, curves, marks) if curves else None
-        labels[label.label] = {"figure": figure, "table": table, "support": label.support}
-    return labels
+            row = (loss, threshold, predicted, precision, recall, f1)
+            tables.setdefault(label.label, []).append(row)
+    figures = plots.precision_recall(curves)
+    return {
+        label.label: {
+            "figure": figures.get(label.label),
+            "table": tables[label.label],
+            "support": label.support,
+        }
+        for label in comparison.labels
+    }
