@@ -20,8 +20,8 @@ LOSSES = ("asl", "bce", EVIL)
 
 
 def write(path, runs):
-    found = [experiment for experiment, _ in runs]
-    write_page(path, found, analyse(*runs), {e.key: scored for e, scored in runs})
+    experiments = [experiment for experiment, _ in runs]
+    write_page(path, experiments, analyse(*runs), {e.key: scored for e, scored in runs})
     return path
 
 
@@ -66,7 +66,7 @@ def chromium(tmp_path_factory):
 def browser(chromium, report):
     """The page, freshly opened on a desktop; afterwards the console and network must be clean."""
     chromium.set_window_size(1200, 900)
-    chromium.get_log("performance")  # its own start page
+    chromium.get_log("performance")  # of its start page
     chromium.get(report.as_uri())
     yield chromium
     assert [entry["message"] for entry in chromium.get_log("browser")] == []

@@ -134,15 +134,18 @@ def _caveats(runs: Sequence[Experiment]) -> list[str]:
             f"These runs were trained in different precisions, {listed(precisions)}; part of the "
             "differences may come from that."
         )
-    protocol = runs[0].protocol
-    if limits := {key: protocol[key] for key in LIMITS if protocol.get(key) is not None}:
+    if limit := limits(runs[0].protocol):
         sentences.append(
-            f"Training was limited ({described(limits)}), so these are not the scores of full "
-            "training runs."
+            f"Training was limited ({limit}), so these are not the scores of full training runs."
         )
     if runs[0].dataset == "sample":
         sentences.append("The sample is generated: its scores say nothing about GoEmotions.")
     return sentences
+
+
+def limits(protocol: Mapping[str, Any]) -> str:
+    """The settings that kept a training short; empty for a full one."""
+    return described({key: protocol[key] for key in LIMITS if protocol.get(key) is not None})
 
 
 def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
