@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.style
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 
 from goemotions.comparison.analysis import Comparison
 from goemotions.comparison.loss_curves import GRID, Curves
+from goemotions.comparison.predictions import Points
 from goemotions.comparison.statistics import Estimate
 from goemotions.metrics.f1 import Floats
 
@@ -25,47 +27,15 @@ Curve = tuple[Floats, Floats, tuple[float, float]]
 """Recalls and precisions, and those two at the threshold."""
 
 WIDTH = 480  # of a figure, in pixels of its viewBox
-# Colours that stand for CSS variables until the figure is written.
-INK, DIM, RULE = "#000001", "#000002", "#000003"
+# Colours that stand for CSS variables until the figure is written; see also figures.mplstyle.
+VARIABLES = {"#000001": "ink", "#000002": "dim", "#000003": "line"}
+INK, DIM, _ = VARIABLES
 SERIES = [f"#00001{index}" for index in range(6)]
-VARIABLES = {INK: "ink", DIM: "dim", RULE: "line"} | {
-    colour: f"c{index}" for index, colour in enumerate(SERIES)
-}
+VARIABLES |= {colour: f"c{index}" for index, colour in enumerate(SERIES)}
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4.5, 1.5, 1, 1.5)), (0, (7, 1.5)), (0, (2.5, 1))]
 MARKERS = "osD^vP"
-_styled = matplotlib.style.context(
-    [
-        "default",  # whatever the user's own matplotlibrc says
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "goemotions",  # ids are random otherwise
-            "text.parse_math": False,  # a loss may be named $x$
-            "figure.constrained_layout.use": True,
-            "figure.dpi": 72,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "font.size": 12,
-            "lines.linewidth": 2,
-            "lines.markersize": 7,
-            "axes.titlesize": 12,
-            "axes.titlelocation": "left",
-            "axes.edgecolor": RULE,
-            "axes.labelcolor": DIM,
-            "axes.formatter.useoffset": False,
-            "axes.axisbelow": True,
-            "axes.grid": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.color": RULE,
-            "text.color": INK,
-            "legend.frameon": False,
-            "xtick.color": RULE,
-            "ytick.color": RULE,
-            "xtick.labelcolor": DIM,
-            "ytick.labelcolor": DIM,
-        },
-    ]
-)
+# The default comes first, so that the user's own matplotlibrc changes nothing.
+_styled = matplotlib.style.context(["default", Path(__file__).with_name("figures.mplstyle")])
 
 
 @_styled
@@ -76,7 +46,7 @@ def macro_f1(comparison: Comparison, scores: Mapping[str, Sequence[float]]) -> M
         line = axes.axvline(comparison.linear, color=DIM, linestyle=":")
         _tooltip(line, f"TF-IDF and logistic regression: {comparison.linear:.4f}")
     for index, row in enumerate(comparison.rows):
-        _interval(axes, index, row.loss, row.macro_f1, ".4f", SERIES[index % 6])
+        _interval(axes, index, row.loss, row.macro_f1, ".4f", index)
         for seed, score in zip(row.seeds, scores[row.loss], strict=True):
             (mark,) = axes.plot(score, index, **_mark(index))
             _tooltip(mark, f"{row.loss}, seed {seed}: {score:.4f}", "seed")
@@ -92,7 +62,7 @@ def differences(comparison: Comparison, loss: str, index: int) -> Markup:
     axes.axvline(0, color=DIM, linestyle=":")
     for position, label in enumerate(comparison.labels):
         estimate = label.difference[loss]
-        _interval(axes, position, label.label, estimate, "+.3f", SERIES[index % 6])
+        _interval(axes, position, label.label, estimate, "+.3f", index)
         axes.plot(estimate.value, position, **_mark(index))
     every = [one for label in comparison.labels for one in label.difference.values()]
     axes.update_datalim([(bound, 0) for one in every for bound in (one.low, one.high)])
@@ -126,31 +96,21 @@ def functions(
 
 
 @_styled
-def validation(runs: Mapping[str, Mapping[int, list[tuple[float, float]]]]) -> Markup:
-    """Validation macro-F1 by step.
-
-    Args:
-        runs: loss -> seed -> the points.
-    """
+def validation(runs: Mapping[str, Mapping[int, Points]]) -> Markup:
+    """Validation macro-F1 by step; `runs` holds loss -> seed -> the points."""
     figure, axes = _figure(260)
     for index, (loss, seeds) in enumerate(runs.items()):
-        for seed, points in seeds.items():
-            (line,) = axes.plot(*zip(*points, strict=True), **_line(index))
-            _tooltip(line, f"{loss}, seed {seed}")
-    axes.set_xlim(left=0)
+        _learning_curves(axes, loss, seeds, "macro_f1", _line(index))
     axes.set_xlabel("step")
     _legend(figure, list(runs))
     return _svg(figure, "Macro-F1 on the validation split by step for each run")
 
 
 @_styled
-def training(loss: str, index: int, seeds: Mapping[int, list[tuple[float, float]]]) -> Markup:
+def training(loss: str, index: int, seeds: Mapping[int, Points]) -> Markup:
     """The training loss of each run of one loss, on a scale of its own."""
     figure, axes = _figure(150, WIDTH / 2)
-    for seed, points in seeds.items():
-        (line,) = axes.plot(*zip(*points, strict=True), **_line(index) | {"marker": ""})
-        _tooltip(line, f"{loss}, seed {seed}")
-    axes.set_xlim(left=0)
+    _learning_curves(axes, loss, seeds, "loss", _line(index) | {"marker": ""})
     return _svg(figure, f"Training loss of {loss} by step")
 
 
@@ -196,10 +156,19 @@ def _mark(index: int) -> dict[str, Any]:
     return _line(index) | {"linestyle": "", "clip_on": False, "zorder": 3}
 
 
-def _interval(
-    axes: Axes, position: int, name: str, estimate: Estimate, form: str, colour: str
+def _learning_curves(
+    axes: Axes, loss: str, seeds: Mapping[int, Points], column: str, style: dict[str, Any]
 ) -> None:
-    (line,) = axes.plot([estimate.low, estimate.high], [position] * 2, color=colour)
+    for seed, points in seeds.items():
+        (line,) = axes.plot(*zip(*[(p["step"], p[column]) for p in points], strict=True), **style)
+        _tooltip(line, f"{loss}, seed {seed}")
+    axes.set_xlim(left=0)
+
+
+def _interval(
+    axes: Axes, position: int, name: str, estimate: Estimate, form: str, index: int
+) -> None:
+    (line,) = axes.plot([estimate.low, estimate.high], [position] * 2, color=SERIES[index % 6])
     value, low, high = (format(x, form) for x in (estimate.value, estimate.low, estimate.high))
     _tooltip(line, f"{name}: {value}, 95% {low} to {high}", "interval")
 

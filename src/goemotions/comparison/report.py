@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from goemotions.comparison import loss_curves, plots
 from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
-from goemotions.comparison.predictions import Scored
+from goemotions.comparison.predictions import Points, Scored
 from goemotions.config import parse_loss
 from goemotions.errors import UserError
 from goemotions.metrics.by_label import at_thresholds, precision_by_recall
-from goemotions.metrics.f1 import Bools
+from goemotions.metrics.f1 import Bools, Floats
 
 HERE = Path(__file__).parent
 POINTS = 61  # of a precision-recall curve; more would not be seen
@@ -78,13 +80,15 @@ def _group(
     """What the template shows of one comparison."""
     runs = {row.loss: [by_key[key] for key in row.runs] for row in comparison.rows}
     first = {loss: scored[of_loss[0].key] for loss, of_loss in runs.items()}
+    labels = next(iter(first.values())).labels
+    scores = {loss: at_thresholds(one.decisions, one.targets) for loss, one in first.items()}
+    validation = _points("validation", runs, scored)
     return {
         "comparison": comparison,
         "losses": list(runs),
         "macro_f1": plots.macro_f1(
             comparison, {loss: [e.macro_f1 for e in of_loss] for loss, of_loss in runs.items()}
         ),
-        "f1_by_label": _f1_by_label(comparison),
         "differences": {
             loss: plots.differences(comparison, loss, index)
             for index, loss in enumerate(runs)
@@ -95,8 +99,18 @@ def _group(
             for loss, of_loss in runs.items()
             if (curves := _curves(of_loss[0].settings, first[loss].targets))
         },
-        **_learning_curves(runs, scored),
-        "labels": _precision_recall(comparison, first),
+        "validation": plots.validation(validation) if any(validation.values()) else None,
+        "training": {
+            loss: plots.training(loss, index, seeds)
+            for index, (loss, seeds) in enumerate(_points("training", runs, scored).items())
+            if seeds
+        },
+        "columns": {label.label: labels.index(label.label) for label in comparison.labels},
+        "thresholds": {
+            loss: {"threshold": one.thresholds, "predicted": one.decisions.sum(0)} | scores[loss]
+            for loss, one in first.items()
+        },
+        "precision_recall": _precision_recall(labels, first, scores),
         "runs": [(loss, e) for loss, of_loss in runs.items() for e in of_loss],
     }
 
@@ -109,85 +123,26 @@ def _curves(settings: dict[str, Any], targets: Bools) -> loss_curves.Curves | No
         return None
 
 
-def _f1_by_label(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row per label: each loss's F1, its shade, and whether it differs from the baseline."""
-    rows = []
-    for label in comparison.labels:
-        best = max(score.value for score in label.f1.values())
-        cells = []
-        for row in comparison.rows:
-            score, difference = label.f1[row.loss], label.difference.get(row.loss)
-            sign = ""
-            if difference is not None and difference.low > 0:
-                sign = "▲"
-            elif difference is not None and difference.high < 0:
-                sign = "▼"
-            cells.append(
-                {
-                    "score": score,
-                    "difference": difference,
-                    "sign": sign,
-                    "best": score.value == best,
-                    "depth": min(int(score.value * 10), 9),
-                }
-            )
-        rows.append({"label": label.label, "support": label.support, "cells": cells})
-    return rows
-
-
-def _learning_curves(
-    runs: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
-) -> dict[str, Any]:
-    """The figures of validation and training; the cache may lack the curves of some runs."""
-    points = {
-        name: {
-            loss: {
-                e.seed: [(point["step"], point[column]) for point in getattr(scored[e.key], name)]
-                for e in of_loss
-                if getattr(scored[e.key], name)
-            }
-            for loss, of_loss in runs.items()
-        }
-        for name, column in (("validation", "macro_f1"), ("training", "loss"))
-    }
+def _points(
+    curve: str, runs: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
+) -> dict[str, dict[int, Points]]:
+    """The points of each run's curve, loss -> seed; the cache may lack those of some runs."""
     return {
-        "validation": plots.validation(points["validation"])
-        if any(points["validation"].values())
-        else None,
-        "training": {
-            loss: plots.training(loss, index, seeds)
-            for index, (loss, seeds) in enumerate(points["training"].items())
-            if seeds
-        },
+        loss: {e.seed: points for e in of_loss if (points := getattr(scored[e.key], curve))}
+        for loss, of_loss in runs.items()
     }
 
 
-def _precision_recall(comparison: Comparison, runs: Mapping[str, Scored]) -> dict[str, Any]:
-    """Each label's curves, and a table of what each run's threshold gives, by label."""
-    decided = {loss: at_thresholds(run.decisions, run.targets) for loss, run in runs.items()}
+def _precision_recall(
+    labels: list[str], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
+) -> dict[str, Markup]:
+    """The figure of each label that occurs."""
     curves: dict[str, dict[str, plots.Curve]] = {}
-    tables: dict[str, list[tuple[Any, ...]]] = {}
-    for label in comparison.labels:
-        for loss, run in runs.items():
-            column = run.labels.index(label.label)
-            precision, recall, f1 = (
-                float(decided[loss][name][column]) for name in ("precision", "recall", "f1")
-            )
-            if label.support:
-                curve = precision_by_recall(
-                    run.probabilities[:, column], run.targets[:, column], POINTS
-                )
-                curves.setdefault(label.label, {})[loss] = *curve, (recall, precision)
-            predicted = int(run.decisions[:, column].sum())
-            threshold = float(run.thresholds[column])
-            row = (loss, threshold, predicted, precision, recall, f1)
-            tables.setdefault(label.label, []).append(row)
-    figures = plots.precision_recall(curves)
-    return {
-        label.label: {
-            "figure": figures.get(label.label),
-            "table": tables[label.label],
-            "support": label.support,
-        }
-        for label in comparison.labels
-    }
+    for loss, run in runs.items():
+        recall, precision = scores[loss]["recall"], scores[loss]["precision"]
+        for column, label in enumerate(labels):
+            if (actual := run.targets[:, column]).any():
+                curve = precision_by_recall(run.probabilities[:, column], actual, POINTS)
+                at_threshold = float(recall[column]), float(precision[column])
+                curves.setdefault(label, {})[loss] = *curve, at_threshold
+    return plots.precision_recall(curves)
