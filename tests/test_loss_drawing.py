@@ -1,5 +1,8 @@
 """docs/losses.svg, as `make losses` draws it."""
 
+import re
+from xml.etree import ElementTree
+
 from goemotions import config
 from goemotions.data import fetch
 from tools import loss_curves
@@ -12,5 +15,8 @@ def test_the_drawing_has_every_loss(tmp_path, settings, monkeypatch):
     loss_curves.draw(tmp_path / "losses.svg")
     svg = (tmp_path / "losses.svg").read_text()
     for name in settings.losses:
-        assert f">{name}</text>" in svg
-    assert svg.count("<polyline") == 8 * len(settings.losses)
+        assert f">{name}: value</text>" in svg
+    lines = re.findall(r'style="fill: none;[^"]*stroke: var\(--c[01]\)', svg)
+    assert len(lines) == 8 * len(settings.losses)
+    assert "prefers-color-scheme: dark" in svg
+    ElementTree.fromstring(svg)

@@ -39,7 +39,18 @@ def test_each_dataset_and_model_has_a_table_with_its_best_run_first():
     ]
 
 
-def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
+def test_limited_trainings_have_a_table_of_their_own():
+    limited = RUN | {"protocol": {"train.rows": 500, "train.max_minutes": None}}
+    full = RUN | {"protocol": {"train.rows": None}}
+    lines = results_table.table([RUN, limited, full]).splitlines()
+    assert [line for line in lines if line.startswith("###")] == [
+        "### minilm-l6 on goemotions",
+        "### minilm-l6 on goemotions, limited: train.rows 500",
+    ]
+    assert sum(line.startswith("| bce") for line in lines) == 3
+
+
+def test_only_the_text_between_the_markers_is_replaced(tmp_path):
     source, target = tmp_path / "results.json", tmp_path / "results.md"
     source.write_text(json.dumps([RUN]))
     target.write_text(f"before\n{results_table.BEGIN}\nold\n{results_table.END}\nafter\n")

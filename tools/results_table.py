@@ -1,6 +1,7 @@
 """docs/results.md's table, made from docs/results.json: `make results`.
 
-results.json is a list of runs, each with the keys that `goemotions compare --json` prints.
+results.json is a list of runs, each with the keys that `goemotions compare --json` prints; of a run
+with a limited training, its `protocol` as well.
 """
 
 import json
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from goemotions.comparison.conclusion import limits
 from goemotions.errors import UserError, reported
 
 BEGIN, END = "<!-- made by `make results` from results.json -->", "<!-- end -->"
@@ -15,11 +17,15 @@ COLUMNS = ("loss", "seed", "macro-F1", "95% interval", "micro-F1", "seconds", "c
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Markdown: a table for each dataset and model, best run first."""
+    """Markdown: one table per dataset, model and limit of the training, best run first."""
     lines: list[str] = []
-    for dataset, model in dict.fromkeys((run["dataset"], run["model"]) for run in runs):
-        chosen = [run for run in runs if (run["dataset"], run["model"]) == (dataset, model)]
-        lines += ["", f"### {model} on {dataset}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        limit = limits(run.get("protocol", {}))
+        heading = f"{run['model']} on {run['dataset']}" + (f", limited: {limit}" if limit else "")
+        groups.setdefault(heading, []).append(run)
+    for heading, group in groups.items():
+        lines += ["", f"### {heading}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
         lines += [
             _row(
                 [
@@ -32,7 +38,7 @@ def table(runs: list[dict[str, Any]]) -> str:
                     run["commit"],
                 ]
             )
-            for run in sorted(chosen, key=lambda run: -run["macro_f1"])
+            for run in sorted(group, key=lambda run: -run["macro_f1"])
         ]
     return "\n".join([*lines, ""])
 

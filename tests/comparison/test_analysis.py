@@ -32,6 +32,15 @@ def test_a_much_better_loss_is_better_in_the_conclusion():
     )
 
 
+def test_better_and_worse_losses_are_named_together():
+    errors = {"bce": 0.2, "a": 0.05, "b": 0.06, "c": 0.4}
+    (comparison,) = analyse(*(run(x, s, error=e) for x, e in errors.items() for s in (1, 2, 3)))
+    assert comparison.conclusion == (
+        "a and b are better than bce, and c is worse than bce (Holm-adjusted p < 0.05, over test "
+        "rows and seeds)."
+    )
+
+
 def test_equal_losses_do_not_differ_and_the_seeds_to_plan_are_named():
     (comparison,) = analyse(*(run(loss, s) for loss in ("asl", "bce") for s in (1, 2, 3)))
     assert comparison.conclusion.startswith(

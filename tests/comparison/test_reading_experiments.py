@@ -86,5 +86,5 @@ def test_without_an_evaluation_there_is_no_run(lock):
 
 
 def test_a_baseline_on_other_data_is_not_the_runs():
-    found = changed(["baseline", "params", "params.yaml", "dataset"], "goemotions")
-    assert found["has_baseline"] is False
+    run = changed(["baseline", "params", "params.yaml", "dataset"], "goemotions")
+    assert run["has_baseline"] is False

@@ -13,22 +13,18 @@ GOAL = 0.005  # the difference of macro-F1 that the conclusion plans for
 LEVEL = 0.05
 LIMITS = ("train.rows", "train.max_minutes")
 
+Compared = Mapping[str, tuple[statistics.Difference, float]]
+"""loss -> its difference from the baseline, and the Holm-adjusted p."""
+
 
 def conclude(
-    compared: Mapping[str, tuple[statistics.Difference, float]],
+    compared: Compared,
     baseline: str,
     runs: Mapping[str, list[Experiment]],
     *,
     baseline_is_best: bool,
 ) -> str:
-    """The conclusion of one comparison.
-
-    Args:
-        compared: loss -> its difference from the baseline, and the Holm-adjusted p.
-        baseline: the loss that the others are compared with.
-        runs: loss -> its runs, of the baseline as well.
-        baseline_is_best: whether it is the baseline because it has the highest score.
-    """
+    """The conclusion of one comparison; `runs` has the baseline, `compared` has not."""
     every = [run for of_loss in runs.values() for run in of_loss]
     sentences = _significance(compared, baseline) + _caveats(every)
     if compared:
@@ -46,9 +42,7 @@ def conclude(
     return " ".join(sentences)
 
 
-def _significance(
-    compared: Mapping[str, tuple[statistics.Difference, float]], baseline: str
-) -> list[str]:
+def _significance(compared: Compared, baseline: str) -> list[str]:
     if not compared:
         return ["There is only one loss, so there is nothing to compare it with."]
     sentences = []
@@ -56,13 +50,20 @@ def _significance(
         (True, "over test rows and seeds"),
         (False, "over test rows only: the variation between seeds is unknown"),
     ):
-        significant = [
-            f"{loss} is {'better' if difference.value > 0 else 'worse'} than {baseline}"
-            for loss, (difference, p) in compared.items()
-            if p < LEVEL and (difference.from_seeds is not None) is seeds_known
-        ]
-        if significant:
-            sentences.append(f"{listed(significant)} (Holm-adjusted p < {LEVEL}, {noise}).")
+        clauses = []
+        for sign, word in ((1, "better"), (-1, "worse")):
+            significant = [
+                loss
+                for loss, (difference, p) in compared.items()
+                if p < LEVEL
+                and difference.value * sign > 0
+                and (difference.from_seeds is not None) is seeds_known
+            ]
+            if significant:
+                verb = "is" if len(significant) == 1 else "are"
+                clauses.append(f"{listed(significant)} {verb} {word} than {baseline}")
+        if clauses:
+            sentences.append(f"{', and '.join(clauses)} (Holm-adjusted p < {LEVEL}, {noise}).")
     if undecided := [loss for loss, (_, p) in compared.items() if p >= LEVEL]:
         verb = "does" if len(undecided) == 1 else "do"
         sentences.append(
@@ -71,35 +72,19 @@ def _significance(
     return sentences
 
 
-def _seeds_to_plan(
-    compared: Mapping[str, tuple[statistics.Difference, float]],
-    runs: Mapping[str, list[Experiment]],
-) -> list[str]:
+def _seeds_to_plan(compared: Compared, runs: Mapping[str, list[Experiment]]) -> list[str]:
     """How many seeds would detect a difference of GOAL, where these runs left one undecided."""
     # With one seed the noise of rows includes what more seeds would average out.
     from_rows = [d.from_rows for d, _ in compared.values() if d.from_seeds is not None]
     if not from_rows or all(p < LEVEL for _, p in compared.values()):
         return []
-    variances = [
-        np.var([run.macro_f1 for run in of_loss], ddof=1)
-        for of_loss in runs.values()
-        if len(of_loss) > 1
-    ]
-    return [
-        seeds_for_goal(
-            float(np.median(from_rows)), float(np.sqrt(np.mean(variances))), LEVEL / len(compared)
-        )
-    ]
+    scores = [[run.macro_f1 for run in of_loss] for of_loss in runs.values() if len(of_loss) > 1]
+    deviation = float(np.sqrt(np.mean([np.var(of_loss, ddof=1) for of_loss in scores])))
+    return [seeds_for_goal(float(np.median(from_rows)), deviation, LEVEL / len(compared))]
 
 
 def seeds_for_goal(from_rows: float, seed_deviation: float, level: float) -> str:
-    """The sentence that says how many seeds a difference of GOAL takes.
-
-    Args:
-        from_rows: the standard error of a difference due to rows.
-        seed_deviation: of macro-F1 over the seeds of a loss.
-        level: of significance, before Holm's correction.
-    """
+    """How many seeds detect a difference of GOAL; arguments as of `statistics.power`."""
     noise = {"from_rows": from_rows, "level": level}
     power = f"with a statistical power of {statistics.MINIMUM_POWER}"
     smallest = statistics.smallest_detectable(**noise)
@@ -128,15 +113,18 @@ def _caveats(runs: Sequence[Experiment]) -> list[str]:
             f"These runs were trained in different precisions, {listed(precisions)}; part of the "
             "differences may come from that."
         )
-    protocol = runs[0].protocol
-    if limits := {key: protocol[key] for key in LIMITS if protocol.get(key) is not None}:
+    if limit := limits(runs[0].protocol):
         sentences.append(
-            f"Training was limited ({described(limits)}), so these are not the scores of full "
-            "training runs."
+            f"Training was limited ({limit}), so these are not the scores of full training runs."
         )
     if runs[0].dataset == "sample":
         sentences.append("The sample is generated: its scores say nothing about GoEmotions.")
     return sentences
+
+
+def limits(protocol: Mapping[str, Any]) -> str:
+    """The settings that kept a training short; empty for a full one."""
+    return described({key: protocol[key] for key in LIMITS if protocol.get(key) is not None})
 
 
 def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,17 +1,19 @@
 """Each loss's value and gradient against one logit."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
-from goemotions.comparison.drawing import Axis, axis
 from goemotions.config import LossSettings
 from goemotions.training import losses
 
 GRID = np.linspace(-6, 6, 49)
 ROWS = 32  # of the batch around the logit that varies: some losses compare rows or labels
+
+Curves = dict[tuple[bool, bool], tuple[list[float], list[float]]]
+"""(the label is present, it is the rarest one) -> the value and the gradient, by GRID."""
 
 
 def curve(
@@ -30,7 +32,7 @@ def curve(
         present: whether row 0 has it.
 
     Returns:
-        the value, less its least, and the gradient.
+        the value minus its minimum, and the gradient.
     """
     loss = losses.build(settings, torch.tensor(counts))
     frequency = torch.tensor(counts[:-1], dtype=torch.float64) / counts[-1]
@@ -47,29 +49,16 @@ def curve(
         (gradient,) = torch.autograd.grad(value, logits)
         values.append(float(value.detach()))
         gradients.append(float(gradient[0, label]))
-    least = min(values)
-    return [value - least for value in values], gradients
+    minimum = min(values)
+    return [value - minimum for value in values], gradients
 
 
-def figure(settings: LossSettings, counts: Sequence[int]) -> dict[str, Any]:
-    """What plots.html's `loss_figure` draws: the most frequent and the rarest label."""
-    labels = (int(np.argmax(counts[:-1])), int(np.argmin(counts[:-1])))
-    found = {
-        (present, rare): curve(settings, counts, labels[rare], present=present)
-        for present in (True, False)
-        for rare in (False, True)
-    }
-    panels = []
-    for part, (left, right) in enumerate(((40, 225), (280, 465))):
-        x = Axis(GRID[0], GRID[-1], left, right)
-        y = axis([value for curves in found.values() for value in curves[part]], 160, 10)
-        lines, marks = [], []
-        for (present, rare), curves in found.items():
-            k = 0 if present else 1
-            points = [(x(z), y(value)) for z, value in zip(GRID, curves[part], strict=True)]
-            lines.append({"k": k, "thin": rare, "points": points})
-            marks.append((k, *points[0 if present else -1]))
-        panels.append(
-            {"x": x, "y": y, "left": left, "right": right, "lines": lines, "marks": marks}
-        )
-    return {"panels": panels}
+def curves(settings: LossSettings, counts: Sequence[int]) -> Curves:
+    """The curves of the most frequent and of the rarest label, present and absent."""
+    labels = int(np.argmax(counts[:-1])), int(np.argmin(counts[:-1]))
+    with threadpool_limits(1):  # threads only slow such small tensors down
+        return {
+            (present, rare): curve(settings, counts, labels[rare], present=present)
+            for present in (True, False)
+            for rare in (False, True)
+        }

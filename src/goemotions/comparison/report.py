@@ -1,8 +1,8 @@
 """The comparison as one HTML page, which needs no network and opens from disk.
 
-Every plot is drawn here, as SVG; the page's script only sorts the table and switches between
-labels and losses, so nothing is lost where scripts do not run. What comes from data is escaped by
-Jinja, and a content security policy admits no script but the page's own.
+The page's script only sorts the table and switches between labels and losses, so nothing is lost
+where scripts do not run. Jinja and matplotlib escape what comes from data, and a content security
+policy admits no script but the page's own.
 """
 
 import base64
@@ -11,46 +11,57 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from markupsafe import Markup
 
-from goemotions.comparison import loss_curves
+from goemotions.comparison import loss_curves, plots
 from goemotions.comparison.analysis import Comparison, why_separate
-from goemotions.comparison.drawing import HERE, Axis, axis, template
+from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Points, Scored
 from goemotions.config import parse_loss
 from goemotions.errors import UserError
-from goemotions.metrics.f1 import Bools
+from goemotions.metrics.by_label import at_thresholds, precision_by_recall
+from goemotions.metrics.f1 import Bools, Floats
 
-POINTS = 60  # of a precision-recall curve; more would not be seen
+HERE = Path(__file__).parent
+POINTS = 61  # of a precision-recall curve; more would not be seen
 
 
 def write(
     path: Path,
-    found: list[Experiment],
+    experiments: list[Experiment],
     comparisons: list[Comparison],
     scored: Mapping[str, Scored],
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, completely or not at all.
 
     Args:
-        path: the page; its folder is made.
-        found: the experiments.
+        path: the page; its folder is created.
+        experiments: those that were compared.
         comparisons: of them.
         scored: their predictions, by key.
 
     Raises:
         UserError: the file cannot be written.
     """
-    by_key = {experiment.key: experiment for experiment in found}
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    by_key = {experiment.key: experiment for experiment in experiments}
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    html = template("page.html").render(
+    html = templates.get_template("page.html").render(
         separate=why_separate(comparisons),
         groups=[_group(one, by_key, scored) for one in comparisons],
+        described=described,
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
-        digest=digest,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -66,142 +77,72 @@ def write(
 def _group(
     comparison: Comparison, by_key: Mapping[str, Experiment], scored: Mapping[str, Scored]
 ) -> dict[str, Any]:
-    """What the template shows of one comparison; coordinates are pixels of a 480 wide drawing."""
-    of_loss = {row.loss: [by_key[key] for key in row.runs] for row in comparison.rows}
-    kept = {loss: scored[runs[0].key] for loss, runs in of_loss.items()}
+    """What the template shows of one comparison."""
+    runs = {row.loss: [by_key[key] for key in row.runs] for row in comparison.rows}
+    first = {loss: scored[of_loss[0].key] for loss, of_loss in runs.items()}
+    labels = next(iter(first.values())).labels
+    scores = {loss: at_thresholds(one.decisions, one.targets) for loss, one in first.items()}
+    validation = _points("validation", runs, scored)
     return {
         "comparison": comparison,
-        "losses": list(of_loss),
-        "points": {loss: [e.macro_f1 for e in runs] for loss, runs in of_loss.items()},
-        "x": _macro_f1_axis(comparison, of_loss),
-        "heat": _heat(comparison),
-        "forest": axis(
-            [
-                bound
-                for label in comparison.labels
-                for difference in label.difference.values()
-                for bound in (difference.low, difference.high, 0.0)
-            ]
-            or [-1.0, 1.0],
-            150,
-            470,
+        "losses": list(runs),
+        "macro_f1": plots.macro_f1(
+            comparison, {loss: [e.macro_f1 for e in of_loss] for loss, of_loss in runs.items()}
         ),
+        "differences": {
+            loss: plots.differences(comparison, loss, index)
+            for index, loss in enumerate(runs)
+            if loss != comparison.baseline
+        },
         "functions": {
-            loss: figure
-            for loss, runs in of_loss.items()
-            if (figure := _function(runs[0].settings, kept[loss].targets))
+            loss: plots.functions({loss: curves}, f"Value and gradient of {loss} by logit")
+            for loss, of_loss in runs.items()
+            if (curves := _curves(of_loss[0].settings, first[loss].targets))
         },
-        "validation": _curves(scored, of_loss),
+        "validation": plots.validation(validation) if any(validation.values()) else None,
         "training": {
-            loss: _training([scored[e.key].training for e in runs])
-            for loss, runs in of_loss.items()
+            loss: plots.training(loss, index, seeds)
+            for index, (loss, seeds) in enumerate(_points("training", runs, scored).items())
+            if seeds
         },
-        "unit": Axis(0, 1, 40, 470),
-        "rise": Axis(0, 1, 290, 10),
-        "labels": {
-            label.label: {
-                loss: _at_label(one, one.labels.index(label.label)) for loss, one in kept.items()
-            }
-            for label in comparison.labels
+        "columns": {label.label: labels.index(label.label) for label in comparison.labels},
+        "thresholds": {
+            loss: {"threshold": one.thresholds, "predicted": one.decisions.sum(0)} | scores[loss]
+            for loss, one in first.items()
         },
-        "runs": [(loss, e) for loss, runs in of_loss.items() for e in runs],
+        "precision_recall": _precision_recall(labels, first, scores),
+        "runs": [(loss, e) for loss, of_loss in runs.items() for e in of_loss],
     }
 
 
-def _function(settings: dict[str, Any], targets: Bools) -> dict[str, Any] | None:
-    """The loss as a function; None for an older run's that today's code does not know."""
-    counts = [*map(int, targets.sum(0)), len(targets)]
+def _curves(settings: dict[str, Any], targets: Bools) -> loss_curves.Curves | None:
+    """Value and gradient of a loss; None for an older run's that today's code does not know."""
     try:
-        return loss_curves.figure(parse_loss(settings), counts)
+        return loss_curves.curves(parse_loss(settings), [*map(int, targets.sum(0)), len(targets)])
     except UserError:
         return None
 
 
-def _macro_f1_axis(comparison: Comparison, of_loss: Mapping[str, list[Experiment]]) -> Axis:
-    values = [e.macro_f1 for runs in of_loss.values() for e in runs]
-    values += [bound for row in comparison.rows for bound in (row.macro_f1.low, row.macro_f1.high)]
-    values += [] if comparison.linear is None else [comparison.linear]
-    return axis(values, 150, 470)
-
-
-def _heat(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a label: F1 by loss, its depth of colour, and whether it surely differs."""
-    rows = []
-    for label in comparison.labels:
-        best = max(score.value for score in label.f1.values())
-        cells = []
-        for row in comparison.rows:
-            score, difference = label.f1[row.loss], label.difference.get(row.loss)
-            sign = ""
-            if difference is not None and difference.low > 0:
-                sign = "▲"
-            elif difference is not None and difference.high < 0:
-                sign = "▼"
-            cells.append(
-                {
-                    "score": score,
-                    "difference": difference,
-                    "sign": sign,
-                    "best": score.value == best,
-                    "depth": min(int(score.value * 10), 9),
-                }
-            )
-        rows.append({"label": label.label, "support": label.support, "cells": cells})
-    return rows
-
-
-def _curves(
-    scored: Mapping[str, Scored], of_loss: Mapping[str, list[Experiment]]
-) -> dict[str, Any] | None:
-    """Validation macro-F1 by step, of every run; None where no curve is in the cache."""
-    lines = [
-        (index, e.seed, [(point["step"], point["macro_f1"]) for point in scored[e.key].validation])
-        for index, runs in enumerate(of_loss.values())
-        for e in runs
-        if scored[e.key].validation
-    ]
-    every = [point for _, _, line in lines for point in line]
-    if not every:
-        return None
-    x = Axis(0, max(step for step, _ in every), 40, 460)
-    y = axis([value for _, value in every], 200, 10)
+def _points(
+    curve: str, runs: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
+) -> dict[str, dict[int, Points]]:
+    """The points of each run's curve, loss -> seed; the cache may lack those of some runs."""
     return {
-        "x": x,
-        "y": y,
-        "lines": [
-            (index, seed, [(x(step), y(value)) for step, value in line])
-            for index, seed, line in lines
-        ],
+        loss: {e.seed: points for e in of_loss if (points := getattr(scored[e.key], curve))}
+        for loss, of_loss in runs.items()
     }
 
 
-def _training(curves: list[Points]) -> dict[str, Any] | None:
-    """One loss's training curves, on its own scale: values of different losses say nothing."""
-    lines = [[(point["step"], point["loss"]) for point in curve] for curve in curves if curve]
-    every = [point for line in lines for point in line]
-    if not every:
-        return None
-    x = Axis(0, max(step for step, _ in every), 45, 225)
-    y = axis([value for _, value in every], 110, 10)
-    return {"x": x, "y": y, "lines": [[(x(s), y(v)) for s, v in line] for line in lines]}
-
-
-def _at_label(one: Scored, column: int) -> dict[str, Any]:
-    """A run's precision-recall curve of a label, and where its threshold puts it."""
-    actual, given = one.targets[:, column], one.decisions[:, column]
-    hits = int((actual & given).sum())
-    order = np.argsort(-one.probabilities[:, column], kind="stable")
-    found = np.cumsum(actual[order])
-    ranks = np.arange(1, len(order) + 1)
-    recall, precision = found / max(int(actual.sum()), 1), found / ranks
-    # At each recall the best precision that is had with it or more, as it is usually drawn.
-    upper = np.maximum.accumulate(precision[::-1])[::-1]
-    chosen = np.unique(np.searchsorted(recall, np.linspace(0, 1, POINTS) * recall[-1]))
-    return {
-        "curve": [(float(recall[i]), float(upper[i])) for i in chosen],
-        "threshold": float(one.thresholds[column]),
-        "given": int(given.sum()),
-        "precision": hits / max(int(given.sum()), 1),
-        "recall": hits / max(int(actual.sum()), 1),
-        "f1": 2 * hits / max(int(actual.sum() + given.sum()), 1),
-    }
+def _precision_recall(
+    labels: list[str], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
+) -> dict[str, Markup]:
+    """The figure of each label that occurs."""
+    curves: dict[str, dict[str, plots.Curve]] = {}
+    for loss, run in runs.items():
+        recall, precision = scores[loss]["recall"], scores[loss]["precision"]
+        for column, label in enumerate(labels):
+            if (actual := run.targets[:, column]).any():
+                curve = precision_by_recall(run.probabilities[:, column], actual, POINTS)
+                at_threshold = float(recall[column]), float(precision[column])
+                curves.setdefault(label, {})[loss] = *curve, at_threshold
+    return plots.precision_recall(curves)

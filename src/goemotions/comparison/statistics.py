@@ -1,17 +1,10 @@
-"""How sure is a difference of macro-F1, given the noise of seeds and of a finite test split?
+"""How sure is a difference of macro-F1, given the noise of test rows and that of seeds?
 
-Each loss is trained with several seeds, and every run is scored on the same test rows, with
-thresholds fixed on validation. There are two sources of noise, and both count:
-
-- rows: the test split is one sample of many. A paired bootstrap resamples its rows with
-  replacement, the same ones for every run (Efron and Tibshirani 1993, chapter 13).
-- seeds: another seed would have given another model. With the two to five seeds that people can
-  afford, resampling those as well would make intervals too narrow, so this level of the hierarchy
-  is Student's t with Welch's degrees of freedom (Welch 1947).
-
-The noise of a difference is the sum of both. The spread over seeds already includes how the runs
-of a loss differ on single rows by chance; that part is removed from the first source, or it would
-count twice. docs/statistics.md says what each number answers.
+Rows are resampled by a paired bootstrap, the same ones for every run (Efron and Tibshirani 1993,
+chapter 13). Resampling the two to five seeds that people can afford would make intervals too
+narrow, so their noise is Student's t with Welch's degrees of freedom (Welch 1947). The spread over
+seeds already includes how the runs of a loss differ on single rows by chance; that part is removed
+from the first source, or it would count twice. docs/statistics.md says what each number answers.
 """
 
 from bisect import bisect_left
