@@ -7,10 +7,17 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer, DebertaV2Model
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    DebertaV2Model,
+)
 
 from goemotions import config
 from goemotions.errors import UserError
+from goemotions.io.silence import quiet
 from goemotions.models.prepare import cache, encoder, load_tokenizer
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -238,11 +245,18 @@ def spoil(folder, name, change):
     [
         (
             "config.json",
-            lambda c: c.update(num_hidden_layers=10**6),
-            "num_hidden_layers is 1000000",
+            lambda c: c.update(num_hidden_layers=10**9),
+            "num_hidden_layers is 100",
         ),
-        ("config.json", lambda c: c.update(position_buckets=10**6), "position_buckets is 1000000"),
-        ("config.json", lambda c: c.update(hidden_size=32), "do not load"),
+        ("config.json", lambda c: c.update(num_hidden_layers=10**6), "asks for many more tensors"),
+        (
+            "config.json",
+            lambda c: c.update(position_buckets=10**6),
+            r"encoder.rel_embeddings.weight a tensor of \[2000000, 64\], but in ",
+        ),
+        ("config.json", lambda c: c.update(vocab_size=10**6), r"tensor of \[1000000, 64\]"),
+        ("config.json", lambda c: c.update(type_vocab_size=10**6), "asks for 64,000,512 numbers"),
+        ("config.json", lambda c: c.update(hidden_size=32), r"tensor of \[\d+, 32\]"),
         ("config.json", lambda c: c.update(num_hidden_layers=3), "lacks 16 tensors"),
         ("config.json", lambda c: c.pop("model_type"), "do not load"),
         ("tokenizer.json", lambda c: c.pop("model"), "tokenizer.json does not load"),
@@ -256,3 +270,48 @@ def test_a_model_that_does_not_load_is_refused(tiny, tmp_path, name, change, mes
     load = load_tokenizer if name.startswith("tokenizer") else encoder
     with pytest.raises(UserError, match=message):
         load(folder)
+
+
+SIZES = {
+    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 24, "max_position_embeddings": 40, "pad_token_id": 1,
+}  # fmt: skip
+ENCODERS = {
+    "albert": SIZES | {"embedding_size": 8},
+    "bert": SIZES,
+    "deberta": SIZES,
+    "deberta-v2": SIZES | {"relative_attention": True, "position_buckets": 8},
+    "distilbert": {"vocab_size": 50, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
+    "electra": SIZES | {"embedding_size": 8},
+    "modernbert": SIZES | {"cls_token_id": 0, "sep_token_id": 2, "global_rope_theta": 160_000},
+    "mpnet": SIZES,
+    "roberta": SIZES,
+    "xlm-roberta": SIZES,
+}
+
+
+@pytest.mark.parametrize("model_type", ENCODERS)
+@pytest.mark.parametrize("saved_as", [AutoModel, AutoModelForMaskedLM])
+def test_every_encoder_loads_with_or_without_the_head_it_was_pretrained_with(
+    tmp_path, model_type, saved_as
+):
+    settings = AutoConfig.for_model(model_type, **ENCODERS[model_type])
+    saved = saved_as.from_config(settings)
+    with quiet():
+        saved.save_pretrained(tmp_path)
+    loaded = encoder(tmp_path)
+    theirs, ours = saved.base_model.state_dict(), loaded.state_dict()
+    assert {name for name in theirs if not torch.equal(theirs[name], ours[name])} == set()
+    assert all("pooler" in name for name in ours.keys() - theirs.keys())
+
+
+@pytest.mark.parametrize("model_type", ENCODERS)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_taken(
+    tmp_path, model_type
+):
+    settings = AutoConfig.for_model(model_type, **ENCODERS[model_type])
+    with quiet():
+        AutoModel.from_config(settings).save_pretrained(tmp_path)
+    spoil(tmp_path, "config.json", lambda c: c.update(vocab_size=10**6))
+    with pytest.raises(UserError, match=r"config.json makes .* a tensor of \[1000000, \d+\]"):
+        encoder(tmp_path)

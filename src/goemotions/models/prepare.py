@@ -5,8 +5,12 @@ other files, spm.model where the model has one, and manifest.json: the source, a
 of every source file (`files`) and of every file here (`written`).
 """
 
+import itertools
 import json
+import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from goemotions.models import tiny, tokenizer, weights
 PICKLE = "pytorch_model.bin"
 SAFETENSORS = "model.safetensors"
 SPM = "spm.model"
+LARGEST_SIZE = 2**20  # the largest vocabularies have 900,000 tokens
 # What every models/<model> holds, whatever its source; `goemotions verify` looks for these.
 REQUIRED = ("config.json", SAFETENSORS, "tokenizer.json", "tokenizer_config.json", digests.MANIFEST)
 
@@ -96,20 +101,62 @@ def encoder(folder: Path) -> Any:
 
 
 def _check_sizes(folder: Path) -> None:
-    """Refuse a config.json whose sizes the weights cannot have, before memory is taken for them."""
-    from safetensors import safe_open
+    """Refuse a config.json whose sizes the weights do not have, before memory is taken for them.
 
-    with safe_open(folder / SAFETENSORS, "pt") as weights:
-        names = weights.keys()
-        largest = max(size for name in names for size in weights.get_slice(name).get_shape())
-        limits = {"num_hidden_layers": len(names)}
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for key, value in config.items():
-        limit = limits.get(key, largest)
-        if isinstance(value, int | float) and abs(value) > limit:
+    The model is built on torch's meta device, where tensors have shapes and take no memory.
+
+    Raises:
+        UserError: names the setting, or the tensor and its two shapes.
+    """
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModel
+
+    with safe_open(folder / SAFETENSORS, "pt") as file:
+        shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    _check_integers(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"), _limited_parameters(2 * len(shapes) + 100):
+        model = AutoModel.from_config(settings, trust_remote_code=False)
+    extra = sum(buffer.numel() for buffer in model.buffers())
+    for name, parameter in model.named_parameters():
+        shape = shapes.get(name) or shapes.get(f"{model.base_model_prefix}.{name}")
+        if shape is None:  # a pooler, or a name that transformers translates as it loads
+            extra += parameter.numel()
+        elif shape != list(parameter.shape):
             raise UserError(
-                f"config.json: {key} is {value}, where {SAFETENSORS} has {limit} at most"
+                f"config.json makes {name} a tensor of {list(parameter.shape)}, but in "
+                f"{SAFETENSORS} it is one of {shape}"
             )
+    if extra > sum(math.prod(shape) for shape in shapes.values()) + 2**24:
+        raise UserError(f"config.json asks for {extra:,} numbers that {SAFETENSORS} does not hold")
+
+
+def _check_integers(settings: dict[str, Any]) -> None:
+    """Refuse integers that no model has as a size, since some sizes become lists in Python."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _check_integers(value)
+        elif isinstance(value, int) and abs(value) > LARGEST_SIZE and "theta" not in key:
+            raise UserError(f"config.json: {key} is {value}; no size may be above {LARGEST_SIZE}")
+
+
+@contextmanager
+def _limited_parameters(limit: int) -> Iterator[None]:
+    """Refuse to build more parameters than this, as a million layers would."""
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    count = itertools.count(1)
+
+    def check(*_: Any) -> None:
+        if next(count) > limit:
+            raise UserError(f"config.json asks for many more tensors than {SAFETENSORS} holds")
+
+    hook = register_module_parameter_registration_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def load_tokenizer(folder: Path) -> Any:
