@@ -46,7 +46,7 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 test: setup  ## run the tests
 	$(BIN)/pytest -n auto --dist loadgroup
 
-fuzz: setup  ## 10,000 spoiled files of each kind
+fuzz: setup  ## 10,000 corrupted files of each kind
 	FUZZ=10000 $(BIN)/pytest tests/fuzz
 
 soak: setup  ## kill the pipeline again and again, and compare what it makes; KILLS=200

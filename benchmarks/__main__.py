@@ -43,7 +43,7 @@ def main() -> None:
     settings = config.load()
     data = Path("data/goemotions/train.jsonl")
     if not data.is_file():
-        raise UserError(f"{data} is not there; run `dvc repro fetch_dataset`")
+        raise UserError(f"{data} does not exist; run `dvc repro fetch_dataset`")
     if unknown := set(options.models.split(",")) - set(models.NAMES):
         known = ", ".join(models.NAMES)
         raise UserError(f"--models has {', '.join(sorted(unknown))}; known: {known}")

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from goemotions import config
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.labels import LABELS
 from goemotions.network import batching, dropout, short_text
 from goemotions.network.batching import Collator, Rows
@@ -153,7 +153,7 @@ def _plain_trainer(
         Trainer,
     )
 
-    with quiet():
+    with silenced():
         classifier = AutoModelForSequenceClassification.from_pretrained(
             task.folder,
             num_labels=len(LABELS),
@@ -180,7 +180,7 @@ def _predict(task: Task, texts: list[str]) -> tuple[float, float, float, Any]:
     size = INFERENCE[task.contender]
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
     lengths = Rows(tokenizer, texts, None, 64).lengths
-    with quiet():
+    with silenced():
         classifier = build_classifier(
             Path(task.folder),
             config.load().recipes["deberta-v3-base"],  # no further layer for either side

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from goemotions import config
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.models import prepare, tiny
 
 FRESH = {"deberta-v3-6x768": (6, 768, 12), "deberta-v3-large": (24, 1024, 16)}
@@ -43,6 +43,6 @@ def fresh(name: str, parent: Path) -> Path:
         **tiny.DEBERTA_V3,
     )
     torch.manual_seed(0)
-    with quiet():
+    with silenced():
         DebertaV2Model(config).save_pretrained(parent / name)
     return parent / name

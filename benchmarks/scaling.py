@@ -1,4 +1,4 @@
-"""How cost grows with work: rows that are trained on, texts that are predicted, tokens a text.
+"""How cost grows with work: rows that are trained on, texts that are predicted, tokens per text.
 
 A cost that is a straight line through the origin has the same rate everywhere.
 """
@@ -20,7 +20,7 @@ from goemotions import config
 from goemotions.data import sample, splits
 from goemotions.errors import UserError
 from goemotions.io import digests
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.labels import LABELS
 from goemotions.models import prepare
 from goemotions.network import short_text
@@ -66,7 +66,7 @@ def _predict(
     """The command itself, from a file to a file: texts a second and peak memory in GB."""
     folder = here / "trained"
     targets = np.zeros((1, len(LABELS)), dtype=bool)
-    with quiet():
+    with silenced():
         build_classifier(base, settings.recipes[base.name], targets).save_pretrained(folder)
     for path in base.glob("token*"):
         (folder / path.name).write_bytes(path.read_bytes())
@@ -99,10 +99,10 @@ def _predict(
 
 
 def _lengths(base: Path, ours: bool) -> Rates:
-    """Tokens a second of a forward and backward pass over TOKENS tokens, by tokens a text."""
+    """Tokens per second of a forward and backward pass over TOKENS tokens, by tokens per text."""
     from transformers import AutoModelForSequenceClassification
 
-    with quiet():
+    with silenced():
         classifier = AutoModelForSequenceClassification.from_pretrained(
             base, num_labels=len(LABELS)
         )

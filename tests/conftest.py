@@ -28,7 +28,7 @@ MIRROR = ROOT / (os.environ.get("GOEMOTIONS_MIRROR") or "../shared/mirror")
 
 @pytest.fixture
 def raw():
-    """A fresh copy of what params.yaml holds, to be spoiled."""
+    """A fresh copy of what params.yaml holds, to be corrupted."""
     return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 

@@ -73,7 +73,7 @@ def test_verify_names_every_missing_file_of_a_half_deleted_folder(project, capsy
     (project / "models/deberta-v3-tiny/spm.model").unlink()
     (project / "models/deberta-v3-tiny/model.safetensors").unlink()
     found = failures(report(capsys, 1))["models/deberta-v3-tiny"]["found"]
-    assert found.startswith("lacks model.safetensors, spm.model; has config.json")
+    assert found.startswith("is missing model.safetensors, spm.model; has config.json")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_predict_writes_a_line_a_text_in_order(project, capsys):
     assert not list(project.glob(".*.partial"))
 
 
-def test_predict_goes_on_where_it_was_killed(project):
+def test_predict_resumes_where_it_was_killed(project):
     """Killed for good, its last line cut: the next run keeps what was whole."""
     texts = [f"thank you {number}" for number in range(12_000)]
     (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
@@ -247,7 +247,7 @@ def test_code_that_comes_with_a_trained_folder_does_not_run_whatever_is_answered
     [
         (["predict"], "give either texts or --file"),
         (["predict", "--file", "none.txt"], "cannot read none.txt: No such file or directory"),
-        (["predict", "--model", "nowhere", "x"], "nowhere is not there; run `dvc repro train`"),
+        (["predict", "--model", "nowhere", "x"], "nowhere does not exist; run `dvc repro train`"),
         (["predict", "--file", "latin.txt", "--output", "latin.txt"], "--output is 'latin"),
         (["predict", "--file", "latin.txt", "--output", "models"], "--output is 'models"),
         (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt, line 2 is not UTF-8: "),

@@ -228,10 +228,13 @@ def test_an_unknown_setting_is_an_error_that_names_the_known_ones(raw, place, me
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("dataset", "params.yaml lacks: dataset"),
-        ("train/seed", "train lacks: seed"),
-        ("models/deberta-v3-tiny/dropout", "models.deberta-v3-tiny lacks: dropout"),
-        ("datasets/goemotions/sha256", "datasets.goemotions lacks: sha256"),
+        ("dataset", "dataset is missing from params.yaml"),
+        ("train/seed", "train.seed is missing from params.yaml"),
+        (
+            "models/deberta-v3-tiny/dropout",
+            "models.deberta-v3-tiny.dropout is missing from params.yaml",
+        ),
+        ("datasets/goemotions/sha256", "datasets.goemotions.sha256 is missing from params.yaml"),
     ],
 )
 def test_a_missing_setting_is_named(raw, place, message):

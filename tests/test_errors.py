@@ -24,9 +24,9 @@ def test_an_interrupt_ends_without_a_traceback(capsys):
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert capsys.readouterr().err == "\ninterrupted\n"
-    with pytest.raises(SystemExit), reported(interrupted="stopped; it goes on"):
+    with pytest.raises(SystemExit), reported(interrupted="stopped; it resumes"):
         raise KeyboardInterrupt
-    assert capsys.readouterr().err == "\nstopped; it goes on\n"
+    assert capsys.readouterr().err == "\nstopped; it resumes\n"
 
 
 def test_a_reader_that_goes_away_ends_the_program_quietly():

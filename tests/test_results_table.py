@@ -65,7 +65,7 @@ def test_a_file_without_markers_is_left_as_it_is(tmp_path):
     source, target = tmp_path / "results.json", tmp_path / "results.md"
     source.write_text("[]")
     target.write_text("prose")
-    with pytest.raises(UserError, match=r"results\.md lacks the lines"):
+    with pytest.raises(UserError, match=r"results\.md is missing the lines"):
         results_table.write(source, target)
     assert target.read_text() == "prose"
 

@@ -38,3 +38,10 @@ def test_an_unknown_argument_is_refused(script, tmp_path):
     assert done.returncode == 2
     assert "unrecognized arguments: --no-such-option" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_soak_starts(tmp_path):
+    """Its kills take an hour, so that only `make soak` runs them."""
+    done = run(ROOT / "tools/soak.py", tmp_path, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Kill the four stages of a small pipeline" in done.stdout

@@ -53,7 +53,9 @@ def write(source: Path, target: Path) -> None:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise UserError(f"{target} lacks the lines {BEGIN} and {END}, between which the table goes")
+        raise UserError(
+            f"{target} is missing the lines {BEGIN} and {END}, between which the table goes"
+        )
     runs = json.loads(source.read_text(encoding="utf-8"))
     target.write_text(f"{before}{BEGIN}\n{table(runs)}\n{END}{after}", encoding="utf-8")
 

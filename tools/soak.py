@@ -1,6 +1,6 @@
-"""Kill the four stages of a small pipeline at random moments, and compare what it makes at last.
+"""Kill the four stages of a small pipeline at random moments, and compare its final outputs.
 
-Prints how often it killed, a training went on from a checkpoint, `goemotions verify` had to say
+Prints how often it killed, a training resumed from a checkpoint, `goemotions verify` had to say
 what fixes it, a round ended, and an output was lost; status 1 where any was. A round removes
 every output, DVC's cache and lock, and repeats `dvc repro`, killed after a random time with all its
 processes, or once in four times without them: then they must end by themselves within two minutes.
@@ -24,10 +24,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from disk import Disk
-
-sys.path.insert(0, str(Path(__file__).parent / "pipeline"))
-from conftest import Clone, make_clone
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "pipeline"), str(TESTS)]
+from conftest import Clone, make_clone  # noqa: E402
+from disk import Disk  # noqa: E402
 
 SEED = 0
 # Of what the stages make; metrics/training holds the seconds that training took.

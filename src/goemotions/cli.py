@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
     )
     predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    predict.add_argument("--file", type=Path, help="a UTF-8 file with one text a line")
+    predict.add_argument("--file", type=Path, help="a UTF-8 file with one text per line")
     predict.add_argument("--output", type=Path, help="write JSON Lines here, in the texts' order")
     predict.add_argument(
         "--model",

@@ -34,7 +34,7 @@ class Settings(BaseModel):
 
 def _all_splits(value: dict[str, Any]) -> dict[str, Any]:
     if missing := [split for split in SPLITS if split not in value]:
-        raise PydanticCustomError("allowed", f"lacks {', '.join(missing)}")
+        raise PydanticCustomError("allowed", f"is missing {', '.join(missing)}")
     return value
 
 
@@ -372,7 +372,7 @@ def _explain(error: ErrorDetails) -> str:
                 last, known
             )
         case "missing":
-            return f"{above or 'params.yaml'} lacks: {last}"
+            return f"{place} is missing from params.yaml"
         case "union_tag_not_found" | "union_tag_invalid" | "model_attributes_type":
             members = _members(kind)
             key = "function" if parents[0] == "losses" else "source"
@@ -390,8 +390,10 @@ def _explain(error: ErrorDetails) -> str:
             known = _settings_of(kind)
             return f"{got}; it must be a mapping" + (f" with: {', '.join(known)}" if known else "")
         case "allowed":
-            said = error["msg"]
-            return f"{place} {said}" if said.startswith("lacks") else f"{got}; it must be {said}"
+            message = error["msg"]
+            if message.startswith("is missing"):
+                return f"{place} {message}"
+            return f"{got}; it must be {message}"
         case "string_pattern_mismatch" | "string_type" if last == "[key]":
             catalogue, _, _ = _at(tuple(parents[:-1]))
             return f"{catalogue} has an entry {error['input']!r}; use letters, digits, - and _"

@@ -13,7 +13,7 @@ from goemotions.labels import LABELS
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def silenced():
     datasets.disable_progress_bars()
 
 

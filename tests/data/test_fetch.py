@@ -216,7 +216,9 @@ def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, lef
 def test_every_file_that_the_mirror_lacks_is_listed(mirror, tmp_path):
     (mirror / "train.parquet").unlink()
     (mirror / "test.parquet").unlink()
-    message = f"the mirror {mirror.parent} lacks s/train.parquet, s/test.parquet; put revision 0000"
+    message = (
+        f"the mirror {mirror.parent} is missing s/train.parquet, s/test.parquet; put revision 0000"
+    )
     with pytest.raises(UserError, match=re.escape(message)):
         fetch("mine", PINS, tmp_path / "data")
 

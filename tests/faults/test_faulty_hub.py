@@ -143,7 +143,7 @@ def test_a_fault_that_passes_ends_with_the_right_bytes_and_was_said(hub, fault):
 
 
 @pytest.mark.parametrize("fault", ["cut", "slow"])
-def test_a_download_that_was_cut_goes_on_where_it_was(hub, fault):
+def test_a_download_that_was_cut_resumes_where_it_was(hub, fault):
     asked = [headers for m, path, headers in hub.asked if m == "GET" and f"/{fault}/" in path]
     assert [headers.get("range") for headers in asked] == [None, f"bytes={10 * 2**20}-"]
 

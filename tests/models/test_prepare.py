@@ -17,7 +17,7 @@ from transformers import (
 
 from goemotions import config
 from goemotions.errors import UserError
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.models.prepare import cache, encoder, load_tokenizer
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -136,9 +136,9 @@ def test_a_source_file_that_differs_leaves_the_old_folder(pins, tmp_path):
     folder = tmp_path / "models" / "mine"
     folder.mkdir(parents=True)
     (folder / "old").write_text("1")
-    spoiled = pins.model_copy(update={"files": {**pins.files, "config.json": "0" * 64}})
+    corrupted = pins.model_copy(update={"files": {**pins.files, "config.json": "0" * 64}})
     with pytest.raises(UserError, match=f"config.json is {pins.files['config.json']}, pinned 000"):
-        cache("mine", spoiled, folder)
+        cache("mine", corrupted, folder)
     assert [path.name for path in folder.parent.rglob("*")] == ["mine", "old"]
 
 
@@ -199,7 +199,7 @@ def test_what_the_mirror_lacks_of_deberta_v3_large_is_listed_at_once(
     root = real_mirror / "models" / "microsoft" / "deberta-v3-large"
     if (root / "spm.model").exists():
         pytest.skip(f"{root} holds spm.model")
-    message = f"the mirror {root} lacks spm.model, pytorch_model.bin; put revision 64a8c8ea"
+    message = f"the mirror {root} is missing spm.model, pytorch_model.bin; put revision 64a8c8ea"
     with pytest.raises(UserError, match=re.escape(message)):
         cache("deberta-v3-large", settings.models["deberta-v3-large"], tmp_path / "large")
     assert list(tmp_path.iterdir()) == []
@@ -234,7 +234,7 @@ def test_code_that_comes_with_a_model_does_not_run(tiny, tmp_path, monkeypatch, 
     assert (tmp_path / "ran").exists()  # the trap does spring
 
 
-def spoil(folder, name, change):
+def corrupt(folder, name, change):
     content = json.loads((folder / name).read_text())
     change(content)
     (folder / name).write_text(json.dumps(content))
@@ -257,7 +257,7 @@ def spoil(folder, name, change):
         ("config.json", lambda c: c.update(vocab_size=10**6), r"tensor of \[1000000, 64\]"),
         ("config.json", lambda c: c.update(type_vocab_size=10**6), "asks for 64,000,512 numbers"),
         ("config.json", lambda c: c.update(hidden_size=32), r"tensor of \[\d+, 32\]"),
-        ("config.json", lambda c: c.update(num_hidden_layers=3), "lacks 16 tensors"),
+        ("config.json", lambda c: c.update(num_hidden_layers=3), "is missing 16 tensors"),
         ("config.json", lambda c: c.pop("model_type"), "do not load"),
         ("tokenizer.json", lambda c: c.pop("model"), "tokenizer.json does not load"),
         ("tokenizer_config.json", lambda c: c.pop("pad_token"), "names no pad_token"),
@@ -266,7 +266,7 @@ def spoil(folder, name, change):
 def test_a_model_that_does_not_load_is_refused(tiny, tmp_path, name, change, message):
     folder = tmp_path / "model"
     shutil.copytree(tiny, folder)
-    spoil(folder, name, change)
+    corrupt(folder, name, change)
     load = load_tokenizer if name.startswith("tokenizer") else encoder
     with pytest.raises(UserError, match=message):
         load(folder)
@@ -297,7 +297,7 @@ def test_every_encoder_loads_with_or_without_the_head_it_was_pretrained_with(
 ):
     settings = AutoConfig.for_model(model_type, **ENCODERS[model_type])
     saved = saved_as.from_config(settings)
-    with quiet():
+    with silenced():
         saved.save_pretrained(tmp_path)
     loaded = encoder(tmp_path)
     theirs, ours = saved.base_model.state_dict(), loaded.state_dict()
@@ -310,8 +310,8 @@ def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_taken(
     tmp_path, model_type
 ):
     settings = AutoConfig.for_model(model_type, **ENCODERS[model_type])
-    with quiet():
+    with silenced():
         AutoModel.from_config(settings).save_pretrained(tmp_path)
-    spoil(tmp_path, "config.json", lambda c: c.update(vocab_size=10**6))
+    corrupt(tmp_path, "config.json", lambda c: c.update(vocab_size=10**6))
     with pytest.raises(UserError, match=r"config.json makes .* a tensor of \[1000000, \d+\]"):
         encoder(tmp_path)

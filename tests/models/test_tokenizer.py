@@ -70,7 +70,7 @@ def test_the_folder_names_the_generic_class_as_transformers_4_and_5_know_it(tiny
 
 @pytest.fixture
 def folder(tiny, tmp_path):
-    """A copy of the tokenizer's files, to be spoiled."""
+    """A copy of the tokenizer's files, to be corrupted."""
     for name in ("spm.model", "tokenizer.json", "tokenizer_config.json", "config.json"):
         shutil.copyfile(tiny / name, tmp_path / name)
     return tmp_path

@@ -116,7 +116,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
 
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
-    publish.fresh(kept).write_bytes(content)
+    publish.unlinked(kept).write_bytes(content)
     output = clone.run(goemotions, "compare", ok=False).stdout
     assert "metrics/predictions.parquet of old is not what the run wrote" in output
     output = clone.run(goemotions, "verify", "--cache", ok=False).stdout
@@ -131,8 +131,9 @@ def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):
     arguments = ("exp", "run", "--temp", "-S", "dataset=goemotions", "fetch_dataset")
     output = clone.dvc(*arguments, ok=False)
     wanted = tmp_path / "mirror/datasets/google-research-datasets/go_emotions"
-    assert f"the mirror {wanted} lacks simplified/train-00000-of-00001.parquet" in output.replace(
-        f"{clone.folder}/../", f"{tmp_path}/"
+    assert (
+        f"the mirror {wanted} is missing simplified/train-00000-of-00001.parquet"
+        in output.replace(f"{clone.folder}/../", f"{tmp_path}/")
     )
 
 

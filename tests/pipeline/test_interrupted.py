@@ -60,15 +60,15 @@ def test_nothing_trains_beside_an_orphan_which_ends_with_a_checkpoint(training):
     output = clone.dvc("repro", "train", ok=False)
     assert f"models/trained/asl is being trained by process {owner}" in output
     assert f"`kill {owner}`" in output
-    assert not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole"))
+    assert not list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/complete"))
     os.kill(owner, signal.SIGCONT)
     psutil.wait_procs([psutil.Process(owner)], timeout=400)
     assert not psutil.pid_exists(owner), "the orphan is still training"
-    assert list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/whole/digests.json"))
+    assert list(clone.folder.glob(".dvc/tmp/goemotions/asl-*/complete/digests.json"))
     assert not (clone.folder / "models/trained/asl").exists()
 
 
-def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
+def test_a_temporary_experiment_that_was_killed_resumes_in_the_next_one(clone):
     clone.params({"train.batch_size": 4, "recipes.deberta-v3-tiny.epochs": 12})
     clone.env["GOEMOTIONS_CHECKPOINT_SECONDS"] = "0"
     dvc = str(clone.folder / ".venv/bin/dvc")
@@ -80,7 +80,7 @@ def test_a_temporary_experiment_that_was_killed_goes_on_in_the_next_one(clone):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    checkpoints = ".dvc/tmp/goemotions/asl-*/whole/digests.json"
+    checkpoints = ".dvc/tmp/goemotions/asl-*/complete/digests.json"
     wait_for(lambda: list(clone.folder.glob(checkpoints)), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

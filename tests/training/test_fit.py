@@ -128,7 +128,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(workspace):
 
 def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
     (workspace / "models/deberta-v3-tiny/model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"lacks model\.safetensors; run `dvc repro cache_model`"):
+    with pytest.raises(
+        UserError, match=r"is missing model\.safetensors; run `dvc repro cache_model`"
+    ):
         fit.train(config.parse(settings()), "bce")
 
 

@@ -1,4 +1,4 @@
-"""A training that is killed goes on, and ends as if nothing had happened."""
+"""A training that is killed resumes, and ends as if nothing had happened."""
 
 import contextlib
 import errno
@@ -129,13 +129,13 @@ def steps_trained(monkeypatch, raw):
 @pytest.mark.parametrize(
     ("killed_after", "goes_on_with"), [(20, 21), (39, 21), (47, 41), (65, 61), (119, 101)]
 )
-def test_it_goes_on_where_it_was_and_ends_with_the_same_bytes(
+def test_it_resumes_where_it_was_and_ends_with_the_same_bytes(
     workspace, monkeypatch, raw, often, undisturbed, killed_after, goes_on_with
 ):
     train_until(monkeypatch, raw, killed_after)
     assert not (workspace / "models/trained/bce").exists()
     (place,) = places(workspace)
-    assert [path.name for path in place.iterdir()] == ["whole"]
+    assert [path.name for path in place.iterdir()] == ["complete"]
     assert steps_trained(monkeypatch, raw) == list(range(goes_on_with, 121))
     assert outputs(workspace) == undisturbed
     assert places(workspace) == []
@@ -167,12 +167,12 @@ def test_a_finished_run_keeps_its_checkpoint_until_another_training_starts(
 def test_a_finished_run_in_use_is_not_removed(workspace):
     for seed in (1, 2):
         with run_checkpoints("bce", {"seed": seed}, is_main=True) as kept:
-            kept.whole.mkdir(parents=True)
+            kept.complete.mkdir(parents=True)
             kept.finish()
             if seed == 1:
                 with run_checkpoints("asl", {}, is_main=True):
-                    assert kept.whole.is_dir()
-    assert kept.whole.is_dir()
+                    assert kept.complete.is_dir()
+    assert kept.complete.is_dir()
     assert len(list((workspace / ".dvc/tmp/goemotions").glob("*/"))) == 1
 
 
@@ -319,11 +319,11 @@ def test_two_orphaned_processes_end_together_with_a_checkpoint(workspace, raw, t
     assert process.returncode != 0
     assert "the command that started this training has ended" in error
     (place,) = places(workspace)
-    assert [path.name for path in place.iterdir()] == ["whole"]
+    assert [path.name for path in place.iterdir()] == ["complete"]
     assert not (workspace / "models/trained/bce").exists()
 
 
-def test_two_processes_go_on_together(workspace, raw, tmp_path):
+def test_two_processes_resume_together(workspace, raw, tmp_path):
     two = ("torch.distributed.run", "--nproc_per_node=2")
     often = {**OFTEN, "HF_HOME": str(tmp_path / "none")}
     process = launch(workspace, raw, *two, **often)
@@ -379,7 +379,7 @@ def test_fresh_starts_over(workspace, monkeypatch, raw, often):
 def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, capfd, name):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
-    path = place / "whole" / name
+    path = place / "complete" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 128
     path.write_bytes(content)
@@ -390,7 +390,7 @@ def test_a_damaged_checkpoint_is_not_used(workspace, monkeypatch, raw, often, ca
 def test_a_run_that_ended_between_two_renames_goes_on(workspace, monkeypatch, raw, often):
     train_until(monkeypatch, raw, 30)
     (place,) = places(workspace)
-    (place / "whole").rename(place / "old")
+    (place / "complete").rename(place / "old")
     assert first_step(monkeypatch, raw) == 21
 
 
@@ -431,7 +431,7 @@ def test_only_one_process_trains_a_run(workspace):
 def test_folders_of_runs_that_were_given_up_do_not_pile_up(workspace):
     for seed in range(5):
         with run_checkpoints("bce", {"seed": seed}, is_main=True) as kept:
-            (kept.whole).mkdir(parents=True)
+            kept.complete.mkdir(parents=True)
     assert len(places(workspace)) == checkpoints.RUNS_KEPT
 
 

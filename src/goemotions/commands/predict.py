@@ -26,8 +26,8 @@ def predict(
 ) -> None:
     """Classify the texts, or the lines of `file`, and write JSON Lines to `output` or a listing.
 
-    An output file appears only once it is whole. Until then its lines stand beside it in a hidden
-    file, named after all that determines them; the same command goes on from there.
+    An output file appears only once it is complete. Until then its lines are beside it in a hidden
+    file, named after all that determines them; the same command resumes from there.
 
     Args:
         method: per_label, shrunk or global; None takes the one that the folder prefers.
@@ -72,7 +72,7 @@ def predict(
             ):
                 stale.unlink()
         except KeyboardInterrupt:
-            print(f"\n{partial} has what is done; the same command goes on", file=sys.stderr)
+            print(f"\n{partial} has what is done; the same command resumes there", file=sys.stderr)
             raise
         except HeldError as held:
             raise UserError(f"another process writes {output}; wait for it{held}") from None

@@ -82,7 +82,7 @@ def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
     _links(report)
     _locks(report)
     _killed_dvc(report)
-    _tracked(report, whole_cache=whole_cache)
+    _recorded(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
     _model(report, settings, data_ok)
     return report
@@ -213,7 +213,7 @@ def _killed_dvc(report: Report) -> None:
             report.checks.append(Check(str(path), False, "was left empty by DVC", remedy))
 
 
-def _tracked(report: Report, *, whole_cache: bool) -> None:
+def _recorded(report: Report, *, whole_cache: bool) -> None:
     what = "what dvc.lock records of data/ and models/"
     here = Path()
     if not (here / "dvc.lock").is_file():
@@ -227,7 +227,7 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
         return
     for file in sorted(found, key=lambda file: not file.in_cache):
         if file.in_cache:
-            found_there = f"holds other bytes than {file.output} had"
+            found_there = f"differs from the {file.output} that dvc.lock records"
             remedy = f"rm -f {shlex.quote(str(file.path))}"
         else:
             found_there = "is not what dvc.lock records"
@@ -241,10 +241,10 @@ def _tracked(report: Report, *, whole_cache: bool) -> None:
         wrong = set(dvc_cache.damaged(here)) - {file.path for file in found}
         for path in sorted(wrong):
             remedy = f"rm -f {shlex.quote(str(path))}"
-            found_there = "is not what its name says"
+            found_there = "does not match its name"
             report.checks.append(Check(str(path), False, found_there, remedy, stops=False))
         if not wrong:
-            report.checks.append(Check("every object of DVC's cache", True, "is what it was"))
+            report.checks.append(Check("every object of DVC's cache", True, "unchanged"))
 
 
 def _dataset(report: Report, settings: config.Params) -> bool:
@@ -352,7 +352,8 @@ def _present(report: Report, folder: Path, names: list[str], remedy: str) -> boo
     if not folder.is_dir():
         found = "missing"
     elif missing:
-        found = f"lacks {', '.join(missing)}; has {', '.join(n for n in names if n not in missing)}"
+        present = [name for name in names if name not in missing]
+        found = f"is missing {', '.join(missing)}; has {', '.join(present)}"
     else:
         found = f"all {len(names)} required files are there"
     report.checks.append(Check(str(folder), not missing, found, remedy))

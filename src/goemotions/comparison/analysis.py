@@ -103,7 +103,7 @@ def analyse(
     """
     groups: dict[str, list[Experiment]] = {}
     for e in experiments:
-        # Runs from before a setting existed lack it, which is the same as null.
+        # Runs from before a setting existed do not have it, which is the same as null.
         settings = {key: value for key, value in e.protocol.items() if value is not None}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(e)
     protocols = [group[0].protocol for group in groups.values()]

@@ -126,7 +126,7 @@ def _curves(settings: dict[str, Any], targets: Bools) -> loss_curves.Curves | No
 def _points(
     curve: str, runs: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
 ) -> dict[str, dict[int, Points]]:
-    """The points of each run's curve, loss -> seed; the cache may lack those of some runs."""
+    """The points of each run's curve, loss -> seed, without runs whose points are not cached."""
     return {
         loss: {e.seed: points for e in of_loss if (points := getattr(scored[e.key], curve))}
         for loss, of_loss in runs.items()

@@ -66,7 +66,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows that share their keys as CSV with a header."""
-    with publish.fresh(path).open("w", newline="", encoding="utf-8") as file:
+    with publish.unlinked(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.network import batching, short_text
 from goemotions.network.batching import Collator, Rows
 
@@ -41,21 +41,21 @@ class Classifier:
         """Load models/trained/<loss>.
 
         Raises:
-            UserError: the folder lacks a file or has one that changed since it was written, or
+            UserError: a file of the folder is missing or has changed since it was written, or
                 thresholds.json does not fit the model.
         """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
-            state = f"lacks {', '.join(missing)}" if folder.is_dir() else "is not there"
+            state = f"is missing {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise UserError(
                 f"{folder} {state}; run `dvc repro train`, bring an "
                 "experiment's by `dvc exp apply <name>`, or name another folder by --model"
             )
         digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
         try:
-            with quiet():
+            with silenced():
                 model = AutoModelForSequenceClassification.from_pretrained(
                     folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
                 )

@@ -36,7 +36,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.draft, self.whole = folder, folder / "draft", folder / "whole"
+        self.folder, self.draft, self.complete = folder, folder / "draft", folder / "complete"
         self._saved_at = time.monotonic()
         self._shortest = _shortest()
         self._interval = self._shortest
@@ -47,14 +47,14 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The complete checkpoint; one whose files have changed since is removed."""
-        if not (self.whole / "digests.json").is_file():
+        if not (self.complete / "digests.json").is_file():
             return None
         with suppress(ValueError, OSError):
-            digests = json.loads((self.whole / "digests.json").read_text(encoding="utf-8"))
-            if digests == _digests(self.whole):
-                return self.whole
-        print(f"{self.whole} is corrupted: training starts over", file=sys.stderr)
-        shutil.rmtree(self.whole, ignore_errors=True)
+            digests = json.loads((self.complete / "digests.json").read_text(encoding="utf-8"))
+            if digests == _digests(self.complete):
+                return self.complete
+        print(f"{self.complete} is corrupted: training starts over", file=sys.stderr)
+        shutil.rmtree(self.complete, ignore_errors=True)
         return None
 
     def publish(self, made: Path, started: float) -> None:
@@ -70,8 +70,8 @@ class Checkpoints:
         old = self.folder / "old"
         shutil.rmtree(old, ignore_errors=True)
         with suppress(FileNotFoundError):
-            self.whole.replace(old)
-        made.replace(self.whole)
+            self.complete.replace(old)
+        made.replace(self.complete)
         publish.sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
         self._saved_at = time.monotonic()
@@ -83,7 +83,7 @@ class Checkpoints:
 
     def finish(self) -> None:
         """Mark the run as finished; the next training of another run removes the checkpoint."""
-        if self.whole.is_dir():
+        if self.complete.is_dir():
             (self.folder / _FINISHED).touch()
 
 
@@ -108,8 +108,8 @@ def run_checkpoints(loss: str, determined_by: Any, *, is_main: bool) -> Iterator
         return
     with only_one(_lock(folder), "this very run"):
         old = folder / "old"
-        if old.is_dir() and not kept.whole.is_dir():  # it was killed between two renames
-            old.replace(kept.whole)
+        if old.is_dir() and not kept.complete.is_dir():  # it was killed between two renames
+            old.replace(kept.complete)
         (folder / _FINISHED).unlink(missing_ok=True)
         if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
             kept.clear()

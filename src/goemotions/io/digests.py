@@ -51,7 +51,7 @@ def read_manifest(folder: Path, remedy: str) -> dict[str, str]:
         written = json.loads(path.read_text(encoding="utf-8"))["written"]
         return {name: str(value["sha256"]) for name, value in written.items()}
     except FileNotFoundError:
-        raise UserError(f"{folder} lacks {MANIFEST}; run `{remedy}`") from None
+        raise UserError(f"{folder} is missing {MANIFEST}; run `{remedy}`") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is unreadable: {error!r}; `goemotions verify` says what fixes it"

@@ -82,7 +82,7 @@ def from_hub(
         paths = {name: root / name for name in files}
         if missing := [name for name, path in paths.items() if not path.is_file()]:
             raise UserError(
-                f"the mirror {root} lacks {', '.join(missing)}; put revision {revision} of "
+                f"the mirror {root} is missing {', '.join(missing)}; put revision {revision} of "
                 f"{repo} there, or unset GOEMOTIONS_MIRROR to fetch from the Hugging Face Hub"
             )
         if not any_bytes and (unpinned := [n for n, digest in files.items() if digest is None]):
@@ -109,7 +109,7 @@ def from_package(
     paths = {name: root / name for name in files}
     if missing := [name for name, path in paths.items() if not path.is_file()]:
         raise UserError(
-            f"{distribution} lacks {', '.join(missing)} in {root}; run "
+            f"{distribution} is missing {', '.join(missing)} in {root}; run "
             f"`pip install --force-reinstall --no-deps {distribution}` at the pinned version"
         )
     verify(paths, files, distribution)

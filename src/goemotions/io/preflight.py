@@ -169,7 +169,7 @@ def _shallow(project: Path) -> Iterator[Problem]:
 
 
 def _missing_objects(project: Path) -> Iterator[Problem]:
-    """Whether a partial clone, as made with --filter, lacks something; DVC cannot fetch it."""
+    """Whether a partial clone, as made with --filter, has objects missing; DVC cannot fetch it."""
     if _git(project, "config", "--get-regexp", r"^remote\..*\.promisor$").stdout:
         listed = _git(project, "rev-list", "--objects", "--missing=print", "HEAD").stdout
         if re.search(r"^\?", listed, re.MULTILINE):

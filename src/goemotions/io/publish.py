@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all."""
+"""Files and folders that are replaced completely or not at all."""
 
 import errno
 import glob
@@ -12,7 +12,7 @@ from pathlib import Path
 from goemotions.errors import warn_once
 
 
-def fresh(path: Path) -> Path:
+def unlinked(path: Path) -> Path:
     """`path`, with no file there: one that stood there may share its bytes with DVC's cache."""
     path.unlink(missing_ok=True)
     return path

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Within the block: no bars for weights, no report that a classifier's head is new."""
     from transformers.utils import logging
 

@@ -17,7 +17,7 @@ from typing import Any
 from goemotions import config
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests, hub, publish
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.models import tiny, tokenizer, weights
 
 PICKLE = "pytorch_model.bin"
@@ -29,12 +29,12 @@ REQUIRED = ("config.json", SAFETENSORS, "tokenizer.json", "tokenizer_config.json
 
 
 def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
-    """Write models/<model>, whole or not at all; the same inputs give byte-identical files.
+    """Write models/<model>, completely or not at all; the same inputs give byte-identical files.
 
     Args:
         name: the entry in params.yaml's `models`.
         settings: that entry.
-        folder: where to write; what was there before stays until the new folder is whole.
+        folder: where to write; what was there before stays until the new folder is complete.
 
     Returns:
         the manifest.
@@ -80,13 +80,13 @@ def encoder(folder: Path) -> Any:
     """The model in a folder without a head, in the dtype that it was saved in.
 
     Raises:
-        UserError: transformers cannot load it, or the weights lack some of its tensors.
+        UserError: transformers cannot load it, or some of its tensors are missing from the weights.
     """
     from transformers import AutoModel
 
     try:
         _check_sizes(folder)
-        with quiet():
+        with silenced():
             model, info = AutoModel.from_pretrained(
                 folder, dtype="auto", output_loading_info=True, trust_remote_code=False
             )
@@ -94,9 +94,9 @@ def encoder(folder: Path) -> Any:
         raise
     except Exception as error:  # whatever a wrong or damaged file makes transformers raise
         raise UserError(f"config.json and {SAFETENSORS} do not load: {first_line(error)}") from None
-    # A pooler is the one part that an encoder may lack: fine-tuning starts with a fresh one.
+    # A pooler is the one part that need not be there: fine-tuning starts with a fresh one.
     if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
-        raise UserError(f"{SAFETENSORS} lacks {len(missing)} tensors, such as {missing[0]}")
+        raise UserError(f"{SAFETENSORS} is missing {len(missing)} tensors, such as {missing[0]}")
     return model
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from goemotions import config
 from goemotions.data import sample
 from goemotions.errors import UserError
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.models import tokenizer
 
 # What makes a DeBERTa-v2 a v3, as deberta-v3-large's config.json has it.
@@ -59,7 +59,7 @@ def write(settings: config.ScratchModel, folder: Path) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        with quiet():
+        with silenced():
             DebertaV2Model(config).save_pretrained(folder)
 
 

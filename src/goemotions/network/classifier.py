@@ -10,7 +10,7 @@ from torch import nn
 
 from goemotions.config import Recipe
 from goemotions.errors import UserError
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.labels import LABELS
 
 HEAD = ("classifier", "pooler", "bert.pooler")
@@ -53,7 +53,7 @@ def build_classifier(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -
                 "models take 'cls'"
             )
         config.num_hidden_layers += 1
-    with quiet():
+    with silenced():
         model = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,

@@ -30,13 +30,13 @@ class Vocabulary:
 
     def shrink(self, model: Any) -> None:
         """Leave `model` with the kept rows only; `restore` undoes it."""
-        self.whole: nn.Embedding = model.get_input_embeddings()
+        self.full: nn.Embedding = model.get_input_embeddings()
         model.set_input_embeddings(
             nn.Embedding(
                 len(self.kept),
-                self.whole.embedding_dim,
+                self.full.embedding_dim,
                 self.padding,
-                _weight=self.whole.weight.detach()[self.kept],
+                _weight=self.full.weight.detach()[self.kept],
             )
         )
 
@@ -45,5 +45,5 @@ class Vocabulary:
         model.load_state_dict(state)
         trained = model.get_input_embeddings().weight.detach()
         with torch.no_grad():
-            self.whole.weight[self.kept] = trained.to(self.whole.weight)
-        model.set_input_embeddings(self.whole)
+            self.full.weight[self.kept] = trained.to(self.full.weight)
+        model.set_input_embeddings(self.full)

@@ -45,7 +45,7 @@ class Curves(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
 
     def _write(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with publish.fresh(self.folder / f"{name}.csv").open("w", newline="") as file:
+        with publish.unlinked(self.folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(
                 [self._COLUMNS[name], *self.points[name]]
             )

@@ -22,7 +22,7 @@ from goemotions.io import digests, launch, publish
 from goemotions.io.checkpoints import Checkpoints, run_checkpoints
 from goemotions.io.locks import ORPHAN, only_one, orphaned
 from goemotions.io.project import code_digest
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.metrics import thresholds
 from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
@@ -179,7 +179,7 @@ def _train(run: _Run, arguments: TrainingArguments) -> None:
                 raise UserError(ORPHAN)
             vocabulary.restore(loop.model, loop.best.weights)
             _save(run, loop)
-            summary = publish.fresh(run.curves / "summary.json")
+            summary = publish.unlinked(run.curves / "summary.json")
             digests.write_json(summary, _summary(run, loop, seconds))
             saved.finish()
 
@@ -260,11 +260,11 @@ def limits(settings: Train) -> dict[str, float]:
 
 
 def _save(run: _Run, loop: trainer.LossTrainer) -> None:
-    """Write the model, its tokenizer and the thresholds, whole or not at all."""
+    """Write the model, its tokenizer and the thresholds, completely or not at all."""
     settings, base = run.params.train, run.params.model_folder
     fits = thresholds.fit(loop.best.logits, run.val.targets)
     with publish.published(run.folder) as draft:
-        with quiet():
+        with silenced():
             loop.model.save_pretrained(draft)
         for path in sorted(base.iterdir()):
             if path.name not in _REPLACED:
@@ -315,7 +315,7 @@ def _check_base_model(params: Params) -> dict[str, str]:
     """The digests of the base model's files, which they still have."""
     folder = params.model_folder
     if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
-        raise UserError(f"{folder} lacks {', '.join(missing)}; run `dvc repro cache_model`")
+        raise UserError(f"{folder} is missing {', '.join(missing)}; run `dvc repro cache_model`")
     written = digests.read_manifest(folder, "dvc repro cache_model")
     digests.check(folder, written)
     return written

@@ -243,7 +243,7 @@ def build(settings: LossSettings, class_counts: Tensor) -> Loss:
 
 @lru_cache(maxsize=8)
 def _moved(values: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return values.to(dtype).to(device)  # in this order: the device may lack float64
+    return values.to(dtype).to(device)  # in this order: the device may have no float64
 
 
 def _like(values: Tensor, z: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from transformers import ProgressCallback, TrainerCallback
 from goemotions.errors import UserError
 from goemotions.io.checkpoints import Checkpoints
 from goemotions.io.locks import ORPHAN, orphaned
-from goemotions.io.silence import quiet
+from goemotions.io.silence import silenced
 from goemotions.training.clock import Clock
 
 _PARTS = "parts.pt"  # of a checkpoint: what the Trainer does not save
@@ -69,7 +69,7 @@ class Resuming(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         made = self.checkpoints.draft / f"checkpoint-{step}"
         written = False
         try:
-            with quiet():
+            with silenced():
                 write()
             if is_main:
                 states = {name: part.state_dict() for name, part in self.parts.items()}

@@ -211,7 +211,7 @@ def uses_bf16(precision: str) -> bool:
     "auto" does so where the hardware computes in it: on GPUs, and on CPUs with AVX512-BF16 or AMX.
 
     Raises:
-        UserError: bf16 was asked for and the GPU lacks it.
+        UserError: bf16 was asked for and the GPU does not have it.
     """
     if torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported()
