@@ -61,3 +61,16 @@ def test_too_little_memory_ends_in_a_message(capsys):
         bytearray(2**60)
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: the memory is too small for this\n"
+
+
+def test_a_missing_package_is_named_with_the_remedy(capsys):
+    with pytest.raises(SystemExit) as ended, reported():
+        import no_such_package.part  # noqa: F401
+    assert ended.value.code == 1
+    message = "error: the package no_such_package is missing; run `make setup`\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_missing_module_of_ours_is_a_bug_with_its_traceback():
+    with pytest.raises(ModuleNotFoundError), reported():
+        import goemotions.no_such_module  # noqa: F401

@@ -126,7 +126,15 @@ def _compare(options: argparse.Namespace) -> int:
             none = f"no evaluated experiment's name begins with {options.only!r}"
             raise UserError(f"{none}; see `dvc exp show`{lost}")
         raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
-    scored = {experiment.key: predictions.read(experiment) for experiment in found}
+    scored = {}
+    for experiment in list(found):
+        try:
+            scored[experiment.key] = predictions.read(experiment)
+        except predictions.NotCachedError as error:
+            print(f"warning: left out: {error}", file=sys.stderr)
+            found.remove(experiment)
+    if not found:
+        raise UserError("DVC's cache has no experiment's predictions: see above")
     comparisons = analysis.analyse(found, scored, options.baseline)
     form = "json" if options.json else "markdown" if options.markdown else "tables"
     tables.show(found, comparisons, form=form)

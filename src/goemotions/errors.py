@@ -40,7 +40,8 @@ def warn_once(text: str) -> None:
 def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
     """Turn a UserError into its message on stderr and exit status 1, without a traceback.
 
-    So with a full or read-only disk and with too little memory: what was there before is still so.
+    So with a missing package, a full or read-only disk and too little memory: what was there before
+    is still so.
     An interrupt ends with status 130, and a reader that went away, such as `head`, with 141: what a
     shell makes of the signals SIGINT and SIGPIPE.
 
@@ -58,6 +59,11 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
         sys.exit(141)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "goemotions":
+            raise
+        print(f"error: the package {error.name} is missing; run `make setup`", file=sys.stderr)
         sys.exit(1)
     except MemoryError:
         print("error: the memory is too small for this", file=sys.stderr)

@@ -109,10 +109,15 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     cache = Path(clone.dvc("cache", "dir").strip())
     kept = cache / "files/md5" / digest[:2] / digest[2:]
     away = kept.rename(tmp_path / "away")
-    output = clone.run(goemotions, "compare", ok=False).stdout
+    output = clone.run(goemotions, "compare").stdout
     away.rename(kept)
-    assert "the predictions of old are not in the local cache" in output
-    assert "`dvc exp pull <git remote> old`" in output
+    assert output.count("left out") == 1
+    assert [
+        line.split()[:2] for line in output.splitlines() if line.split()[:1] in (["asl"], ["bce"])
+    ] == [["asl", "1"]]
+    assert "left out: the predictions of old are not in DVC's cache" in output
+    assert "`dvc exp pull <git remote> old` brings them" in output
+    assert "`dvc exp run -S loss=bce` makes them again" in output
 
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
@@ -123,6 +128,13 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert f"rm -f {kept}" in output
     assert "Training can start, but DVC's cache is damaged" in output
     assert "run that experiment again" in output
+
+    shutil.rmtree(cache / "files")  # also the lists of what is in its folders
+    clone.dvc("gc", "--workspace", "--force")
+    output = clone.run(goemotions, "compare", "--only", "old", ok=False).stdout
+    assert "the predictions of old are not in DVC's cache" in output
+    assert "no experiment's predictions: see above" in output
+    assert "Traceback" not in output
 
 
 def test_a_relative_mirror_reaches_temporary_experiments(clone, tmp_path):

@@ -106,6 +106,8 @@ def test_an_interrupt_ends_a_training_with_one_line(clone, command, status, last
         process = subprocess.Popen(
             command.split(), cwd=clone.folder, env=clone.env, stdout=file, stderr=file,
             start_new_session=True,
+            # A job that a script runs in the background ignores SIGINT, and so would all it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
     wait_for((clone.folder / "metrics/training/asl/validation.csv").exists, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C

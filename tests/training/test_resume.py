@@ -296,7 +296,7 @@ def test_a_file_system_that_can_do_little_costs_warnings_and_no_output(
     process = launch(workspace, raw, *ONE, **OFTEN, **little)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "going on from step " in out
+    assert "resuming from step " in out
     assert err.count("warning: this file system cannot confirm that files have reached") == 1
     assert err.count("warning: this file system has no flock") == 1
     assert "no checkpoint could be saved" not in err

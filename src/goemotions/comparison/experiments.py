@@ -167,6 +167,14 @@ def at(repo: Any, revision: str | None) -> Iterator[Any]:
         yield repo.dvcfs
 
 
+def not_cached() -> tuple[type[Exception], ...]:
+    """What DVC raises at a file, or at a folder's list of files, that its cache does not have."""
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexError
+
+    return DvcException, DataIndexError, OSError
+
+
 def _command(run: dict[str, Any], text: str | None) -> str:
     """`dvc exp run` with what the run's settings change in a commit's params.yaml."""
     import shlex
@@ -251,12 +259,10 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _text(files: Any, path: str) -> str | None:
     """The content of a file of a project; None where neither git nor DVC's cache has it."""
-    from dvc.exceptions import DvcException
-
     try:
         with files.open(path, encoding="utf-8") as file:
             content: str = file.read()
-    except (DvcException, OSError):
+    except not_cached():
         return None
     return content
 

@@ -47,11 +47,16 @@ class Scored:
         return decided
 
 
+class NotCachedError(UserError):
+    """A run's predictions are not in DVC's cache; says which command brings them."""
+
+
 def read(experiment: Experiment) -> Scored:
     """An experiment's predictions and curves.
 
     Raises:
-        UserError: the predictions are not in the local cache, or not what the run wrote.
+        NotCachedError: the predictions are not in the local cache.
+        UserError: they are not what the run wrote.
     """
     from dvc.repo import Repo
 
@@ -60,7 +65,7 @@ def read(experiment: Experiment) -> Scored:
 
 
 def _read(files: Any, experiment: Experiment) -> Scored:
-    from dvc.exceptions import DvcException
+    not_cached = experiments.not_cached()
 
     def content(path: str) -> bytes:
         with files.open(path, "rb") as file:
@@ -77,19 +82,19 @@ def _read(files: Any, experiment: Experiment) -> Scored:
     try:
         predictions = content("metrics/predictions.parquet")
         per_label = content("metrics/per_label.csv")
-    except (DvcException, OSError) as error:
+    except not_cached:
         bring = (
             "`dvc pull evaluate`"
             if experiment.revision is None
             else f"`dvc exp pull <git remote> {experiment.name}`"
         )
-        raise UserError(
-            f"the predictions of {experiment.name} are not in the local cache ({error}); {bring} "
-            "brings them from where they were pushed to; or run it again, or leave it out by --only"
+        raise NotCachedError(
+            f"the predictions of {experiment.name} are not in DVC's cache; {bring} brings them "
+            f"from where they were pushed to, `{experiment.command}` makes them again"
         ) from None
     curves = {}
     for name in ("training", "validation"):
-        with suppress(DvcException, OSError):
+        with suppress(*not_cached):
             curves[name] = content(f"metrics/training/{experiment.loss}/{name}.csv")
     return parse(predictions, per_label, experiment.name, **curves)
 
