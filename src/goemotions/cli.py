@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import shtab
 
@@ -30,72 +31,82 @@ def _parser() -> argparse.ArgumentParser:
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    verify = commands.add_parser(
+    _add_verify(commands)
+    _add_compare(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser(
         "verify",
-        help="check that the selected dataset and model are whole and that training could start",
+        help="check that the selected dataset and model are complete and that training can start",
         description="Check the selected dataset and base model: files, sizes, counts, digests, and "
         "whether they load; show versions, accelerators and free disk; and name the command that "
         "fixes each failure. Exit status 1 when training could not start; what only experiments "
         "need is a warning.",
     )
-    verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    verify.add_argument(
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
         "--cache", action="store_true", help="also read all of DVC's cache, of every experiment"
     )
-    verify.add_argument(
+    parser.add_argument(
         "--experiments",
         action="store_true",
         help="check only whether DVC can run temporary and queued experiments here and record "
         "them; exit status 1 when it cannot",
     )
-    verify.set_defaults(run=_verify)
+    parser.set_defaults(run=_verify)
 
-    compare = commands.add_parser(
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
         "compare",
         help="which loss is best, and how sure that is, from the experiments",
         description="Compare the losses of all DVC experiments and the workspace: macro-F1 over "
         "seeds with its 95% interval, the difference from a baseline loss with its interval, its "
         "p-value after Holm's correction and Cohen's d, and what may be concluded. Runs that "
-        "differ in anything but loss and seed stand in tables of their own. docs/statistics.md "
+        "differ in anything but loss and seed are in separate tables. docs/statistics.md "
         "explains the numbers.",
     )
-    compare.add_argument(
+    parser.add_argument(
         "--baseline", metavar="LOSS", help="what the others are compared with (bce, or the best)"
     )
-    form = compare.add_mutually_exclusive_group()
+    form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
     form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
-    compare.add_argument(
+    parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write a page with plots, for a browser"
     )
-    compare.add_argument(
+    parser.add_argument(
         "revisions", nargs="*", metavar="REVISION", help="further commits, branches or tags"
     )
-    compare.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
-    compare.set_defaults(run=_compare)
+    parser.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
+    parser.set_defaults(run=_compare)
 
-    predict = commands.add_parser(
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser(
         "predict",
         help="labels and probabilities of texts, from a trained model",
         description="Predict emotions with a trained folder and that folder's own thresholds. "
         "Texts are cut where training cut them, at train.max_length tokens.",
         epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
     )
-    predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    predict.add_argument("--file", type=Path, help="a UTF-8 file with one text per line")
-    predict.add_argument("--output", type=Path, help="write JSON Lines here, in the texts' order")
-    predict.add_argument(
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
+    parser.add_argument("--file", type=Path, help="a UTF-8 file with one text per line")
+    parser.add_argument("--output", type=Path, help="write JSON Lines here, in the texts' order")
+    parser.add_argument(
         "--model",
         type=Path,
         help="the trained folder (default: models/trained/<loss of params.yaml>)",
     )
-    predict.add_argument(
+    parser.add_argument(
         "--thresholds",
         choices=("per_label", "shrunk", "global"),
         help="which of the folder's thresholds (default: those its validation preferred)",
     )
-    predict.set_defaults(run=_predict)
-    return parser
+    parser.set_defaults(run=_predict)
 
 
 # The imports below are inside the functions so that --help does not wait for torch.

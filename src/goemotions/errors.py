@@ -18,11 +18,11 @@ class UserError(Exception):
 
 
 def of_disk(error: BaseException) -> bool:
-    """Whether it is the disk's; libraries written in Rust only say so, as "(os error 28)"."""
+    """Whether the disk caused it; libraries in Rust only name a number, as in "(os error 28)"."""
     if isinstance(error, OSError):
         return error.errno in DISK
-    said = re.search(r"\(os error (\d+)\)", str(error))
-    return said is not None and int(said[1]) in DISK
+    code = re.search(r"\(os error (\d+)\)", str(error))
+    return code is not None and int(code[1]) in DISK
 
 
 def first_line(error: BaseException) -> str:
@@ -42,11 +42,11 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
 
     So with a missing package, a full or read-only disk and too little memory: what was there before
     is still so.
-    An interrupt ends with status 130, and a reader that went away, such as `head`, with 141: what a
-    shell makes of the signals SIGINT and SIGPIPE.
+    An interrupt ends with status 130, and a reader that went away, such as `head`, with 141, as a
+    shell reports the signals SIGINT and SIGPIPE.
 
     Args:
-        interrupted: what is said at an interrupt.
+        interrupted: the message at an interrupt.
     """
     try:
         yield

@@ -180,7 +180,7 @@ def _links(report: Report) -> None:
         new = shlex.quote(str(large[0] / "dvc-cache"))
         move = f"mv {shlex.quote(str(cache))} {new} && " if cache.is_dir() else ""
         remedy = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
-        found = "lies in the project; on the other disk it keeps the large files there"
+        found = "is in the project; on the other disk it would keep the large files there"
         report.checks.append(Check("DVC's cache", False, found, remedy))
 
 

@@ -99,7 +99,7 @@ def seeds_for_goal(from_rows: float, seed_deviation: float, level: float) -> str
 
 
 def _caveats(runs: Sequence[Experiment]) -> list[str]:
-    """What else the scores may come from, and what they do not stand for."""
+    """What else may explain the scores, and what they do not show."""
     sentences = []
     if paths := differing([run.code for run in runs]):
         versions = len({json.dumps(run.code, sort_keys=True) for run in runs})

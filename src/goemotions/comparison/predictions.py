@@ -100,10 +100,10 @@ def _read(files: Any, experiment: Experiment) -> Scored:
 
 
 def parse(predictions: bytes, per_label: bytes, name: str, **curves: bytes) -> Scored:
-    """What predictions.parquet and per_label.csv of a run hold of the test split, and its curves.
+    """The test split as a run's predictions.parquet and per_label.csv have it, and its curves.
 
     Raises:
-        UserError: they hold what no run writes.
+        UserError: no run writes files like these.
     """
     try:
         return _parse(predictions, per_label, **curves)

@@ -24,7 +24,7 @@ class Difference:
         path: the file, in the workspace or in DVC's cache.
         output: the output of the pipeline that it belongs to.
         stage: the stage that makes it.
-        in_cache: whether it lies in DVC's cache.
+        in_cache: whether it is in DVC's cache.
     """
 
     path: Path
@@ -63,7 +63,7 @@ def damaged(folder: Path) -> Iterator[Path]:
 
 
 def cache_folder(folder: Path) -> Path:
-    """Where a project's DVC cache lies."""
+    """Where a project's DVC cache is."""
     return Path(_repository(folder).cache.legacy.path)
 
 

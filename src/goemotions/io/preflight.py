@@ -84,10 +84,10 @@ def git_problem(project: Path) -> Problem | None:
         )
         return Problem(str(project), found, f"git init && {COMMIT}", stops=True)
     except Exception as error:  # pygit2's own
-        said = first_line(error)
-        if "not owned by current user" not in said:
-            return Problem("git's repository", f"cannot be read: {said}", "git fsck")
-        folder = said.partition("repository path '")[2].partition("'")[0].removesuffix("/.git")
+        message = first_line(error)
+        if "not owned by current user" not in message:
+            return Problem("git's repository", f"cannot be read: {message}", "git fsck")
+        folder = message.partition("repository path '")[2].partition("'")[0].removesuffix("/.git")
         remedy = f"git config --global --add safe.directory {shlex.quote(folder)}"
         return Problem(folder, "belongs to another user, so git does not read it", remedy)
     if without_git:
@@ -189,7 +189,7 @@ def _git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _scm(project: Path) -> Any:
-    """DVC's view of the git repository that a project lies in."""
+    """DVC's view of the git repository that a project is in."""
     from dvc.scm import SCM
 
     return SCM(str(project))

@@ -25,7 +25,7 @@ _EXPERIMENTS = (".dvc", "tmp", "exps")
 def links_out_of_the_project() -> dict[Path, Path]:
     """The folders of the stages' outputs that are links out of the project -> where they lead.
 
-    DVC runs a stage whose output lies behind such a link, and then refuses to record it.
+    DVC runs a stage whose output is behind such a link, and then refuses to record it.
     """
     folders = ("data", "models", "models/trained", "metrics", "metrics/training")
     links = {path: path.resolve() for path in map(Path, folders) if path.is_symlink()}

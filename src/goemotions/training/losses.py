@@ -260,7 +260,7 @@ def _wide(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int, *, zero: bool = False) -> Tensor:
     """log of the sum of e^x over the chosen; `zero` adds e^0.
 
-    A large negative number stands for what is not chosen: with minus infinity the gradient of a
+    A large negative number replaces what is not chosen: with minus infinity the gradient of a
     row or column without any would not be a number.
     """
     x = x.masked_fill(chosen < 0.5, -1e4)
