@@ -155,7 +155,7 @@ def test_a_finished_run_keeps_its_checkpoint_until_another_training_starts(
 ):
     fit.train(config.parse(raw), "bce")
     (finished,) = (workspace / ".dvc/tmp/goemotions").glob("bce-*/")
-    assert (finished / "whole/digests.json").is_file()
+    assert (finished / "complete/digests.json").is_file()
     other = json.loads(json.dumps(raw))
     other["train"]["seed"] = 9
     train_until(monkeypatch, other, 30)
@@ -241,7 +241,7 @@ def test_the_bar_counts_no_steps_that_were_made_before():
 
 def wait_for_a_checkpoint(workspace, process):
     deadline = time.monotonic() + 120
-    while not any((place / "whole/digests.json").is_file() for place in places(workspace)):
+    while not any((place / "complete/digests.json").is_file() for place in places(workspace)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
