@@ -30,7 +30,7 @@ export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline
 	@$(BIN)/goemotions verify --experiments
 	@mkdir -p reports
-	@echo "training $(words $(LOSSES)) losses, each in under a minute; output in reports/demo-LOSS.log"
+	@echo "training $(words $(LOSSES)) losses, about a minute each; output in reports/demo-LOSS.log"
 	@for loss in $(LOSSES); do \
 		$(BIN)/dvc exp remove -q demo-$$loss 2>/dev/null; \
 		$(BIN)/dvc exp run --temp -n demo-$$loss -S loss=$$loss -S dataset=sample \

@@ -38,7 +38,7 @@ def mirror() -> Path | None:
             return folder
         reason = f"{folder} is not a folder"
     except (RuntimeError, ValueError) as error:  # no such user, a NUL character
-        reason = first_line(error)
+        reason = first_line(error).rstrip(".")
     raise UserError(
         f"GOEMOTIONS_MIRROR is {value!r}: {reason}. Name a folder that holds datasets/ and "
         "models/, or unset it to use the Hugging Face Hub"
