@@ -48,7 +48,7 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 	@echo "  dvc exp run -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"
 
 test: setup  ## run the tests
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist worksteal
 
 fuzz: setup  ## 10,000 corrupted files of each kind
 	FUZZ=10000 $(BIN)/pytest tests/fuzz

@@ -13,8 +13,6 @@ from runs import analyse, run
 from goemotions.comparison.report import write as write_page
 from goemotions.errors import UserError
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 EVIL = "<img src=x onerror=document.title='owned'>"
 LOSSES = ("asl", "bce", EVIL)
 

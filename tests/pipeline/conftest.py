@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 PROJECT = Path(__file__).parents[2]
 
@@ -71,21 +72,24 @@ class Clone:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
-    """Copy the working tree into `folder` and commit it with small settings."""
-    env = {
+def environment(folder: Path, home: Path) -> dict[str, str]:
+    """The environment variables of a clone's commands."""
+    return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",  # the environment is deliberately not on it
         "PYTHONPATH": str(folder / "src"),  # this code, whichever one .venv's goemotions is
         "HOME": str(home),  # no `accelerate config`, no Hub cache
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_AUTHOR_NAME": "t",
         "GIT_AUTHOR_EMAIL": "t@example.com",
         "GIT_COMMITTER_NAME": "t",
         "GIT_COMMITTER_EMAIL": "t@example.com",
     }
+
+
+def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
+    """Copy the working tree into `folder` and commit it with small settings."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT,
@@ -98,7 +102,7 @@ def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
-    clone = Clone(folder, env)
+    clone = Clone(folder, environment(folder, home))
     clone.params(SMALL)
     clone.git("init", "-q", "-b", "main")
     clone.git("add", "-A")
@@ -108,9 +112,34 @@ def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which every stage has run, for bce and then for asl; not to be changed.
+
+    Its cache lies beside it. The workers of one test run share both.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder, done = place / "first", place / "first is made"
+    with FileLock(place / "first.lock"):
+        if done.exists():
+            return Clone(folder / "clone", environment(folder / "clone", folder))
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "clone").mkdir(parents=True)
+        clone = make_clone(folder / "clone", folder / "cache", folder)
+        for loss in ("bce", "asl"):
+            clone.params({"loss": loss})
+            clone.dvc("repro")
+        done.touch()
+    return clone
+
+
+@pytest.fixture(scope="session")
+def shared_cache(first: Clone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A DVC cache that clones share, so that a stage that did run is not run again."""
-    return tmp_path_factory.mktemp("dvc-cache")
+    cache = tmp_path_factory.mktemp("dvc") / "cache"
+    shutil.copytree(first.folder.parent / "cache", cache)
+    return cache
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from test_repro import digests, ran
 from conftest import make_clone
 from goemotions.io import dvc_cache
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, first):
     """A clone with a cache of its own, whose outputs are hard links into it."""
     folder = tmp_path_factory.mktemp("damage")
+    shutil.copytree(first.folder.parent / "cache", folder / "cache")
     (folder / "clone").mkdir()
     clone = make_clone(folder / "clone", folder / "cache", folder)
     clone.dvc("repro", "evaluate")

@@ -111,7 +111,6 @@ def test_training_imports_neither_dvc_nor_datasets():
             assert not {name.split(".")[0] for name in names} & {"dvc", "datasets", "dvclive"}
 
 
-@pytest.mark.xdist_group("pipeline")
 def test_the_lock_holds_the_digest_of_the_real_dataset(new_clone, tmp_path):
     mirror = Path(os.environ.get("GOEMOTIONS_MIRROR", ROOT / "../shared/mirror"))
     if not (ROOT / mirror / "datasets").is_dir():

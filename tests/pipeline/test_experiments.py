@@ -5,12 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
 import yaml
 
 from goemotions.io import publish
-
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 def compared(clone, *arguments):
@@ -27,16 +24,14 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     clone.git("stash", "-q", "--include-untracked")  # back to what was committed
     # Names that DVC makes up have no digit, so the prefix below is of this one alone.
     clone.dvc("exp", "run", "--temp", "-n", "t2", "-S", "train.seed=2", "evaluate")
-    clone.dvc(
-        "exp", "run", "--queue", "-S", "loss=bce,combined_50", "-S", "train.seed=3", "evaluate"
-    )
+    clone.dvc("exp", "run", "--queue", "-S", "loss=asl,combined_50", "evaluate")
     # DVC's queue starts its worker as `dvc`, which therefore must be on PATH.
     clone.env["PATH"] = f"{clone.folder / '.venv/bin'}:{clone.env['PATH']}"
     clone.dvc("exp", "run", "--run-all")
     assert clone.git("status", "--porcelain") == ""
 
     found = {(e["loss"], e["seed"]): e for e in compared(clone)}
-    assert set(found) == {("bce", 1), ("asl", 2), ("bce", 3), ("combined_50", 3)}
+    assert set(found) == {("bce", 1), ("asl", 2), ("asl", 1), ("combined_50", 1)}
     assert found["bce", 1]["name"] == "here"
     assert found["asl", 2]["name"] == "t2"
     for experiment in found.values():

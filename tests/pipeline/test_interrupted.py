@@ -10,8 +10,6 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
     """Return once `event` has happened; the process must be running until then."""

@@ -1,9 +1,5 @@
 """A clone by a git that is set to convert line ends, as Git for Windows installs it."""
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def test_no_byte_of_a_clone_changes_where_git_converts_line_ends(clone, tmp_path):
     copy, convert = tmp_path / "converted", "core.autocrlf=true"

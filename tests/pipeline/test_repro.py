@@ -9,8 +9,6 @@ import pytest
 
 from goemotions.io.digests import sha256
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def ran(output: str) -> list[str]:
     """The stages whose commands ran."""
@@ -27,11 +25,10 @@ def made(clone):
     return clone
 
 
-def test_makes_every_output_and_then_has_nothing_to_do(new_clone, tmp_path):
-    clone = new_clone("first", tmp_path / "cache")
-    first = clone.dvc("repro")
+def test_makes_every_output_and_then_has_nothing_to_do(new_clone, tmp_path, first):
+    clone = new_clone("second", tmp_path / "cache")
     stages = {"fetch_dataset", "cache_model", "train@asl", "evaluate", "baseline"}
-    assert set(ran(first)) == stages
+    assert set(ran(clone.dvc("repro"))) == stages
     again = clone.dvc("repro")
     assert ran(again) == []
     assert "Data and pipelines are up to date." in again
@@ -50,6 +47,11 @@ def test_makes_every_output_and_then_has_nothing_to_do(new_clone, tmp_path):
     }  # fmt: skip
     for folder, names in outputs.items():
         assert {path.name for path in (clone.folder / folder).iterdir()} == names
+    # The same bytes as in another clone, whose stages ran on their own; a summary has seconds.
+    for folder in list(outputs)[:3]:
+        assert digests(clone.folder / folder) == digests(first.folder / folder)
+    for name in ("evaluation.json", "baseline.json", "predictions.parquet"):
+        assert sha256(clone.folder / "metrics" / name) == sha256(first.folder / "metrics" / name)
     # `make bench` writes bench.json and bench.svg there, which git tracks.
     made = {path.name for path in (clone.folder / "metrics").iterdir() if path.stem != "bench"}
     assert made == {
@@ -95,25 +97,10 @@ def test_only_evaluate_runs_after_an_edit_of_evaluation_code(made):
 
 
 def test_both_losses_stay_in_the_lock(made):
-    made.params(
-        {
-            "loss": "bce",
-            "losses.bce": {"function": "asl", "gamma_neg": 5, "gamma_pos": 0, "clip": 0},
-        }
-    )
-    assert ran(made.dvc("repro")) == ["train@bce", "evaluate"]
+    made.params({"loss": "bce"})
+    assert ran(made.dvc("repro")) == []  # the shared cache has it
     lock = (made.folder / "dvc.lock").read_text()
     assert "train@asl:" in lock
     assert "train@bce:" in lock
     made.params({"loss": "asl"})
     assert ran(made.dvc("repro")) == []
-
-
-def test_two_fresh_clones_make_the_same_bytes(new_clone, tmp_path):
-    results = []
-    for name in ("one", "two"):
-        clone = new_clone(name, tmp_path / f"cache-{name}")
-        clone.dvc("repro", "evaluate")
-        trained = digests(clone.folder / "models/trained/asl")
-        results.append((trained, (clone.folder / "metrics/evaluation.json").read_bytes()))
-    assert results[0] == results[1]

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 ROWS = itertools.count(200)
 COMMIT = "git add -A && git commit -m start"
 

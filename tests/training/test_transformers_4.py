@@ -16,10 +16,7 @@ from goemotions.models.prepare import cache
 from goemotions.models.tokenizer import PROBES
 from goemotions.training import fit
 
-pytestmark = [
-    pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning"),
-    pytest.mark.xdist_group("transformers 4"),  # installed once
-]
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
 VERSION_4 = ("transformers==4.57.3", "tokenizers==0.22.1", "huggingface_hub==0.36.0")
 MODELS = ("deberta-v3-tiny", "minilm-l6")  # SentencePiece, converted; WordPiece, of a package
