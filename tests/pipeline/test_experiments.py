@@ -66,7 +66,11 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     }  # fmt: skip
 
 
-def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(clone, tmp_path):
+def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(
+    new_clone, shared_cache, tmp_path
+):
+    cache = shutil.copytree(shared_cache, tmp_path / "cache")  # which this test damages
+    clone = new_clone("a clone", cache)
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     clone.dvc("exp", "run", "--temp", "-n", "old", "-S", "loss=bce", "evaluate")
     start = clone.git("rev-parse", "HEAD")[:7]
@@ -101,7 +105,6 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
         for out in lock["stages"]["evaluate"]["outs"]
         if out["path"] == "metrics/predictions.parquet"
     ]
-    cache = Path(clone.dvc("cache", "dir").strip())
     kept = cache / "files/md5" / digest[:2] / digest[2:]
     away = kept.rename(tmp_path / "away")
     output = clone.run(goemotions, "compare").stdout
