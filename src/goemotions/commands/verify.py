@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemotions import config
 from goemotions.data import splits
+from goemotions.data.labels import FILE
 from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
@@ -251,7 +252,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
     folder, entry = settings.data_folder, settings.datasets[settings.dataset]
     remedy = "dvc repro fetch_dataset"
     if not _present(
-        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), "metadata.json"], remedy
+        report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), FILE, splits.METADATA], remedy
     ):
         return False
     try:

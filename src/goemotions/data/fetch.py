@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from goemotions import config
 from goemotions.data import sample, splits
 from goemotions.data.card import card
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line, of_disk
 from goemotions.io import hub, publish
 from goemotions.io.parquet import open_parquet
-from goemotions.labels import LABELS
+from goemotions.labels import EKMAN, LABELS, SENTIMENT
 
 if TYPE_CHECKING:
     import pyarrow
+
+_LABELS = Labels(LABELS, groupings={"ekman": EKMAN, "sentiment": SENTIMENT})
 
 
 def fetch(name: str, settings: config.Dataset, folder: Path) -> dict[str, int]:
@@ -43,7 +46,7 @@ def fetch(name: str, settings: config.Dataset, folder: Path) -> dict[str, int]:
             print(f"{error}\nfetching it again", file=sys.stderr)
             contents, counts = _contents(name, settings, _paths(settings, again=True), draft)
         revision = getattr(settings, "revision", None)
-        splits.write(draft, contents, counts, dataset=name, revision=revision)
+        splits.write(draft, contents, counts, _LABELS, dataset=name, revision=revision)
         (draft / "README.md").write_text(card(name, settings), encoding="utf-8")
     return counts
 
@@ -74,7 +77,7 @@ def _contents(
         rows = sample.generate(settings.seed, settings.rows)
     contents = {}
     for split in splits.SPLITS:
-        splits.check(rows[split], f"{name}, split {split}")
+        splits.check(rows[split], _LABELS, f"{name}, split {split}")
         contents[split] = splits.encode(rows[split])
     counts = {split: len(rows[split]) for split in splits.SPLITS}
     if isinstance(settings, config.HubDataset):

@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goemotions.config import SPLITS as SPLITS
+from goemotions.data import labels as label_file
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.io import digests
-from goemotions.labels import LABELS
 
 METADATA = "metadata.json"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comment: its id, its text and the indices of its labels."""
+    """One text: its id, the text and the indices of its labels."""
 
     id: str
     text: str
@@ -29,11 +30,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Split:
-    """A split in memory: `targets` is multi-hot, bool, [rows, 28]."""
+    """A split in memory: `targets` is multi-hot, bool, [rows, labels]."""
 
     ids: list[str]
     texts: list[str]
     targets: NDArray[np.bool_]
+    labels: Labels
 
 
 def encode(rows: Iterable[Row]) -> bytes:
@@ -45,11 +47,11 @@ def encode(rows: Iterable[Row]) -> bytes:
     return "".join(lines).encode("utf-8")
 
 
-def check(rows: list[Row], where: str) -> None:
+def check(rows: list[Row], labels: Labels, where: str) -> None:
     """Raise UserError for the first row that breaks a rule, naming the row and the rule.
 
-    The rules: at least one row; ids unique and not empty; text not blank; at least one label;
-    labels from 0 to 27, none twice.
+    The rules: at least one row; ids unique and not empty; text not blank; labels within the range
+    of `labels`, none twice, and exactly one in single-label data.
     """
     if not rows:
         raise UserError(f"{where} holds no row")
@@ -63,18 +65,22 @@ def check(rows: list[Row], where: str) -> None:
         seen.add(row.id)
         if not row.text.strip():
             raise UserError(f"{place}: the text is empty")
-        if not row.labels:
-            raise UserError(f"{place}: there is no label")
-        if outside := [label for label in row.labels if not 0 <= label < len(LABELS)]:
-            raise UserError(f"{place}: label {outside[0]} is outside 0 to {len(LABELS) - 1}")
+        if labels.single and len(row.labels) != 1:
+            raise UserError(f"{place}: {len(row.labels)} labels, and single-label rows have one")
+        if outside := [label for label in row.labels if not 0 <= label < len(labels)]:
+            raise UserError(f"{place}: label {outside[0]} is outside 0 to {len(labels) - 1}")
         if len(set(row.labels)) < len(row.labels):
             raise UserError(f"{place}: a label is repeated in {row.labels}")
 
 
-def write(folder: Path, contents: dict[str, bytes], rows: dict[str, int], **origin: Any) -> None:
-    """Write each split's content, and metadata.json with their digests."""
+def write(
+    folder: Path, contents: dict[str, bytes], rows: dict[str, int], labels: Labels, **origin: Any
+) -> None:
+    """Write each split's content, labels.json, and metadata.json with the digests of these."""
     for name, content in contents.items():
         (folder / f"{name}.jsonl").write_bytes(content)
+    digests.write_json(folder / label_file.FILE, labels.content())
+    contents = {**contents, "labels": (folder / label_file.FILE).read_bytes()}
     digests.write_json(
         folder / METADATA,
         {
@@ -83,7 +89,6 @@ def write(folder: Path, contents: dict[str, bytes], rows: dict[str, int], **orig
             "sha256": {
                 name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
             },
-            "labels": list(LABELS),
         },
     )
 
@@ -98,6 +103,7 @@ def load(folder: Path, *names: str) -> dict[str, Split]:
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))["sha256"]
         written = {f"{name}.jsonl": str(recorded[name]) for name in names}
+        written[label_file.FILE] = str(recorded["labels"])
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro fetch_dataset`") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -110,7 +116,7 @@ def load(folder: Path, *names: str) -> dict[str, Split]:
 
 
 def read(path: Path) -> Split:
-    """Read and check a split.
+    """Read and check a split, beside which labels.json lies.
 
     Raises:
         UserError: the file is missing or a line is not a valid row; names file, line and reason.
@@ -134,8 +140,9 @@ def read(path: Path) -> Split:
                 f"{path}, line {number} is not a row ({error!r}); run `dvc repro fetch_dataset`"
             ) from None
         rows.append(row)
-    check(rows, str(path))
-    targets = np.zeros((len(rows), len(LABELS)), dtype=bool)
+    labels = Labels.read(path.parent)
+    check(rows, labels, str(path))
+    targets = np.zeros((len(rows), len(labels)), dtype=bool)
     for index, row in enumerate(rows):
         targets[index, row.labels] = True
-    return Split([row.id for row in rows], [row.text for row in rows], targets)
+    return Split([row.id for row in rows], [row.text for row in rows], targets, labels)
