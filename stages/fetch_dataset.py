@@ -1,5 +1,7 @@
 """Make data/<dataset> for the dataset that params.yaml selects, and check every row of it."""
 
+import sys
+
 from goemotions import config
 from goemotions.data.fetch import fetch
 from goemotions.errors import stage
@@ -9,5 +11,9 @@ if __name__ == "__main__":
     with stage(__doc__):
         refuse_links_out_of_the_project()
         settings = config.load()
-        counts = fetch(settings.dataset, settings.datasets[settings.dataset], settings.data_folder)
-        print(f"{settings.data_folder}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
+        texts = fetch(settings.dataset, settings.datasets[settings.dataset], settings.data_folder)
+        counts = ", ".join(f"{len(rows):,} {split}" for split, rows in texts.rows.items())
+        kind = texts.labels.task.replace("_", "-")
+        print(f"{settings.data_folder}: {counts}; {len(texts.labels)} labels, {kind}")
+        for warning in texts.warnings:
+            print(f"warning: {warning}", file=sys.stderr)

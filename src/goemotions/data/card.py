@@ -2,16 +2,16 @@
 
 import yaml
 
-from goemotions import config
+from goemotions.config.datasets import Dataset, FilesDataset, HubDataset
+from goemotions.data.labels import Labels
 from goemotions.data.splits import SPLITS
-from goemotions.labels import LABELS
 
 _LICENCES = {"google-research-datasets/go_emotions": "apache-2.0"}
 
 
-def card(name: str, settings: config.Dataset) -> str:
+def card(name: str, settings: Dataset, labels: Labels) -> str:
     """The text of README.md: a YAML block for `datasets`, then the same for people."""
-    names = {str(index): label for index, label in enumerate(LABELS)}
+    names = {str(index): label for index, label in enumerate(labels.names)}
     header = {
         "configs": [
             {
@@ -30,13 +30,15 @@ def card(name: str, settings: config.Dataset) -> str:
             ]
         },
     }
-    if isinstance(settings, config.HubDataset):
+    if isinstance(settings, HubDataset):
         origin = f"The rows of {settings.repo} on the Hugging Face Hub at {settings.revision}."
         if settings.repo in _LICENCES:
             header = {"license": _LICENCES[settings.repo], **header}
+    elif isinstance(settings, FilesDataset):
+        origin = f"The rows of the files in texts/{name}."
     else:
         origin = "Generated sentences. What is measured on them says nothing about GoEmotions."
-    block = yaml.safe_dump(header, sort_keys=False)
+    block = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
     return (
         f"---\n{block}---\n# {name}\n\n{origin}\n\n"
         f'`datasets.load_dataset("data/{name}")` gives the splits train, validation and test.\n'

@@ -1,176 +1,140 @@
-"""Make data/<dataset>: three splits, metadata.json and README.md, compared with their pins."""
+"""Make data/<dataset>: three splits, labels.json, metadata.json and README.md."""
 
-import errno
-import glob
 import hashlib
-import logging
-import os
+import shlex
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from goemotions import config
+from goemotions.config.datasets import Dataset, FilesDataset, HubDataset, Table
 from goemotions.data import sample, splits
 from goemotions.data.card import card
+from goemotions.data.faults import TextsError
 from goemotions.data.labels import Labels
-from goemotions.errors import UserError, first_line, of_disk
+from goemotions.data.texts import Texts, read_texts
+from goemotions.errors import UserError
 from goemotions.io import hub, publish
-from goemotions.io.parquet import open_parquet
-from goemotions.labels import EKMAN, LABELS, SENTIMENT
-
-if TYPE_CHECKING:
-    import pyarrow
-
-_LABELS = Labels(LABELS, groupings={"ekman": EKMAN, "sentiment": SENTIMENT})
+from goemotions.io.tracked import untracked
 
 
-def fetch(name: str, settings: config.Dataset, folder: Path) -> dict[str, int]:
+def fetch(name: str, settings: Dataset, folder: Path) -> Texts:
     """Write a dataset's files into `folder`, all of them or none.
 
     Returns:
-        split -> number of rows.
+        what was written, with warnings.
 
     Raises:
         UserError: a source cannot be reached, a row breaks a rule, or a count or a digest is not
             the pinned one. `folder` is then what it was before.
     """
     with publish.published(folder) as draft:
-        paths = _paths(settings, again=False)
         try:
-            contents, counts = _contents(name, settings, paths, draft)
+            texts, contents = _read(name, settings, draft, again=False)
         except UserError as error:
-            if not paths or not hub.online():
+            if not isinstance(settings, HubDataset) or not hub.online():
                 raise
             # The Hub client's own cache may be corrupted, and the client does not check it.
             print(f"{error}\nfetching it again", file=sys.stderr)
-            contents, counts = _contents(name, settings, _paths(settings, again=True), draft)
-        revision = getattr(settings, "revision", None)
-        splits.write(draft, contents, counts, _LABELS, dataset=name, revision=revision)
-        (draft / "README.md").write_text(card(name, settings), encoding="utf-8")
-    return counts
+            texts, contents = _read(name, settings, draft, again=True)
+        splits.write(
+            draft,
+            contents,
+            {split: len(rows) for split, rows in texts.rows.items()},
+            texts.labels,
+            dataset=name,
+            revision=getattr(settings, "revision", None),
+            files=texts.files,
+            warnings=texts.warnings,
+        )
+        (draft / "README.md").write_text(card(name, settings, texts.labels), encoding="utf-8")
+    return texts
 
 
-def _paths(settings: config.Dataset, *, again: bool) -> dict[str, Path]:
-    """The parquet files by split; none for the generated sample."""
-    if not isinstance(settings, config.HubDataset):
-        return {}
-    # Parquet writers give different bytes for the same rows, so the rows' digests are pinned.
-    names: dict[str, str | None] = dict.fromkeys(settings.files.values())
-    paths = hub.from_hub(
-        "dataset", settings.repo, settings.revision, names, any_bytes=True, again=again
-    )
-    return {split: paths[settings.files[split]] for split in settings.files}
-
-
-def _contents(
-    name: str, settings: config.Dataset, paths: dict[str, Path], draft: Path
-) -> tuple[dict[str, bytes], dict[str, int]]:
-    """Each split's content and number of rows, after all checks.
+def read(name: str, settings: Dataset, temporary: Path, *, again: bool = False) -> Texts:
+    """The rows of a dataset from its source, after all checks but the pins.
 
     Args:
-        draft: a folder for temporary files.
+        temporary: a folder for temporary files.
+        again: fetch from the Hub what its client has already.
     """
-    if isinstance(settings, config.HubDataset):
-        rows = {split: read_rows(path, draft) for split, path in paths.items()}
-    else:
-        rows = sample.generate(settings.seed, settings.rows)
+    if isinstance(settings, Table):
+        paths = _paths(name, settings, again=again)
+        return read_texts(name, settings, lambda file: _bytes(file, paths[file]), temporary)
+    rows = sample.generate(settings.seed, settings.rows)
+    labels = Labels(sample.LABELS, groupings=settings.groups)
+    return Texts({split: rows[split] for split in splits.SPLITS}, labels)
+
+
+def _read(
+    name: str, settings: Dataset, draft: Path, *, again: bool
+) -> tuple[Texts, dict[str, bytes]]:
+    """A dataset, and the content of each split's file, as pinned."""
+    texts = read(name, settings, draft, again=again)
     contents = {}
-    for split in splits.SPLITS:
-        splits.check(rows[split], _LABELS, f"{name}, split {split}")
-        contents[split] = splits.encode(rows[split])
-    counts = {split: len(rows[split]) for split in splits.SPLITS}
-    if isinstance(settings, config.HubDataset):
-        digests = {
+    for split, rows in texts.rows.items():
+        splits.check(rows, texts.labels, f"{name}, split {split}")
+        contents[split] = splits.encode(rows)
+    if isinstance(settings, Table):
+        _compare(name, settings, texts, contents)
+    return texts, contents
+
+
+def _paths(name: str, settings: Table, *, again: bool) -> dict[str, Path]:
+    """Where each file lies that the entry names."""
+    files = [file for several in settings.files.values() for file in several]
+    if isinstance(settings.labels.names, str):
+        files.append(settings.labels.names)
+    if isinstance(settings, HubDataset):
+        # Parquet writers give different bytes for the same rows, so the rows' digests are pinned.
+        names: dict[str, str | None] = dict.fromkeys(files)
+        return hub.from_hub(
+            "dataset", settings.repo, settings.revision, names, any_bytes=True, again=again
+        )
+    for file in files:
+        if not Path(file).is_file():
+            raise TextsError(
+                f"datasets.{name}: {file} is not there; if it is elsewhere, copy it into "
+                f"{Path(file).parent}. A temporary or queued experiment sees only files that git "
+                f"or DVC tracks: git add {shlex.quote(file)}"
+            )
+    if missing := untracked([Path(file) for file in files]):
+        shown = " ".join(shlex.quote(str(file)) for file in missing)
+        raise TextsError(
+            f"datasets.{name}: neither git nor DVC tracks {shown}, so experiments and clones "
+            f"would not have it: git add {shown} (for large files first dvc add {shown}, and then "
+            "git add the .dvc files it makes)"
+        )
+    return {file: Path(file) for file in files}
+
+
+def _bytes(file: str, path: Path) -> bytes:
+    before = path.stat()
+    content = path.read_bytes()
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise TextsError(f"{file} changed while it was read; run this again when it is complete")
+    return content
+
+
+def _compare(name: str, pins: Table, texts: Texts, contents: dict[str, bytes]) -> None:
+    """Compare what was read with the counts and digests that the entry pins."""
+    found: dict[str, dict[str, Any]] = {
+        "rows": {split: len(rows) for split, rows in texts.rows.items()},
+        "sha256": {
             split: hashlib.sha256(content).hexdigest() for split, content in contents.items()
-        }
-        _compare(name, settings, counts, digests)
-    return contents, counts
-
-
-def _compare(
-    name: str, pins: config.HubDataset, counts: dict[str, int], digests: dict[str, str]
-) -> None:
-    for setting, actual in (("rows", counts), ("sha256", digests)):
-        pinned = getattr(pins, setting)
-        for split in splits.SPLITS:
-            if actual[split] != pinned[split]:
-                raise UserError(
-                    f"{name}, split {split}: {setting} is {actual[split]}, but "
-                    f"datasets.{name}.{setting}.{split} pins {pinned[split]}; the source does not "
-                    f"hold revision {pins.revision}. Fetch it again, or correct the mirror"
-                )
-
-
-def read_rows(path: Path, temporary: Path) -> list[splits.Row]:
-    """The rows of a parquet file, by `datasets`.
-
-    Args:
-        path: the file.
-        temporary: where to make and remove the cache of `datasets`. In a cache that outlives the
-            run, another file of the same path, size and time would be taken for this one.
-
-    Raises:
-        UserError: the file cannot be read, or has no columns of these names and types.
-    """
-    import datasets
-
-    features = datasets.Features(
-        id=datasets.Value("string"),
-        text=datasets.Value("string"),
-        labels=datasets.List(datasets.ClassLabel(names=list(LABELS))),
-    )
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises what it logs
-    try:
-        file = open_parquet(path.read_bytes())
-        _check_types(file.schema_arrow)
-        if not file.metadata.num_rows:  # which `datasets` cannot read
-            return []
-        with tempfile.TemporaryDirectory(dir=temporary) as cache:
-            table = datasets.load_dataset(
-                "parquet",
-                data_files=glob.escape(str(path.absolute())),
-                split="train",
-                features=features,
-                columns=list(features),
-                cache_dir=cache,
-                keep_in_memory=True,
-            )[:]
-        columns = zip(table["id"], table["text"], table["labels"], strict=True)
-        rows = [splits.Row(i, t, list(labels)) for i, t, labels in columns]
-        if not all(type(label) is int for row in rows for label in row.labels):
-            raise TypeError("a label is missing")
-        return rows
-    except Exception as error:  # damaged files make pyarrow and datasets raise many types
-        cause = _cause(error)
-        if of_disk(cause):
-            raise cause from None
-        raise UserError(
-            f"{path} is not a parquet file with the columns id, text and labels: "
-            f"{first_line(cause)}"
-        ) from None
-
-
-def _cause(error: Exception) -> BaseException:
-    """What `datasets` wrapped, and with an error number what it noticed by itself."""
-    import datasets
-
-    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
-    return (error.__cause__ if wrapped else None) or error
-
-
-def _check_types(schema: "pyarrow.Schema") -> None:
-    """Refuse what `datasets` would convert: for it the label "1" is the label of index 1."""
-    from pyarrow import types
-
-    for name in ("id", "text"):
-        if not (types.is_string(kind := schema.field(name).type) or types.is_large_string(kind)):
-            raise TypeError(f"{name} is a column of {kind}, and must be one of strings")
-    kind = schema.field("labels").type
-    if not (types.is_list(kind) or types.is_large_list(kind)) or not types.is_integer(
-        kind.value_type
-    ):
-        raise TypeError(f"labels is a column of {kind}, and must be one of lists of whole numbers")
+        },
+    }
+    for setting, actual in found.items():
+        for split, pinned in (getattr(pins, setting) or {}).items():
+            if actual[split] == pinned:
+                continue
+            message = (
+                f"{name}, split {split}: {setting} is {actual[split]}, but "
+                f"datasets.{name}.{setting}.{split} pins {pinned}"
+            )
+            if isinstance(pins, FilesDataset):
+                raise UserError(f"{message}; a file has changed. Restore it, or correct the pin")
+            raise UserError(
+                f"{message}; the source does not hold revision {pins.revision}. "  # type: ignore[attr-defined]
+                "Fetch it again, or correct the mirror"
+            )

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from goemotions.data.splits import SPLITS, Row
-from goemotions.labels import LABELS
 
 # Train counts of GoEmotions by label, in label order: what a row's labels are drawn by.
 _WEIGHTS = (
@@ -52,6 +51,7 @@ _CUES: dict[str, tuple[str, ...]] = {
     "surprise": ("surprised", "astonished", "stunned"),
     "neutral": ("fine", "okay", "busy"),
 }  # fmt: skip
+LABELS = tuple(_CUES)
 _DEGREES = ("really", "very", "quite", "so", "a bit")
 _CONTEXTS = (
     "the bus leaves at nine", "my brother cooked dinner", "they changed the rules of the game",

@@ -12,82 +12,59 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
+from goemotions.config.base import (
+    SPLITS as SPLITS,
+)
+from goemotions.config.base import (
+    BelowOne,
+    Count,
+    Entry,
+    Gamma,
+    NotNegative,
+    Positive,
+    Seed,
+    Settings,
+    Share,
+    allowed,
+)
+from goemotions.config.datasets import (
+    TEXTS as TEXTS,
+)
+from goemotions.config.datasets import (
+    Dataset,
+    place_problem,
+)
+from goemotions.config.datasets import (
+    FilesDataset as FilesDataset,
+)
+from goemotions.config.datasets import (
+    GeneratedDataset as GeneratedDataset,
+)
+from goemotions.config.datasets import (
+    HubDataset as HubDataset,
+)
+from goemotions.config.datasets import (
+    Table as Table,
+)
 from goemotions.errors import UserError
-
-SPLITS = ("train", "val", "test")
-
-
-class Settings(BaseModel):
-    """What every part of params.yaml shares: no unknown keys, no conversion of types."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-
-def _all_splits(value: dict[str, Any]) -> dict[str, Any]:
-    if missing := [split for split in SPLITS if split not in value]:
-        raise PydanticCustomError("allowed", f"is missing {', '.join(missing)}")
-    return value
 
 
 def _file_name(value: str) -> str:
     if "/" in value or value in ("", ".", ".."):
-        raise PydanticCustomError("allowed", "a file name without folders")
+        raise allowed("a file name without folders")
     return value
 
 
 def _top_level(value: str) -> str:
     if not value.isidentifier():  # importing a package inside another one would run that one's code
-        raise PydanticCustomError("allowed", "the name of a top-level package")
+        raise allowed("the name of a top-level package")
     return value
 
 
-def _focusing(value: float) -> float:
-    if not (value == 0 or value >= 1):  # in between the gradient of p^gamma is infinite at p = 0
-        raise PydanticCustomError("allowed", "0, or at least 1")
-    return value
-
-
-Entry = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes a folder's name
-Split = Literal["train", "val", "test"]
-PerSplit = AfterValidator(_all_splits)
 Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
-Count = Annotated[int, Ge(1)]
-Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
-Share = Annotated[float, Ge(0), Le(1)]
-BelowOne = Annotated[float, Ge(0), Lt(1)]
-NotNegative = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Gamma = Annotated[float, AfterValidator(_focusing), Field(json_schema_extra={"minimum": 0})]
-
-
-class HubDataset(Settings):
-    """A dataset on the Hugging Face Hub, pinned by revision, row counts and content digests."""
-
-    source: Literal["hub"]
-    repo: str
-    revision: str
-    """The commit to fetch."""
-    files: Annotated[dict[Split, str], PerSplit]
-    rows: Annotated[dict[Split, Count], PerSplit]
-    sha256: Annotated[dict[Split, str], PerSplit]
-    """Of each split's JSON Lines file in data/<dataset>."""
-
-
-class GeneratedDataset(Settings):
-    """The generated sample, for the demo and the tests."""
-
-    source: Literal["generated"]
-    seed: Seed
-    rows: Annotated[dict[Split, Count], PerSplit]
 
 
 class HubModel(Settings):
@@ -212,7 +189,6 @@ class SoftF1(Settings):
     offset: float
 
 
-Dataset = HubDataset | GeneratedDataset
 Model = HubModel | PackageModel | ScratchModel
 LossSettings = (
     Bce | Asl | Combined | Focal | WeightedBce | ClassBalancedFocal | DistributionBalanced
@@ -336,6 +312,9 @@ def parse(raw: Any) -> Params:
     ):  # fmt: skip
         if (chosen := getattr(params, selector)) not in catalogue:
             raise UserError(f"{selector} is {chosen!r}; {_choose(chosen, catalogue)}")
+    for name, dataset in params.datasets.items():
+        if problem := place_problem(name, dataset):
+            raise UserError(f"datasets.{name}{problem}")
     if "trained" in params.models:
         raise UserError("models.trained is taken: models/trained holds the trained models")
     if params.model not in params.recipes:
@@ -356,6 +335,22 @@ def parse_loss(raw: Any) -> LossSettings:
     return found
 
 
+def parse_dataset(raw: Any) -> Dataset:
+    """An entry of `datasets`.
+
+    Raises:
+        UserError: names every wrong setting, what it got and what is allowed, one per line.
+    """
+    try:
+        found: Dataset = _DATASET.validate_python(raw)
+    except ValidationError as error:
+        errors = [{**one, "loc": ("datasets", "entry", *one["loc"])} for one in error.errors()]
+        lines = dict.fromkeys(_explain(one) for one in errors)  # type: ignore[arg-type]
+        raise UserError("\n".join(lines)) from None
+    return found
+
+
+_DATASET: TypeAdapter[Any] = TypeAdapter(Annotated[Dataset, Field(discriminator="source")])
 _LOSS: TypeAdapter[Any] = TypeAdapter(Annotated[LossSettings, Field(discriminator="function")])
 
 
@@ -390,10 +385,9 @@ def _explain(error: ErrorDetails) -> str:
             known = _settings_of(kind)
             return f"{got}; it must be a mapping" + (f" with: {', '.join(known)}" if known else "")
         case "allowed":
-            message = error["msg"]
-            if message.startswith("is missing"):
-                return f"{place} {message}"
-            return f"{got}; it must be {message}"
+            return f"{got}; it must be {error['msg']}"
+        case "refused":
+            return f"{place}{error['msg']}"
         case "string_pattern_mismatch" | "string_type" if last == "[key]":
             catalogue, _, _ = _at(tuple(parents[:-1]))
             return f"{catalogue} has an entry {error['input']!r}; use letters, digits, - and _"

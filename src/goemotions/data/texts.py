@@ -1,0 +1,472 @@
+"""From an entry of `datasets` and its files to splits of rows, labels and warnings."""
+
+import hashlib
+import html
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+from goemotions.config.base import SPLITS
+from goemotions.config.datasets import MOST_LABELS, groups_problem
+from goemotions.config.datasets import Table as Settings
+from goemotions.data import cells, tables
+from goemotions.data.dividing import divide
+from goemotions.data.faults import CellError, Faults, Place, TextsError
+from goemotions.data.labels import Labels, Task
+from goemotions.data.splits import Row
+
+_DROP = {"no_text": "no text", "no_label": "no label", "not_annotated": "not annotated"}
+
+
+@dataclass
+class Texts:
+    """A dataset, read.
+
+    Attributes:
+        rows: split -> its rows in the order of the files.
+        labels: their names and order, the task and the groups.
+        warnings: what a person should know, each with its count.
+        files: file -> SHA-256 of the bytes that were read.
+    """
+
+    rows: dict[str, list[Row]]
+    labels: Labels
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Record:
+    """A row on its way; `labels` is None where nobody has annotated it."""
+
+    place: Place
+    id: str
+    text: str
+    labels: list[str] | None
+    split: str
+
+
+def read_texts(
+    name: str, settings: Settings, content: Callable[[str], bytes], temporary: Path
+) -> Texts:
+    """Read, check, label and divide the rows of an entry.
+
+    Args:
+        name: the entry's, for messages.
+        settings: the entry.
+        content: gives the bytes of a file that the entry names.
+        temporary: a folder for temporary files.
+
+    Raises:
+        TextsError: a file or a row breaks a rule; names file, row, line and rule, the first ten
+            rows that break it, and how many do.
+    """
+    try:
+        return _Reading(settings, content, temporary).run()
+    except TextsError as error:
+        raise TextsError(f"datasets.{name}: {error}") from None
+
+
+class _Reading:
+    def __init__(
+        self, settings: Settings, content: Callable[[str], bytes], temporary: Path
+    ) -> None:
+        self.settings, self.content, self.temporary = settings, content, temporary
+        self.faults = Faults()
+        self.warnings: list[str] = []
+        self.files: dict[str, str] = {}
+        self.task: Task = "multi_label"
+
+    def run(self) -> Texts:
+        names = self._names()
+        records = self._united(self._kept(self._records(names), "no_text", "not_annotated"))
+        names = self._label_names(records, names)
+        if self.settings.groups and (problem := groups_problem(self.settings.groups, names)):
+            raise TextsError(f"{problem.removeprefix('.')}; the labels are {_some(names)}")
+        records = self._kept(records, "no_label")
+        labels = Labels(names, self.task, self.settings.groups)
+        rows = self._divided(records, labels)
+        self.warnings += _warnings(rows, labels)
+        return Texts(rows, labels, self.warnings, self.files)
+
+    def _read(self, file: str) -> bytes:
+        content = self.content(file)
+        self.files[file] = hashlib.sha256(content).hexdigest()
+        return content
+
+    def _names(self) -> tuple[str, ...] | None:
+        """The labels that the entry says, in itself or in a file."""
+        if not isinstance(file := self.settings.labels.names, str):
+            return self.settings.label_names
+        lines = tables.decoded(file, self._read(file), "utf-8").splitlines()
+        names = tuple(line.strip() for line in lines if line.strip())
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise TextsError(f"{file} has the label {twice[0]!r} twice")
+        return names
+
+    def _records(self, names: tuple[str, ...] | None) -> Iterator[_Record]:
+        found = [
+            (split, table)
+            for split, files in self.settings.files.items()
+            for table in self._tables(files)
+        ]
+        form = self._form([table for _, table in found])
+        single = form == "one" or (form == "flags" and self.settings.task == "single_label")
+        self.task = self.settings.task or ("single_label" if single else "multi_label")
+        for split, table in found:
+            yield from self._of_table("train" if split == "all" else split, table, form, names)
+        self.faults.check()
+
+    def _form(self, found: list[tables.Table]) -> cells.Form:
+        if (column := self.settings.labels.column) is None:
+            return "flags"
+        form = cells.form_of(
+            self.settings.labels, (cell for table in found for cell in table.cells[column])
+        )
+        if form in ("one", "joined"):
+            self._warn_of_other_forms(form, [c for table in found for c in table.cells[column]])
+        return form
+
+    def _warn_of_other_forms(self, form: str, found: list[Any]) -> None:
+        """Cells of one label that look like lists, or like labels joined by a mark."""
+        texts = [cell.strip() for cell in found if isinstance(cell, str) and cell.strip()]
+        lists = sum(text.startswith("[") and text.endswith("]") for text in texts)
+        if lists and lists > len(texts) / 2:
+            self.warnings.append(
+                f"{lists:,} of {len(texts):,} label cells look like lists: set labels.cell: list"
+            )
+        distinct = set(texts)
+        for mark in ",;|":
+            joined = [text for text in distinct if mark in text.strip(mark)]
+            parts = {part.strip() for text in joined for part in text.split(mark)}
+            if form == "one" and joined and len(parts & distinct) > len(parts) / 2:
+                self.warnings.append(
+                    f"{len(joined):,} labels such as {joined[0]!r} look like several, joined: set "
+                    f"labels.separator: {mark!r}"
+                )
+
+    def _tables(self, files: Iterable[str]) -> Iterator[tables.Table]:
+        labels, division = self.settings.labels, self.settings.split
+        wanted = [*self.settings.text, *(labels.columns or ())]
+        wanted += [c for c in (self.settings.id, labels.column, division.column) if c is not None]
+        lists = labels.column if labels.cell in ("list", "scores") else None
+        for file in files:
+            yield tables.read(
+                file,
+                self._read(file),
+                self.settings.file_format(file),
+                wanted,
+                settings=self.settings.csv,
+                temporary=self.temporary,
+                lists=lists,
+            )
+
+    def _of_table(
+        self, split: str, table: tables.Table, form: cells.Form, names: tuple[str, ...] | None
+    ) -> Iterator[_Record]:
+        settings, values = self.settings, self.settings.split.values
+        texts = [table.cells[column] for column in settings.text]
+        read_labels = self._label_reader(table, form, names)
+        ids = table.cells[settings.id] if settings.id is not None else None
+        short = "/".join(PurePosixPath(table.file).parts[2:]) or table.file
+        for index in range(len(table)):
+            place = table.place(index)
+            key = split
+            if values and split == "train":
+                key = self._split_of(table.cells[cast(str, settings.split.column)][index], place)
+            try:
+                text = _text([column[index] for column in texts], settings.text)
+                identity = f"{short}:{index + 1}" if ids is None else _identity(ids[index])
+                labels = read_labels(index)
+            except CellError as error:
+                self.faults.add("cell", place, str(error))
+                continue
+            yield _Record(place, identity, text, labels, key)
+
+    def _label_reader(
+        self, table: tables.Table, form: cells.Form, names: tuple[str, ...] | None
+    ) -> Callable[[int], list[str] | None]:
+        settings = self.settings.labels
+        if settings.columns is not None:
+            return lambda index: _flags(table, settings.columns or (), index, self.settings)
+        column = cast(str, settings.column)
+        read = cells.reader(settings, form, names, table.inside.get(column, ()))
+        found = table.cells[column]
+
+        def labels(index: int) -> list[str] | None:
+            try:
+                return read(found[index])
+            except CellError as error:
+                separate = "" if str(error).startswith(":") else " "
+                raise CellError(f"{column}{separate}{error}") from None
+
+        return labels
+
+    def _split_of(self, value: Any, place: Place) -> str:
+        values = self.settings.split.values
+        word = str(value).strip()
+        if word not in values:
+            shown = ", ".join(values)
+            column = self.settings.split.column
+            self.faults.add("split", place, f"{column} is {word!r}, which is none of {shown}")
+        return values.get(word, "train")
+
+    def _kept(self, records: Iterable[_Record], *kinds: str) -> list[_Record]:
+        """The records but those of some kinds, which are dropped or refused."""
+        kept, dropped = [], Counter[str]()
+        for record in records:
+            kind = self._lack(record, kinds)
+            if kind is None:
+                kept.append(record)
+            elif kind in self.settings.drop:
+                dropped[kind] += 1
+            else:
+                what = {
+                    "no_text": "the text is blank",
+                    "no_label": "there is no label, and single-label rows have one",
+                    "not_annotated": "a label is neither set nor not set: not annotated",
+                }[kind]
+                remedy = f"set drop: [{kind}] to leave such rows out"
+                self.faults.add(kind, record.place, what, remedy)
+        self.faults.check()
+        for kind, count in dropped.items():
+            self.warnings.append(f"{_rows(count)} left out: {_DROP[kind]}")
+        if not kept:
+            raise TextsError("no row is left")
+        return kept
+
+    def _lack(self, record: _Record, kinds: Sequence[str]) -> str | None:
+        if "no_text" in kinds and not record.text.strip():
+            return "no_text"
+        if "not_annotated" in kinds and record.labels is None:
+            return "not_annotated"
+        # Multi-label data keeps rows without a label, unless the entry drops them.
+        counts = self.task == "single_label" or "no_label" in self.settings.drop
+        return "no_label" if "no_label" in kinds and counts and not record.labels else None
+
+    def _united(self, records: list[_Record]) -> list[_Record]:
+        """Records of one id and one text as one, where the entry says so; else ids are unique."""
+        seen: dict[tuple[str, str], _Record] = {}
+        united = []
+        for record in records:
+            first = seen.setdefault((record.split, record.id), record)
+            if first is record:
+                united.append(record)
+            elif self.settings.same_id == "union" and first.text == record.text:
+                first.labels = list(dict.fromkeys([*(first.labels or ()), *(record.labels or ())]))
+            else:
+                equal = first.text == record.text
+                self.faults.add(
+                    "id",
+                    record.place,
+                    f"the id {record.id!r} is also that of {first.place}"
+                    + ("" if equal else ", whose text is another"),
+                    "set same_id: union to give one row all labels" if equal else "ids are unique",
+                )
+        self.faults.check()
+        for record in united if self.task == "single_label" else ():
+            if len(record.labels or ()) > 1:
+                what = f"has {len(record.labels or ())} labels, and single-label rows have one"
+                self.faults.add("single", record.place, what, "set task: multi_label")
+        self.faults.check()
+        return united
+
+    def _label_names(
+        self, records: list[_Record], names: tuple[str, ...] | None
+    ) -> tuple[str, ...]:
+        """The labels in their order, after those with too few rows in train are set aside."""
+        counts = Counter(
+            label for record in records if record.split == "train" for label in record.labels or ()
+        )
+        everywhere = Counter(label for record in records for label in record.labels or ())
+        listed = names if names is not None else tuple(sorted(everywhere))
+        least = self.settings.labels.min_rows
+        rare = [label for label in listed if counts[label] < (least or 1)]
+        if rare and least is None:
+            raise TextsError(
+                f"{_labels(rare)} no row in train: {_some(rare)}; set labels.min_rows: 1 to set "
+                "such labels aside"
+            )
+        if rare:
+            shown = _some([f"{label} {counts[label]}" for label in rare])
+            self.warnings.append(
+                f"{_labels(rare)} fewer than {_rows(least or 1)} in train and is set aside: {shown}"
+                if len(rare) == 1
+                else f"{_labels(rare)} fewer than {_rows(least or 1)} in train and are set aside: "
+                + shown
+            )
+            aside = set(rare)
+            for record in records:
+                record.labels = [label for label in record.labels or () if label not in aside]
+            listed = tuple(label for label in listed if label not in aside)
+        if not 2 <= len(listed) <= MOST_LABELS:
+            raise TextsError(
+                f"there are {len(listed):,} labels ({_some(listed)}); there must be 2 to "
+                f"{MOST_LABELS:,}. Is {self._where()} the right column?"
+            )
+        return listed
+
+    def _where(self) -> str:
+        return self.settings.labels.column or "labels.columns"
+
+    def _divided(self, records: list[_Record], labels: Labels) -> dict[str, list[Row]]:
+        index = {label: position for position, label in enumerate(labels.names)}
+        rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+        for record in records:
+            row = Row(record.id, record.text, sorted(index[one] for one in record.labels or ()))
+            rows[record.split].append(row)
+        division = self.settings.split
+        if shares := division.shares:
+            whole = rows["train"]
+            keys = [" ".join(row.text.split()) for row in whole]
+            parts = divide(keys, [row.labels for row in whole], shares, division.seed)
+            rows |= {split: [whole[place] for place in part] for split, part in parts.items()}
+        for split, part in rows.items():
+            if not part:
+                count = sum(map(len, rows.values()))
+                raise TextsError(
+                    f"split: {split} has none of the {_rows(count)}; give it a larger share"
+                )
+        return rows
+
+
+def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
+    """The texts of a row's columns, joined by a space; blank ones are left out."""
+    pieces: list[str] = []
+    for column, part in zip(columns, parts, strict=True):
+        for piece in part if isinstance(part, list | tuple) else [part]:
+            if piece is not None and not isinstance(piece, str):
+                kind = "an object" if isinstance(piece, dict) else f"the number {piece!r}"
+                raise CellError(f"{column} is {kind}; a text must be a string")
+            pieces.append(piece or "")
+    if len(pieces) > 1:
+        pieces = [piece for piece in pieces if piece.strip()]
+    text = " ".join(pieces)
+    if not _encodes(text):
+        raise CellError("the text holds half of a surrogate pair, which is no character")
+    return text
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _identity(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, str | int) and str(cell).strip() and _encodes(str(cell)):
+        return str(cell)
+    raise CellError(f"the id is {cell!r}; it must be text or a whole number")
+
+
+def _flags(
+    table: tables.Table, columns: Sequence[str], index: int, settings: Settings
+) -> list[str] | None:
+    found: list[str] = []
+    annotated = True
+    for column in columns:
+        try:
+            is_set = cells.flag(table.cells[column][index], settings.labels)
+        except CellError as error:
+            raise CellError(f"{column} {error}") from None
+        if is_set:
+            found.append(column)
+        annotated = annotated and is_set is not None
+    return found if annotated else None
+
+
+def _warnings(rows: dict[str, list[Row]], labels: Labels) -> list[str]:
+    """What to know about rows that break no rule, each with its count."""
+    found = [
+        f"{_rows(count)} of {len(part):,} of {split} without a label"
+        for split, part in rows.items()
+        if (count := sum(not row.labels for row in part))
+    ]
+    for split in ("val", "test"):
+        present = {label for row in rows[split] for label in row.labels}
+        absent = [name for index, name in enumerate(labels.names) if index not in present]
+        if absent:
+            found.append(f"{_labels(absent)} no row in {split}: {_some(absent)}")
+    found += _alike(labels.names)
+    repeated = repeats(rows)
+    for (one, other), count in repeated.across.items():
+        found.append(f"{_rows(count)} of {other} with a text that {one} has too")
+    if repeated.other_labels:
+        found.append(
+            f"{repeated.other_labels:,} texts that are there several times, with different labels"
+        )
+    texts = [row.text for part in rows.values() for row in part]
+    if entities := sum("&" in text and html.unescape(text) != text for text in texts):
+        found.append(
+            f"{entities:,} texts with HTML entities such as &amp;, which are kept as they are"
+        )
+    return found
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Labels that differ only in case, white space or normal form."""
+    folded: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folded[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [
+        f"labels that differ only in case or white space: {', '.join(map(repr, alike))}"
+        for alike in folded.values()
+        if len(alike) > 1
+    ]
+
+
+@dataclass
+class Repeats:
+    """Equal texts, white space folded.
+
+    Attributes:
+        within: split -> rows whose text an earlier row of the split has.
+        across: two splits -> rows of the second whose text the first has.
+        other_labels: texts that have different labels in different rows.
+        examples: texts of `other_labels`, with the label indices of their rows.
+    """
+
+    within: dict[str, int]
+    across: dict[tuple[str, str], int]
+    other_labels: int
+    examples: list[tuple[str, list[list[int]]]]
+
+
+def repeats(rows: dict[str, list[Row]]) -> Repeats:
+    """Find equal texts within and across splits."""
+    seen: dict[str, list[tuple[str, list[int]]]] = defaultdict(list)
+    for split, part in rows.items():
+        for row in part:
+            seen[" ".join(row.text.split())].append((split, row.labels))
+    within, across = Counter[str](), Counter[tuple[str, str]]()
+    examples = []
+    for text, places in seen.items():
+        if len(places) == 1:
+            continue
+        counts = Counter(split for split, _ in places)
+        within.update({split: count - 1 for split, count in counts.items() if count > 1})
+        ordered = [split for split in SPLITS if split in counts]
+        for position, other in enumerate(ordered):
+            across.update({(one, other): counts[other] for one in ordered[:position]})
+        if len({tuple(row) for _, row in places}) > 1:
+            examples.append((text, [row for _, row in places]))
+    return Repeats(dict(within), dict(across), len(examples), examples[:10])
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _labels(names: Sequence[str]) -> str:
+    return "1 label has" if len(names) == 1 else f"{len(names):,} labels have"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
