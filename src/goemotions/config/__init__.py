@@ -411,6 +411,10 @@ def _at(loc: tuple[int | str, ...]) -> tuple[str, Any, list[Any]]:
         if members := _members(kind):  # pydantic adds which member of a union it took
             kind, constraints = members.get(str(part)), []
             continue
+        if isinstance(part, int):
+            shown[-1] += f"[{part}]"
+            kind, constraints = get_args(kind)[0], []
+            continue
         shown.append(str(part))
         if get_origin(kind) is dict:
             kind, constraints = get_args(kind)[1], []

@@ -337,7 +337,10 @@ class Table(Settings):
                     f" has no {split} split: give files.{split}, or split: {{{split}: 0.1}} to "
                     "take a tenth of the rows"
                 )
-        forms = {self.file_format(file) for files in self.files.values() for file in files}
+        listed = [file for files in self.files.values() for file in files]
+        if twice := [file for file in listed if listed.count(file) > 1]:
+            raise refused(f".files has {twice[0]} twice; no row may be in two splits")
+        forms = {self.file_format(file) for file in listed}
         if len(forms) > 1:
             raise refused(f".files are of {len(forms)} formats: {', '.join(sorted(forms))}")
         if forms & {"jsonl", "parquet", "fasttext"} and self.csv != Csv():

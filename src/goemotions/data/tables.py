@@ -385,6 +385,12 @@ def _json(file: str, text: str, wanted: list[str]) -> Table:
         raise TextsError(f"{file} holds no row")
     keys = list(dict.fromkeys(key for _, row in rows for key in row))
     paths = {name: [name] if name in keys else name.split(".") for name in wanted}
+    if len(rows) == 1 and not all(path[0] in keys for path in paths.values()):
+        if any(isinstance(value, list | dict) for value in rows[0][1].values()):
+            raise TextsError(
+                f"{file} is one object that holds all rows; write one object a line, or a list of "
+                "objects"
+            )
     _check_columns(file, [path[0] for path in paths.values()], keys, "key")
     cells: dict[str, list[Any]] = {name: [] for name in wanted}
     for number, (line, row) in enumerate(rows, start=1):
@@ -406,10 +412,6 @@ def _objects(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[s
             value = parse()
             if not isinstance(value, dict):
                 raise ValueError('a row must be an object, such as {"text": ..., "label": ...}')
-            if len(value) <= 2 and any(_rows_of(inside) for inside in value.values()):
-                raise ValueError(
-                    "one object holds all rows; write one object a line, or a list of objects"
-                )
         except (ValueError, RecursionError) as error:
             if row == 1 and text.lstrip().startswith("{") and text.strip().count("\n"):
                 error = _as_a_whole(text) or error
@@ -417,10 +419,6 @@ def _objects(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[s
             faults.check() if row == 1 else None
             continue
         yield line, value
-
-
-def _rows_of(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _as_a_whole(text: str) -> ValueError | None:

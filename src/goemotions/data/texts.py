@@ -82,11 +82,12 @@ class _Reading:
 
     def run(self) -> Texts:
         names = self._names()
-        records = self._united(self._kept(self._records(names), "no_text", "not_annotated"))
+        records = list(self._records(names))
+        records = self._united(self._kept(records, "no_text", "not_annotated", "no_label"))
         names = self._label_names(records, names)
         if self.settings.groups and (problem := groups_problem(self.settings.groups, names)):
             raise TextsError(f"{problem.removeprefix('.')}; the labels are {_some(names)}")
-        records = self._kept(records, "no_label")
+        records = self._kept(records, "no_label")  # of those whose labels were set aside
         labels = Labels(names, self.task, self.settings.groups)
         rows = self._divided(records, labels)
         self.warnings += _warnings(rows, labels)
@@ -214,7 +215,7 @@ class _Reading:
             self.faults.add("split", place, f"{column} is {word!r}, which is none of {shown}")
         return values.get(word, "train")
 
-    def _kept(self, records: Iterable[_Record], *kinds: str) -> list[_Record]:
+    def _kept(self, records: list[_Record], *kinds: str) -> list[_Record]:
         """The records but those of some kinds, which are dropped or refused."""
         kept, dropped = [], Counter[str]()
         for record in records:
@@ -293,10 +294,7 @@ class _Reading:
         if rare:
             shown = _some([f"{label} {counts[label]}" for label in rare])
             self.warnings.append(
-                f"{_labels(rare)} fewer than {_rows(least or 1)} in train and is set aside: {shown}"
-                if len(rare) == 1
-                else f"{_labels(rare)} fewer than {_rows(least or 1)} in train and are set aside: "
-                + shown
+                f"{_labels(rare)} fewer than {_rows(least or 1)} in train, set aside: {shown}"
             )
             aside = set(rare)
             for record in records:
