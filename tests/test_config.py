@@ -118,7 +118,7 @@ def test_the_selectors_name_the_folders(raw):
             0,
             "datasets.sample.rows.val is 0; it must be a whole number, at least 1",
         ),
-        ("datasets/sample", None, "datasets.sample is None; it needs `source`, one of: hub, gen"),
+        ("datasets/sample", None, "datasets.sample is None; it needs `source`, one of: files, hub"),
         (
             "losses/bce",
             {},
@@ -217,7 +217,7 @@ def test_a_digest_may_be_null(raw):
             "minilm-l6 has an unknown setting 'epoch'; did you mean epochs? known: ",
         ),
         ("models/minilm-l6/repo", "models.minilm-l6 has an unknown setting 'repo'; known: distr"),
-        ("datasets/sample/sha256", "datasets.sample has an unknown setting 'sha256'; known: rows"),
+        ("datasets/sample/sha256", "datasets.sample has an unknown setting 'sha256'; known: groups, rows"),
     ],
 )
 def test_an_unknown_setting_is_an_error_that_names_the_known_ones(raw, place, message):
@@ -234,7 +234,7 @@ def test_an_unknown_setting_is_an_error_that_names_the_known_ones(raw, place, me
             "models/deberta-v3-tiny/dropout",
             "models.deberta-v3-tiny.dropout is missing from params.yaml",
         ),
-        ("datasets/goemotions/sha256", "datasets.goemotions.sha256 is missing from params.yaml"),
+        ("datasets/goemotions/labels", "datasets.goemotions.labels is missing from params.yaml"),
     ],
 )
 def test_a_missing_setting_is_named(raw, place, message):

@@ -223,7 +223,7 @@ CSV = {
     "another_delimiter": ("text;label\nx;a\n", 'is the delimiter ";"?'),
     "a_blank_text": ("text,label\n  ,a\ny,b\n", "row 1 (line 2): the text is blank; set drop: [no_text]"),
     "a_blank_label": ("text,label\nx,a\ny, \n", "row 2 (line 3): there is no label"),
-    
+
     "a_workbook": (b"PK\x03\x04abc", "is a zip archive or an Excel workbook"),
     "a_compressed_file": (b"\x1f\x8babc", "is compressed: unpack it"),
     "utf_16": ("text,label\nx,a\n".encode("utf-16"), "is not UTF-8; it looks like UTF-16: set csv.encoding: utf-16"),

@@ -9,7 +9,8 @@ import yaml
 from goemotions import config
 from goemotions.data import card
 from goemotions.data.fetch import fetch
-from goemotions.labels import LABELS
+from goemotions.data.labels import Labels
+from goemotions.data.sample import LABELS
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_texts_that_look_like_something_else_stay_texts(tmp_path):
 
 
 def header(name, entry):
-    text = card.card(name, entry)
+    text = card.card(name, entry, Labels(LABELS))
     assert text.startswith("---\n")
     return yaml.safe_load(text.split("---\n")[1])
 
@@ -78,6 +79,6 @@ def test_only_goemotions_has_goemotions_licence(settings):
 def test_the_origin_is_named(settings):
     real = settings.datasets["goemotions"]
     assert f"google-research-datasets/go_emotions on the Hugging Face Hub at {real.revision}" in (
-        card.card("goemotions", real)
+        card.card("goemotions", real, Labels(LABELS))
     )
-    assert "Generated sentences" in card.card("sample", settings.datasets["sample"])
+    assert "Generated sentences" in card.card("sample", settings.datasets["sample"], Labels(LABELS))

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from goemotions.data import sample, splits
-from goemotions.labels import LABELS
+from goemotions.data.labels import Labels
 
 # The sample is pinned here rather than in params.yaml: whoever changes it changes every demo.
 SHA256 = {
@@ -25,6 +25,10 @@ def test_the_default_sample_is_the_same_everywhere(rows):
     assert found == SHA256
 
 
+def test_the_labels_are_goemotions_labels(settings):
+    assert settings.datasets["goemotions"].label_names == sample.LABELS
+
+
 def test_another_seed_gives_other_rows(rows):
     other = sample.generate(1, {"train": 4000, "val": 600, "test": 600})
     assert other["val"] != rows["val"]
@@ -40,7 +44,7 @@ def test_the_splits_have_the_rows_that_params_ask_for(rows):
 
 def test_every_split_keeps_every_rule(rows):
     for name, split in rows.items():
-        splits.check(split, name)
+        splits.check(split, Labels(sample.LABELS), name)
 
 
 def test_every_label_has_at_least_four_rows_in_every_split(rows):
@@ -82,7 +86,7 @@ def test_a_text_has_a_cue_of_each_of_its_labels_in_most_rows(rows):
 
 
 def test_only_word_order_says_which_of_two_cues_counts(rows):
-    cues = {cue: label for label, name in enumerate(LABELS) for cue in sample._CUES[name]}
+    cues = {cue: label for label, name in enumerate(sample.LABELS) for cue in sample._CUES[name]}
     cue = "(" + "|".join(map(re.escape, cues)) + ")"
     counts_first = re.compile(rf"I was {cue} and s?he was {cue}", re.I)
     counts_last = re.compile(rf"s?he was {cue} and I was {cue}", re.I)
@@ -105,4 +109,4 @@ def test_fewer_rows_than_labels_are_still_rows():
     small = sample.generate(0, {"train": 3, "val": 1, "test": 1})
     assert [len(split) for split in small.values()] == [3, 1, 1]
     for name, split in small.items():
-        splits.check(split, name)
+        splits.check(split, Labels(sample.LABELS), name)

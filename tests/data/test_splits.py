@@ -4,19 +4,21 @@ import re
 import pytest
 
 from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.data.splits import Row
 from goemotions.errors import UserError
 
 GOOD = Row("a", "thanks", [15])
+LABELS = Labels(tuple(f"label {n}" for n in range(28)))
 
 
 def write(tmp_path, *rows):
-    path = tmp_path / "train.jsonl"
-    path.write_bytes(splits.encode(rows))
-    return path
+    splits.write(tmp_path, {"train": splits.encode(rows)}, {"train": len(rows)}, LABELS)
+    return tmp_path / "train.jsonl"
 
 
 def write_lines(tmp_path, *lines):
+    splits.write(tmp_path, {}, {}, LABELS)
     path = tmp_path / "val.jsonl"
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return path
@@ -66,7 +68,7 @@ def test_the_last_line_may_lack_its_newline(tmp_path):
 
 
 def test_rows_that_keep_every_rule_are_accepted():
-    splits.check([GOOD, Row("b", "thanks", [0, 27])], "here")
+    splits.check([GOOD, Row("b", "thanks", [0, 27]), Row("c", "none", [])], LABELS, "here")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,6 @@ def test_rows_that_keep_every_rule_are_accepted():
         ([GOOD, Row("a", "hi", [1])], "here, row 2 (id 'a'): the id is not unique"),
         ([GOOD, Row("b", "", [1])], "here, row 2 (id 'b'): the text is empty"),
         ([Row("b", " \n\t\u00a0", [1])], "here, row 1 (id 'b'): the text is empty"),
-        ([Row("b", "hi", [])], "here, row 1 (id 'b'): there is no label"),
         ([Row("b", "hi", [3, 28])], "here, row 1 (id 'b'): label 28 is outside 0 to 27"),
         ([Row("b", "hi", [-1])], "here, row 1 (id 'b'): label -1 is outside 0 to 27"),
         ([Row("b", "hi", [3, 5, 3])], "row 1 (id 'b'): a label is repeated in [3, 5, 3]"),
@@ -85,7 +86,7 @@ def test_rows_that_keep_every_rule_are_accepted():
 )
 def test_the_first_row_that_breaks_a_rule_is_named_with_the_rule(rows, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        splits.check(rows, "here")
+        splits.check(rows, LABELS, "here")
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,28 @@ def test_a_row_that_breaks_a_rule_is_named_by_file_and_number(tmp_path):
 
 
 def test_damage_that_dvc_would_restore_is_named_before_it_is_read(tmp_path):
-    row = splits.Row("a", "thanks", [15])
-    splits.write(tmp_path, {"train": splits.encode([row])}, {"train": 1}, dataset="x")
-    (tmp_path / "train.jsonl").write_bytes(splits.encode([row])[:-5])
+    path = write(tmp_path, GOOD)
+    path.write_bytes(splits.encode([GOOD])[:-5])
     with pytest.raises(UserError, match=r"train\.jsonl changed since; `goemotions verify --cache`"):
         splits.load(tmp_path, "train")
+
+
+def test_changed_labels_are_named_before_they_are_read(tmp_path):
+    write(tmp_path, GOOD)
+    labels = tmp_path / "labels.json"
+    labels.write_text(labels.read_text().replace("label 3", "label X"))
+    with pytest.raises(UserError, match=r"labels\.json changed since; `goemotions verify --cache`"):
+        splits.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([], "0 labels"), ([1, 2], "2 labels, and single-label rows have one")]
+)
+def test_a_single_label_row_has_exactly_one_label(labels, message):
+    single = Labels(("a", "b", "c"), "single_label")
+    splits.check([Row("a", "x", [2])], single, "here")
+    with pytest.raises(UserError, match=re.escape(f"here, row 1 (id 'b'): {message}")):
+        splits.check([Row("b", "hi", labels)], single, "here")
 
 
 def test_an_empty_file_holds_no_row(tmp_path):
@@ -141,7 +159,7 @@ def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
 
 
 def test_a_file_that_is_not_utf_8_is_named(tmp_path):
-    path = tmp_path / "train.jsonl"
+    path = write(tmp_path, GOOD)
     path.write_bytes('{"id": "a", "text": "é", "labels": [1]}\n'.encode("latin-1"))
     with pytest.raises(UserError, match=re.escape(f"{path} is not UTF-8: ")):
         splits.read(path)

@@ -42,11 +42,13 @@ def model(folder, repo, digest):
     return cache("m", settings, Path(folder))
 
 def dataset(folder, repo, digest):
-    settings = config.HubDataset(
+    settings = config.parse_dataset(dict(
         source="hub", repo=repo, revision={REVISION!r}, files={FILES!r},
+        id="id", text="text", labels=dict(column="labels", names=["a", "b", "c"], ids=0),
         rows=dict.fromkeys({FILES!r}, 1), sha256=dict.fromkeys({FILES!r}, digest),
-    )
-    return fetch("d", settings, Path(folder))
+    ))
+    texts = fetch("d", settings, Path(folder))
+    return {{split: len(rows) for split, rows in texts.rows.items()}}
 
 for name, *arguments in json.loads(sys.argv[1]):
     slept.clear()
@@ -212,7 +214,7 @@ def test_a_datasets_file_is_asked_for_among_the_datasets(hub):
     assert f"/datasets/own/good/resolve/{REVISION}/sub/a.parquet" in paths
 
 
-ROW = b'{"id": "e1", "text": "thanks", "labels": [15]}\n'
+ROW = b'{"id": "e1", "text": "thanks", "labels": [0, 1, 2]}\n'
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +222,7 @@ def datasets(tmp_path_factory):
     """What fetching a dataset gave for each fault, and where its files and the caches are."""
     home = tmp_path_factory.mktemp("datasets")
     file = io.BytesIO()
-    table = pyarrow.table({"id": ["e1"], "text": ["thanks"], "labels": [[15]]})
+    table = pyarrow.table({"id": ["e1"], "text": ["thanks"], "labels": [[0, 1, 2]]})
     parquet.write_table(table, file)
     faults = [*PASSING, *LASTING, *REFUSALS]
     requests = []

@@ -19,6 +19,7 @@ from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
 from goemotions.io.project import links_out_of_the_project
+from goemotions.io.tracked import untracked
 from goemotions.models import prepare
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ def _recorded(report: Report, *, whole_cache: bool) -> None:
 def _dataset(report: Report, settings: config.Params) -> bool:
     folder, entry = settings.data_folder, settings.datasets[settings.dataset]
     remedy = "dvc repro fetch_dataset"
+    _texts(report, settings.dataset, entry)
     if not _present(
         report, folder, [*(f"{s}.jsonl" for s in splits.SPLITS), FILE, splits.METADATA], remedy
     ):
@@ -263,22 +265,42 @@ def _dataset(report: Report, settings: config.Params) -> bool:
             Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
         )
         return False
-    if isinstance(entry, config.HubDataset):
-        digests, rows = entry.sha256, entry.rows
+    pinned: dict[Any, str] = (isinstance(entry, config.Table) and entry.sha256) or {}
     for split in splits.SPLITS:
         path = folder / f"{split}.jsonl"
 
         def check(path: Path = path, split: str = split) -> str:
-            if (digest := sha256(path)) != digests.get(split):
-                raise UserError(f"SHA-256 is {digest}, must be {digests.get(split)}")
+            wanted = pinned[split] if split in pinned else digests.get(split)
+            if (digest := sha256(path)) != wanted:
+                raise UserError(f"SHA-256 is {digest}, must be {wanted}")
             count = len(splits.read(path).ids)
             if count != rows.get(split):
                 raise UserError(f"{count:,} rows, must be {rows.get(split):,}")
-            pinned = "as pinned" if isinstance(entry, config.HubDataset) else "as in metadata.json"
-            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {pinned}"
+            where = "as pinned" if split in pinned else "as in metadata.json"
+            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {where}"
 
         _run(report, str(path), check, remedy)
     return all(c.ok for c in report.checks if c.remedy == remedy)
+
+
+def _texts(report: Report, name: str, entry: config.Dataset) -> None:
+    """The folder that fetch_dataset depends on, and the files in it that the entry names."""
+    folder = Path(config.TEXTS, name)
+    if not folder.is_dir():
+        remedy = f"mkdir -p {folder} && touch {folder}/.gitkeep && git add {folder}"
+        found = "is missing; fetch_dataset depends on it, also where it is empty"
+        report.checks.append(Check(str(folder), False, found, remedy))
+    if not isinstance(entry, config.FilesDataset):
+        return
+    files = [Path(file) for file in entry.paths]
+    for file in files:
+        if not file.is_file():
+            remedy = f"copy it to {shlex.quote(str(file))}"
+            report.checks.append(Check(str(file), False, "is not there", remedy))
+    for file in untracked([file for file in files if file.is_file()]):
+        found = "is tracked by neither git nor DVC, so experiments would not have it"
+        remedy = f"git add {shlex.quote(str(file))}"
+        report.checks.append(Check(str(file), False, found, remedy))
 
 
 def _model(report: Report, settings: config.Params, data_ok: bool) -> None:

@@ -34,8 +34,7 @@ from goemotions.config.datasets import (
     TEXTS as TEXTS,
 )
 from goemotions.config.datasets import (
-    Dataset,
-    place_problem,
+    Dataset as Dataset,
 )
 from goemotions.config.datasets import (
     FilesDataset as FilesDataset,
@@ -48,6 +47,9 @@ from goemotions.config.datasets import (
 )
 from goemotions.config.datasets import (
     Table as Table,
+)
+from goemotions.config.datasets import (
+    place_problem,
 )
 from goemotions.errors import UserError
 

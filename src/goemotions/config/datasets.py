@@ -368,6 +368,12 @@ class Table(Settings):
         return found
 
     @property
+    def paths(self) -> list[str]:
+        """Every file that the entry names."""
+        files = [file for several in self.files.values() for file in several]
+        return [*files, self.labels.names] if isinstance(self.labels.names, str) else files
+
+    @property
     def label_names(self) -> tuple[str, ...] | None:
         """The labels, where the entry says them."""
         if self.labels.columns is not None:

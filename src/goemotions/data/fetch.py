@@ -81,9 +81,7 @@ def _read(
 
 def _paths(name: str, settings: Table, *, again: bool) -> dict[str, Path]:
     """Where each file lies that the entry names."""
-    files = [file for several in settings.files.values() for file in several]
-    if isinstance(settings.labels.names, str):
-        files.append(settings.labels.names)
+    files = settings.paths
     if isinstance(settings, HubDataset):
         # Parquet writers give different bytes for the same rows, so the rows' digests are pinned.
         names: dict[str, str | None] = dict.fromkeys(files)

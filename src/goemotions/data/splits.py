@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.config import SPLITS as SPLITS
+from goemotions.config.base import SPLITS as SPLITS
 from goemotions.data import labels as label_file
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError

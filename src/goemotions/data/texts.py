@@ -12,7 +12,7 @@ from typing import Any, cast
 from goemotions.config.base import SPLITS
 from goemotions.config.datasets import MOST_LABELS, groups_problem
 from goemotions.config.datasets import Table as Settings
-from goemotions.data import cells, tables
+from goemotions.data import cells, table_files
 from goemotions.data.dividing import divide
 from goemotions.data.faults import CellError, Faults, Place, TextsError
 from goemotions.data.labels import Labels, Task
@@ -102,7 +102,7 @@ class _Reading:
         """The labels that the entry says, in itself or in a file."""
         if not isinstance(file := self.settings.labels.names, str):
             return self.settings.label_names
-        lines = tables.decoded(file, self._read(file), "utf-8").splitlines()
+        lines = table_files.decoded(file, self._read(file), "utf-8").splitlines()
         names = tuple(line.strip() for line in lines if line.strip())
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise TextsError(f"{file} has the label {twice[0]!r} twice")
@@ -121,7 +121,7 @@ class _Reading:
             yield from self._of_table("train" if split == "all" else split, table, form, names)
         self.faults.check()
 
-    def _form(self, found: list[tables.Table]) -> cells.Form:
+    def _form(self, found: list[table_files.Table]) -> cells.Form:
         if (column := self.settings.labels.column) is None:
             return "flags"
         form = cells.form_of(
@@ -149,13 +149,13 @@ class _Reading:
                     f"labels.separator: {mark!r}"
                 )
 
-    def _tables(self, files: Iterable[str]) -> Iterator[tables.Table]:
+    def _tables(self, files: Iterable[str]) -> Iterator[table_files.Table]:
         labels, division = self.settings.labels, self.settings.split
         wanted = [*self.settings.text, *(labels.columns or ())]
         wanted += [c for c in (self.settings.id, labels.column, division.column) if c is not None]
         lists = labels.column if labels.cell in ("list", "scores") else None
         for file in files:
-            yield tables.read(
+            yield table_files.read(
                 file,
                 self._read(file),
                 self.settings.file_format(file),
@@ -166,7 +166,7 @@ class _Reading:
             )
 
     def _of_table(
-        self, split: str, table: tables.Table, form: cells.Form, names: tuple[str, ...] | None
+        self, split: str, table: table_files.Table, form: cells.Form, names: tuple[str, ...] | None
     ) -> Iterator[_Record]:
         settings, values = self.settings, self.settings.split.values
         texts = [table.cells[column] for column in settings.text]
@@ -188,7 +188,7 @@ class _Reading:
             yield _Record(place, identity, text, labels, key)
 
     def _label_reader(
-        self, table: tables.Table, form: cells.Form, names: tuple[str, ...] | None
+        self, table: table_files.Table, form: cells.Form, names: tuple[str, ...] | None
     ) -> Callable[[int], list[str] | None]:
         settings = self.settings.labels
         if settings.columns is not None:
@@ -365,7 +365,7 @@ def _identity(cell: Any) -> str:
 
 
 def _flags(
-    table: tables.Table, columns: Sequence[str], index: int, settings: Settings
+    table: table_files.Table, columns: Sequence[str], index: int, settings: Settings
 ) -> list[str] | None:
     found: list[str] = []
     annotated = True

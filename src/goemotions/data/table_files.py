@@ -9,10 +9,12 @@ both must agree on every cell that is used.
 import codecs
 import csv
 import difflib
+import errno
 import glob
 import io
 import json
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -326,7 +328,7 @@ def _by_datasets(
                 quoting=form.get("quoting", csv.QUOTE_MINIMAL),
             )
         except Exception as error:  # what pandas raises is wrapped, and of many types
-            cause = error.__cause__ or error
+            cause = _cause(error)
             if of_disk(cause):
                 raise cause from None
             raise TextsError(f"`datasets` does not read the table: {first_line(cause)}") from None
@@ -347,6 +349,16 @@ def _quietly(form: str, path: Path, **options: Any) -> "pyarrow.Table":
         **options,
     )
     return loaded.data.table
+
+
+def _cause(error: Exception) -> BaseException:
+    """What `datasets` wrapped, and with an error number what it noticed by itself."""
+    import datasets
+
+    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
+    return (error.__cause__ if wrapped else None) or error
 
 
 def _check_columns(
@@ -385,12 +397,12 @@ def _json(file: str, text: str, wanted: list[str]) -> Table:
         raise TextsError(f"{file} holds no row")
     keys = list(dict.fromkeys(key for _, row in rows for key in row))
     paths = {name: [name] if name in keys else name.split(".") for name in wanted}
-    if len(rows) == 1 and not all(path[0] in keys for path in paths.values()):
-        if any(isinstance(value, list | dict) for value in rows[0][1].values()):
-            raise TextsError(
-                f"{file} is one object that holds all rows; write one object a line, or a list of "
-                "objects"
-            )
+    holds_rows = len(rows) == 1 and any(isinstance(v, list | dict) for v in rows[0][1].values())
+    if holds_rows and not all(path[0] in keys for path in paths.values()):
+        raise TextsError(
+            f"{file} is one object that holds all rows; write one object a line, or a list of "
+            "objects"
+        )
     _check_columns(file, [path[0] for path in paths.values()], keys, "key")
     cells: dict[str, list[Any]] = {name: [] for name in wanted}
     for number, (line, row) in enumerate(rows, start=1):
@@ -508,19 +520,19 @@ def _parquet(file: str, content: bytes, wanted: list[str], temporary: Path) -> T
     if not rows:
         raise TextsError(f"{file} holds no row")
     with tempfile.TemporaryDirectory(dir=temporary) as folder:
-        path = Path(folder, "table.parquet")
-        path.write_bytes(content)
+        copy = Path(folder, "table.parquet")
+        copy.write_bytes(content)
         try:
-            table = _quietly("parquet", path, columns=roots)
+            table = _quietly("parquet", copy, columns=roots)
             table.validate(full=True)  # strings that are not UTF-8
             columns = {name: table.column(name).to_pylist() for name in roots}
         except Exception as error:
-            cause = error.__cause__ or error
+            cause = _cause(error)
             if of_disk(cause):
                 raise cause from None
             raise TextsError(f"{file} is damaged: {first_line(cause)}") from None
     cells = {
-        name: [walk(cell, rest) for cell in columns[key]] for name, (key, *rest) in paths.items()
+        name: [walk(cell, path[1:]) for cell in columns[path[0]]] for name, path in paths.items()
     }
     return Table(file, cells, None)
 
