@@ -85,7 +85,7 @@ def test_the_selectors_name_the_folders(raw):
             1.01,
             "train.warmup_ratio is 1.01; it must be a number from 0 to 0.99",
         ),
-        ("train/max_length", 3, "train.max_length is 3; it must be a whole number from 4 to 512"),
+        ("train/max_length", 3, "train.max_length is 3; it must be a whole number from 4 to 8192"),
         (
             "train/precision",
             "fp16",

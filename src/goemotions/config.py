@@ -9,7 +9,7 @@ import math
 import types
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -58,6 +58,7 @@ def _focusing(value: float) -> float:
 
 Entry = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes a folder's name
 Split = Literal["train", "val", "test"]
+Task = Literal["multi_label", "single_label"]
 PerSplit = AfterValidator(_all_splits)
 Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
 Count = Annotated[int, Ge(1)]
@@ -127,7 +128,19 @@ class ScratchModel(Settings):
     dropout: Annotated[float, Ge(0), Le(0.9)]
 
 
-class Bce(Settings):
+class MultiLabel(Settings):
+    """What the losses for rows with any number of labels share."""
+
+    task: ClassVar[Task] = "multi_label"
+
+
+class SingleLabel(Settings):
+    """What the losses for rows with exactly one label share."""
+
+    task: ClassVar[Task] = "single_label"
+
+
+class Bce(MultiLabel):
     """Binary cross-entropy."""
 
     function: Literal["bce"]
@@ -135,7 +148,7 @@ class Bce(Settings):
     """Targets are moved this far towards 1/2."""
 
 
-class Asl(Settings):
+class Asl(MultiLabel):
     """Asymmetric loss, Ridnik et al. 2021."""
 
     function: Literal["asl"]
@@ -144,7 +157,7 @@ class Asl(Settings):
     clip: BelowOne
 
 
-class Combined(Settings):
+class Combined(MultiLabel):
     """A mix of ASL and focal loss weighted by inverse class frequency."""
 
     function: Literal["combined"]
@@ -157,7 +170,7 @@ class Combined(Settings):
     gamma: Gamma
 
 
-class Focal(Settings):
+class Focal(MultiLabel):
     """Focal loss, Lin et al. 2017."""
 
     function: Literal["focal"]
@@ -165,14 +178,14 @@ class Focal(Settings):
     gamma: Gamma
 
 
-class WeightedBce(Settings):
+class WeightedBce(MultiLabel):
     """Binary cross-entropy with weighted positives."""
 
     function: Literal["weighted_bce"]
     power: Share
 
 
-class ClassBalancedFocal(Settings):
+class ClassBalancedFocal(MultiLabel):
     """Focal loss weighted by the effective number of rows, Cui et al. 2019."""
 
     function: Literal["class_balanced_focal"]
@@ -180,7 +193,7 @@ class ClassBalancedFocal(Settings):
     gamma: Gamma
 
 
-class DistributionBalanced(Settings):
+class DistributionBalanced(MultiLabel):
     """Distribution-balanced loss, Wu et al. 2020."""
 
     function: Literal["distribution_balanced"]
@@ -191,20 +204,20 @@ class DistributionBalanced(Settings):
     scale: Positive
 
 
-class Zlpr(Settings):
+class Zlpr(MultiLabel):
     """Zero-bounded log-sum-exp and pairwise rank-based loss, Su et al. 2022."""
 
     function: Literal["zlpr"]
 
 
-class TwoWay(Settings):
+class TwoWay(MultiLabel):
     """Two-way multi-label loss, Kobayashi 2023."""
 
     function: Literal["two_way"]
     temperature: Positive
 
 
-class SoftF1(Settings):
+class SoftF1(MultiLabel):
     """One minus a macro-F1 of soft counts, Bénédict et al. 2022."""
 
     function: Literal["soft_f1"]
@@ -212,12 +225,32 @@ class SoftF1(Settings):
     offset: float
 
 
+class CrossEntropy(SingleLabel):
+    """Softmax cross-entropy."""
+
+    function: Literal["cross_entropy"]
+    smoothing: Share
+    """Targets are moved this far towards 1 / labels."""
+
+
+class SoftmaxFocal(SingleLabel):
+    """Focal loss on softmax probabilities, Lin et al. 2017."""
+
+    function: Literal["softmax_focal"]
+    gamma: Gamma
+
+
 Dataset = HubDataset | GeneratedDataset
 Model = HubModel | PackageModel | ScratchModel
 LossSettings = (
     Bce | Asl | Combined | Focal | WeightedBce | ClassBalancedFocal | DistributionBalanced
-    | Zlpr | TwoWay | SoftF1
+    | Zlpr | TwoWay | SoftF1 | CrossEntropy | SoftmaxFocal
 )  # fmt: skip
+
+
+def task_of(settings: LossSettings) -> Task:
+    """Whether a loss is for rows with any number of labels, or with exactly one."""
+    return settings.task
 
 
 class Recipe(Settings):
@@ -239,8 +272,8 @@ class Train(Settings):
     seed: Seed
     batch_size: Count
     """Rows per optimizer step, over all processes and micro-batches."""
-    max_length: Annotated[int, Ge(4), Le(512)]
-    """Tokens; longer texts are cut."""
+    max_length: Annotated[int, Ge(4), Le(8192)]
+    """Tokens; longer texts are cut. A model may take fewer."""
     rows: Count | None
     """Train on the first rows of a shuffled training split only; null takes all of them."""
     max_minutes: Positive | None
