@@ -4,7 +4,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from transformers import TrainerCallback
 
 from goemotions import config
 from goemotions.data import splits
+from goemotions.data.splits import Split
 from goemotions.evaluation.trained import Classifier
 from goemotions.io.silence import silenced
-from goemotions.labels import LABELS
 from goemotions.network import batching, dropout, short_text
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.classifier import build_classifier
@@ -57,13 +57,14 @@ def measure(task: Task) -> dict[str, float]:
     """
     split = splits.read(Path(task.data))
     chosen = np.random.default_rng(0).permutation(len(split.ids))[: task.rows]
-    texts, targets = [split.texts[row] for row in chosen], split.targets[chosen]
+    ids, texts = ([values[row] for row in chosen] for values in (split.ids, split.texts))
+    part = replace(split, ids=ids, texts=texts, targets=split.targets[chosen])
     peak = matmul_flops()
     cuda = torch.cuda.is_available()
     if task.kind == "training":
-        seconds, needed, padding, lengths = _train(task, texts, targets, split.texts)
+        seconds, needed, padding, lengths = _train(task, part, split.texts)
     else:
-        seconds, needed, padding, lengths = _predict(task, texts)
+        seconds, needed, padding, lengths = _predict(task, part)
     memory = (
         torch.cuda.max_memory_allocated()
         if cuda
@@ -91,9 +92,7 @@ class _Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         self.seconds = time.perf_counter() - self.start
 
 
-def _train(
-    task: Task, texts: list[str], targets: Any, every_text: list[str]
-) -> tuple[float, float, float, Any]:
+def _train(task: Task, split: Split, every_text: list[str]) -> tuple[float, float, float, Any]:
     from transformers import AutoTokenizer, set_seed
 
     settings = config.load()
@@ -101,9 +100,9 @@ def _train(
     name = Path(task.folder).name
     recipe = settings.recipes["minilm-l6" if name == "minilm-l6" else "deberta-v3-base"]
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
-    rows = Rows(tokenizer, texts, targets, settings.train.max_length)
+    rows = Rows(tokenizer, split.texts, split.targets, settings.train.max_length)
     size = settings.train.batch_size
-    counts = torch.tensor([*targets.sum(0), len(texts)])
+    counts = torch.tensor([*split.targets.sum(0), len(split.texts)])
     loss = losses.build(settings.losses["bce"], counts)
     with tempfile.TemporaryDirectory() as temporary:
         arguments = trainer.arguments(settings.train, recipe, 1)
@@ -113,7 +112,7 @@ def _train(
         set_seed(settings.train.seed)
         lengths = rows.lengths
         if options.get("ours"):
-            classifier = build_classifier(Path(task.folder), recipe, targets)
+            classifier = build_classifier(Path(task.folder), recipe, split)
             padding_id = tokenizer.pad_token_id
             if options.get("vocabulary", True):
                 # As large as in a whole epoch: what it saves is a cost of every step.
@@ -156,7 +155,7 @@ def _plain_trainer(
     with silenced():
         classifier = AutoModelForSequenceClassification.from_pretrained(
             task.folder,
-            num_labels=len(LABELS),
+            num_labels=rows.targets.shape[1],
             problem_type="multi_label_classification",
             dtype=torch.float32,
         )
@@ -174,17 +173,17 @@ def _plain_trainer(
     return Trainer(classifier, arguments, collate, train_dataset=features), collate
 
 
-def _predict(task: Task, texts: list[str]) -> tuple[float, float, float, Any]:
+def _predict(task: Task, split: Split) -> tuple[float, float, float, Any]:
     from transformers import AutoTokenizer, pipeline
 
-    size = INFERENCE[task.contender]
+    size, texts = INFERENCE[task.contender], split.texts
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
     lengths = Rows(tokenizer, texts, None, 64).lengths
     with silenced():
         classifier = build_classifier(
             Path(task.folder),
             config.load().recipes["deberta-v3-base"],  # no further layer for either side
-            np.zeros((1, len(LABELS)), dtype=bool),
+            split,
         ).eval()
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
     if size:
@@ -199,7 +198,7 @@ def _predict(task: Task, texts: list[str]) -> tuple[float, float, float, Any]:
         )
     else:
         short_text.enable(classifier)
-        ours = Classifier(classifier, tokenizer, list(LABELS), {}, "", 64)
+        ours = Classifier(classifier, tokenizer, list(split.labels.names), {}, None, 64)
         start = time.perf_counter()
         ours.logits(texts)
         seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ import yaml
 from benchmarks import report
 from goemotions import config
 from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.io import cores
 from goemotions.models import prepare
@@ -38,6 +39,7 @@ def run(settings: config.Params, data: Path, rows: int, rounds: int) -> None:
             here / "data/goemotions",
             {split: b"".join(part) for split, part in parts.items()},
             {split: len(part) for split, part in parts.items()},
+            Labels.read(data.parent),
         )
         runs: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):

@@ -12,16 +12,16 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks import contenders, models
 from goemotions import config
-from goemotions.data import sample, splits
+from goemotions.data import splits
+from goemotions.data.fetch import fetch
+from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io import digests
 from goemotions.io.silence import silenced
-from goemotions.labels import LABELS
 from goemotions.models import prepare
 from goemotions.network import short_text
 from goemotions.network.classifier import build_classifier
@@ -40,16 +40,20 @@ def run(settings: config.Params) -> dict[str, Rates]:
         here = Path(temporary)
         tiny = here / "deberta-v3-tiny"
         prepare.cache(tiny.name, settings.models[tiny.name], tiny)
-        rows = sample.generate(0, {"train": max(ROWS), "val": 1, "test": 1})["train"]
-        data = here / "train.jsonl"
-        data.write_bytes(splits.encode(rows))
+        rows = {"train": max(ROWS), "val": 1, "test": 1}
+        dataset = config.GeneratedDataset.model_validate(
+            {"source": "generated", "seed": 0, "rows": rows}
+        )
+        fetch("sample", dataset, here / "sample")
+        data = here / "sample" / "train.jsonl"
+        split = splits.read(data)
         by_rows = {
             count: contenders.measure(
                 contenders.Task("training", "ours", str(tiny), str(data), count)
             )["examples_per_second"]
             for count in ROWS
         }
-        by_texts, memory = _predict(settings, tiny, [row.text for row in rows], here)
+        by_texts, memory = _predict(settings, tiny, split, here)
         base = models.fresh("deberta-v3-6x768", here)
         return {
             "training the two-layer model, rows/s by rows": by_rows,
@@ -60,14 +64,11 @@ def run(settings: config.Params) -> dict[str, Rates]:
         }
 
 
-def _predict(
-    settings: config.Params, base: Path, texts: list[str], here: Path
-) -> tuple[Rates, Rates]:
+def _predict(settings: config.Params, base: Path, split: Split, here: Path) -> tuple[Rates, Rates]:
     """The command itself, from a file to a file: texts a second and peak memory in GB."""
     folder = here / "trained"
-    targets = np.zeros((1, len(LABELS)), dtype=bool)
     with silenced():
-        build_classifier(base, settings.recipes[base.name], targets).save_pretrained(folder)
+        build_classifier(base, settings.recipes[base.name], split).save_pretrained(folder)
     for path in base.glob("token*"):
         (folder / path.name).write_bytes(path.read_bytes())
     digests.write_json(
@@ -75,14 +76,14 @@ def _predict(
         {
             "preferred": "global",
             "max_length": settings.train.max_length,
-            "methods": {"global": {"probabilities": dict.fromkeys(LABELS, 0.5)}},
+            "methods": {"global": {"probabilities": dict.fromkeys(split.labels.names, 0.5)}},
         },
     )
     digests.write_manifest(folder)
     rates, memory = {}, {}
     for count in TEXTS:
         source, output = here / "texts.txt", here / "predictions.jsonl"
-        source.write_text("".join(f"{text}\n" for text in islice(cycle(texts), count)))
+        source.write_text("".join(f"{text}\n" for text in islice(cycle(split.texts), count)))
         command = ["-m", "goemotions.cli", "predict", "--model", str(folder)]
         start = time.perf_counter()
         child = subprocess.Popen(
@@ -103,9 +104,7 @@ def _lengths(base: Path, ours: bool) -> Rates:
     from transformers import AutoModelForSequenceClassification
 
     with silenced():
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=len(LABELS)
-        )
+        classifier = AutoModelForSequenceClassification.from_pretrained(base)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier.to(device)
     if ours:

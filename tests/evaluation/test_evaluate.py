@@ -36,10 +36,10 @@ def test_a_disk_that_fills_up_leaves_the_old_tables(project, evaluate, monkeypat
     }  # fmt: skip
     write = score.write_csv
 
-    def full(path, rows):
+    def full(path, *content):
         if path.stem == at:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, rows)
+        write(path, *content)
 
     monkeypatch.setattr(score, "write_csv", full)
     with pytest.raises(OSError, match="No space left"):

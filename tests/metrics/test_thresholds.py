@@ -2,13 +2,15 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logit
+from sklearn.metrics import f1_score
 
 from goemotions import config
 from goemotions.metrics import thresholds
+from goemotions.metrics.f1 import decide, macro_f1, probabilities, sigmoid
 from goemotions.metrics.f1 import f1 as f1_of_counts
-from goemotions.metrics.f1 import macro_f1, sigmoid
-from goemotions.metrics.thresholds import Fit, fit
+from goemotions.metrics.thresholds import Fit, fit, preferred, validation_macro_f1
 
 
 def f1(decided, actual):
@@ -48,10 +50,44 @@ def test_f1_comes_from_counts_and_is_0_where_there_is_nothing():
     assert f1_of_counts(np.array([0, 1]), np.array([0, 1]), np.array([0, 1])).tolist() == [0, 1]
 
 
-def test_macro_f1_is_the_mean_over_labels():
-    decisions = np.array([[1, 0, 0], [1, 1, 0]], dtype=bool)
-    targets = np.array([[1, 0, 0], [0, 1, 0]], dtype=bool)
+def test_macro_f1_is_the_mean_over_the_labels_that_have_rows():
+    decisions = np.array([[1, 0, 0, 0], [1, 1, 1, 0]], dtype=bool)
+    targets = np.array([[1, 0, 0, 1], [0, 1, 0, 0]], dtype=bool)
     assert macro_f1(decisions, targets) == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert macro_f1(decisions, np.zeros_like(targets)) == 0
+
+
+def test_the_most_probable_label_decides_where_there_are_no_thresholds():
+    shares = probabilities(np.array([[1.0, 3.0, 2.0], [2.0, 2.0, -1.0]]), single=True)
+    assert shares.sum(1) == pytest.approx([1, 1])
+    assert shares[0] == pytest.approx(np.exp([1, 3, 2]) / np.exp([1, 3, 2]).sum())
+    assert decide(shares, None).astype(int).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_probabilities_of_float32_logits_are_torchs_in_float64(single):
+    logits = np.random.default_rng(0).normal(scale=9, size=(50, 7)).astype(np.float32)
+    wide = torch.from_numpy(logits).double()
+    expected = torch.softmax(wide, 1) if single else torch.sigmoid(wide)
+    assert probabilities(logits, single=single) == pytest.approx(expected.numpy(), rel=1e-12)
+
+
+def test_validation_is_scored_by_the_highest_logit_in_single_label_data():
+    rng = np.random.default_rng(0)
+    actual = rng.integers(4, size=90)
+    logits = rng.normal(size=(90, 4)) + np.eye(4)[actual]
+    found = validation_macro_f1(logits, np.eye(4, dtype=bool)[actual], single=True)
+    assert found == pytest.approx(f1_score(actual, logits.argmax(1), average="macro"))
+
+
+def test_validation_is_scored_by_cross_validated_thresholds_in_multi_label_data():
+    rng = np.random.default_rng(0)
+    targets = rng.random((90, 4)) < [0.5, 0.2, 0.1, 0]  # the last label has no row
+    logits = rng.normal(size=(90, 4)) + 2 * targets
+    fits = fit(logits, targets)
+    assert validation_macro_f1(logits, targets, single=False) == fits[preferred(fits)].macro_f1
+    without = fit(logits[:, :3], targets[:, :3])
+    assert fits["per_label"].macro_f1 == without["per_label"].macro_f1
 
 
 def test_a_separable_label_is_cut_midway_between_its_two_sides():

@@ -71,7 +71,7 @@ def assert_equal(theirs, ours):
 
 
 @pytest.mark.parametrize("padded", [True, False])
-@pytest.mark.parametrize("length", [1, 2, 3, 17, 64, 128, 129, 130, 131, 257, 512])
+@pytest.mark.parametrize("length", [1, 2, 3, 17, 64, 128, 129, 130, 131, 257, 300, 512])
 @pytest.mark.parametrize("kind", ["deberta", "bert"])
 def test_logits_and_all_gradients_are_those_of_transformers(kind, length, padded):
     theirs, ours = pair(kind)
@@ -85,6 +85,19 @@ def test_lengths_one_by_one_up_to_the_buckets_that_widen_and_then_some():
         for length in [*range(1, 140), *range(140, 512, 31)]:
             inputs = {name: value[:2] for name, value in batch(length).items()}
             assert (ours(**inputs).logits - theirs(**inputs).logits).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("length", [300, 512])
+@pytest.mark.parametrize("kind", ["deberta", "bert"])
+def test_long_texts_differ_by_no_more_than_the_rounding_of_float32(kind, length):
+    theirs, ours = pair(kind)
+    inputs = batch(length)
+    exact = theirs(**inputs).logits
+    theirs, ours = theirs.float(), ours.float()
+    for model in (theirs, ours):
+        for training in (True, False):
+            found = model.train(training)(**inputs).logits
+            assert (found - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
 class Masks:

@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from small import ROOT, launch, settings
 
 from goemotions import config
+from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io.digests import sha256
-from goemotions.labels import LABELS
 from goemotions.metrics import thresholds
 from goemotions.models.prepare import cache
 from goemotions.network.classifier import build_classifier, parameter_groups
@@ -35,6 +36,7 @@ def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
 
     fit.train(config.parse(settings()), "bce")
 
+    names = Labels.read(workspace / "data/sample").names
     folder = workspace / "models/trained/bce"
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -42,17 +44,17 @@ def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
     }  # fmt: skip
     classify = pipeline("text-classification", str(folder), top_k=None)
     found = classify(["thank you so much"])[0]
-    assert {entry["label"] for entry in found} == set(LABELS)
+    assert {entry["label"] for entry in found} == set(names)
     # Multi-label: each score is a sigmoid of its own, so they do not sum to 1 as softmax's would.
     logits = classify.model(**classify.tokenizer("thank you so much", return_tensors="pt")).logits
-    expected = dict(zip(LABELS, torch.sigmoid(logits[0]).tolist(), strict=True))
+    expected = dict(zip(names, torch.sigmoid(logits[0]).tolist(), strict=True))
     assert {e["label"]: e["score"] for e in found} == pytest.approx(expected, abs=1e-5)
 
     saved = json.loads((folder / "thresholds.json").read_text())
     assert set(saved["methods"]) == set(thresholds.METHODS)
     assert saved["preferred"] in thresholds.METHODS
     for method in saved["methods"].values():
-        assert list(method["probabilities"]) == list(LABELS)
+        assert list(method["probabilities"]) == list(names)
         assert all(0 < p < 1 for p in method["probabilities"].values())
 
 
@@ -338,24 +340,40 @@ def test_only_losses_of_whole_batches_differ_in_parts():
     assert differ == losses.OF_BATCHES
 
 
-def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
-    from goemotions.data import splits
+@pytest.mark.parametrize("model", ["deberta-v3-tiny", "minilm-l6"])
+def test_more_tokens_than_the_model_has_positions_for_are_refused(workspace, model):
+    raw = settings()
+    raw["model"], raw["train"]["max_length"] = model, 513
+    p = config.parse(raw)
+    if model == "minilm-l6":
+        cache(model, p.models[model], p.model_folder)
+    expected = f"train.max_length is 513; {model} takes at most 512 tokens: set it to 512 or less"
+    with pytest.raises(UserError) as refused:
+        fit.train(p, "bce")
+    assert str(refused.value) == expected
+    assert not (workspace / "models/trained").exists()
 
-    targets = splits.read(workspace / "data/sample/train.jsonl").targets
+
+def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
+    train = splits.read(workspace / "data/sample/train.jsonl")
     p = config.parse(settings())
-    loaded = build_classifier(p.model_folder, p.recipes["deberta-v3-tiny"], targets)
-    grief = LABELS.index("grief")
-    positives = int(targets[:, grief].sum())
+    loaded = build_classifier(p.model_folder, p.recipes["deberta-v3-tiny"], train)
+    grief = train.labels.names.index("grief")
+    positives = int(train.targets[:, grief].sum())
     expected = math.log((positives + 1) / (160 - positives + 1))
     assert loaded.classifier.bias[grief].item() == pytest.approx(expected, abs=1e-6)
 
 
+def one_of_each():
+    """Two rows, with one label each."""
+    return splits.Split(["1", "2"], ["a", "b"], np.eye(2, dtype=bool), Labels(("yes", "no")))
+
+
 def test_the_head_has_its_own_rate_and_only_matrices_decay(workspace):
-    import numpy as np
 
     p = config.parse(settings(learning_rate=1e-5, head_learning_rate=1e-3))
     recipe = p.recipes["deberta-v3-tiny"]
-    loaded = build_classifier(p.model_folder, recipe, np.eye(28, dtype=bool))
+    loaded = build_classifier(p.model_folder, recipe, one_of_each())
     names = {id(parameter): name for name, parameter in loaded.named_parameters()}
     found = {
         names[id(parameter)]: (group["lr"], group["weight_decay"])
@@ -374,7 +392,6 @@ def test_the_head_has_its_own_rate_and_only_matrices_decay(workspace):
 
 
 def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path, monkeypatch):
-    import numpy as np
     from transformers import AutoModel, AutoTokenizer
 
     raw = settings()
@@ -382,9 +399,7 @@ def test_the_pooling_layer_of_minilm_starts_as_the_mean_over_its_tokens(tmp_path
     p = config.parse(raw)
     monkeypatch.chdir(tmp_path)
     cache("minilm-l6", p.models["minilm-l6"], p.model_folder)
-    classifier = build_classifier(
-        p.model_folder, p.recipes["minilm-l6"], np.eye(28, dtype=bool)
-    ).eval()
+    classifier = build_classifier(p.model_folder, p.recipes["minilm-l6"], one_of_each()).eval()
     tokenizer = AutoTokenizer.from_pretrained(p.model_folder)
     batch = tokenizer(["thank you so much", "no"], padding=True, return_tensors="pt")
     with torch.no_grad():

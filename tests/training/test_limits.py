@@ -41,9 +41,9 @@ def test_limited_rows_are_what_the_model_sees_and_what_the_results_say(
         given["counts"] = class_counts
         return build(entry, class_counts)
 
-    def spy_classifier(folder, recipe, targets):
-        given["targets"] = targets
-        return build_classifier(folder, recipe, targets)
+    def spy_classifier(folder, recipe, train):
+        given["targets"] = train.targets
+        return build_classifier(folder, recipe, train)
 
     monkeypatch.setattr(losses, "build", spy_loss)
     monkeypatch.setattr(fit, "build_classifier", spy_classifier)

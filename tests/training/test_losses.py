@@ -59,6 +59,10 @@ def bce(logits, targets, smoothing=0):
     return losses.bce(logits, targets, smoothing=smoothing)
 
 
+def cross_entropy(logits, targets, smoothing=0):
+    return losses.cross_entropy(logits, targets, smoothing=smoothing)
+
+
 def test_bce_is_binary_cross_entropy():
     assert bce(*tensors()).item() == pytest.approx(mean(bce_term), rel=1e-12)
 
@@ -299,6 +303,9 @@ FUNCTIONS = {
     "zlpr": losses.zlpr,
     "two_way": lambda z, y: losses.two_way(z, y, temperature=4),
     "soft_f1": lambda z, y: losses.soft_f1(z, y, slope=1, offset=0),
+    "cross_entropy": lambda z, y: cross_entropy(z, y, smoothing=0),
+    "label_smoothed": lambda z, y: cross_entropy(z, y, smoothing=0.1),
+    "softmax_focal": lambda z, y: losses.softmax_focal(z, y, gamma=2),
 }
 # Whose value for a row, or a batch, depends on nothing else.
 row_by_row = pytest.mark.parametrize(
@@ -306,6 +313,7 @@ row_by_row = pytest.mark.parametrize(
     [loss for name, loss in FUNCTIONS.items() if name != "two_way"],
     ids=[name for name in FUNCTIONS if name != "two_way"],
 )
+single_label = pytest.mark.parametrize("name", ["cross_entropy", "label_smoothed", "softmax_focal"])
 every_loss = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
 
 
@@ -359,6 +367,9 @@ def test_the_value_is_that_of_the_published_code(function, settings, entries, th
 def test_a_confident_mistake_costs_more_than_a_confident_hit(loss):
     sure = torch.full((1, 3), 6.0)
     right, wrong = torch.ones(1, 3), torch.zeros(1, 3)
+    if loss in [FUNCTIONS[name] for name in ("cross_entropy", "label_smoothed", "softmax_focal")]:
+        sure = torch.tensor([[6.0, 0.0, 0.0]])
+        right, wrong = torch.tensor([[1, 0, 0]]), torch.tensor([[0, 1, 0]])
     assert loss(sure, wrong).item() > 10 * loss(sure, right).item() > 0
 
 
@@ -402,6 +413,60 @@ def test_half_precision_logits_are_computed_in_float32():
 def test_build_hands_the_settings_to_the_function():
     built = losses.build(Asl(function="asl", **ASL), counts(1, 1, 1, rows=3))
     assert built(*tensors()).item() == pytest.approx(mean(asl_term))
+
+
+def softmax(logits):
+    powers = [math.exp(z) for z in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def test_cross_entropy_by_hand():
+    # The true labels are the first of row 0 and the second of row 1.
+    expected = -(math.log(softmax(LOGITS[0])[0]) + math.log(softmax(LOGITS[1])[1])) / 2
+    assert cross_entropy(*tensors()).item() == pytest.approx(expected)
+
+
+def test_smoothed_cross_entropy_by_hand():
+    first, second = (list(map(math.log, softmax(row))) for row in LOGITS)
+    rest, true = 0.3 / 3, 0.7 + 0.3 / 3
+    expected = true * (first[0] + second[1])
+    expected += rest * (first[1] + first[2] + second[0] + second[2])
+    assert cross_entropy(*tensors(), smoothing=0.3).item() == pytest.approx(-expected / 2)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1, 0.75, 1])
+def test_smoothing_is_that_of_torch(smoothing):
+    logits, targets = tensors()
+    theirs = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, targets.argmax(1))
+    assert cross_entropy(logits, targets, smoothing=smoothing).item() == pytest.approx(
+        theirs.item(), rel=1e-12
+    )
+
+
+def test_softmax_focal_by_hand():
+    shares = softmax(LOGITS[0])[0], softmax(LOGITS[1])[1]
+    expected = -sum((1 - q) ** 2 * math.log(q) for q in shares) / 2
+    assert losses.softmax_focal(*tensors(), gamma=2).item() == pytest.approx(expected)
+
+
+def test_softmax_focal_without_focusing_is_cross_entropy():
+    logits, targets = tensors()
+    ours = losses.softmax_focal(logits, targets, gamma=0).item()
+    assert ours == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-12)
+
+
+@single_label
+def test_a_loss_for_single_label_data_ignores_what_all_logits_share(name):
+    logits, targets = tensors()
+    moved = FUNCTIONS[name](logits + 5, targets).item()
+    assert moved == pytest.approx(FUNCTIONS[name](logits, targets).item(), rel=1e-9)
+
+
+def test_a_loss_says_which_data_it_is_for(settings):
+    tasks = {name: entry.task for name, entry in settings.losses.items()}
+    single = [name for name, task in tasks.items() if task == "single_label"]
+    assert single == ["cross_entropy", "label_smoothed", "softmax_focal"]
+    assert set(tasks.values()) == {"single_label", "multi_label"}
 
 
 def test_the_catalogue_holds_every_loss_and_first_the_five_of_the_question(settings):

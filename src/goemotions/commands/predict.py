@@ -16,7 +16,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.io.locks import HeldError, take
-from goemotions.metrics.f1 import sigmoid
+from goemotions.metrics.f1 import decide, probabilities
 
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
 
@@ -30,7 +30,8 @@ def predict(
     file, named after all that determines them; the same command resumes from there.
 
     Args:
-        method: per_label, shrunk or global; None takes the one that the folder prefers.
+        method: per_label, shrunk or global; None takes the one that the folder prefers, and is all
+            that a folder for single-label data takes.
 
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
@@ -42,14 +43,21 @@ def predict(
     if output is not None and file is not None and output.exists() and output.samefile(file):
         raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
     classifier = Classifier.load(folder)
-    thresholds = classifier.thresholds[method or classifier.preferred]
+    if classifier.single and method is not None:
+        raise UserError(
+            f"--thresholds is {method!r}, and {folder} gives each text exactly one label, the most "
+            "probable one, without thresholds; leave --thresholds out"
+        )
+    thresholds = classifier.chosen(method)
     source = iter(texts) if file is None else _lines(file)
     total = len(texts) if file is None else sum(1 for _ in _lines(file))
     if not total:
         print(f"{file} is empty: nothing to predict", file=sys.stderr)
     with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
         if output is None:
-            needed = dict(zip(classifier.labels, thresholds, strict=True))
+            needed = (
+                {} if thresholds is None else dict(zip(classifier.labels, thresholds, strict=True))
+            )
             for result in _classify(classifier, thresholds, source, bar):
                 line = json.dumps(result, ensure_ascii=False)
                 print(_listing(result, needed) if file is None else line)
@@ -88,7 +96,8 @@ def _key(
     of_input = (str(file), state.st_size, state.st_mtime_ns) if state else texts
     content = (digests.sha256(folder / "model.safetensors"), classifier.max_length, of_input)
     return hashlib.sha256(
-        repr(content).encode("utf-8", "replace") + thresholds.tobytes()
+        repr(content).encode("utf-8", "replace")
+        + (b"" if thresholds is None else thresholds.tobytes())
     ).hexdigest()[:12]
 
 
@@ -107,9 +116,10 @@ def _classify(
     classifier: Classifier, thresholds: Any, texts: Iterator[str], bar: Any
 ) -> Iterator[dict[str, Any]]:
     while chunk := list(islice(texts, CHUNK)):
-        probabilities = sigmoid(classifier.logits(chunk, advance=bar.update))
-        for text, row in zip(chunk, probabilities, strict=True):
-            by_label = zip(classifier.labels, row, row >= thresholds, strict=True)
+        logits = classifier.logits(chunk, advance=bar.update)
+        shares = probabilities(logits, single=classifier.single)
+        for text, row, given in zip(chunk, shares, decide(shares, thresholds), strict=True):
+            by_label = zip(classifier.labels, row, given, strict=True)
             scored = sorted(((p, label, on) for label, p, on in by_label), reverse=True)
             yield {
                 "text": text,
@@ -119,10 +129,11 @@ def _classify(
 
 
 def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
-    """The text, and below it each of its labels with its probability and the threshold."""
+    """The text, and below it each of its labels with its probability and any threshold."""
     chosen = result["labels"]
     listed = ", ".join(
-        f"{label} {result['probabilities'][label]:.3f} (of {needed[label]:.3f} needed)"
+        f"{label} {result['probabilities'][label]:.3f}"
+        + (f" (of {needed[label]:.3f} needed)" if needed else "")
         for label in chosen or list(result["probabilities"])[:2]
     )
     text = result["text"] or "(empty text)"

@@ -357,11 +357,13 @@ def _load_tokenizer(settings: config.Params, data_ok: bool) -> str:
 def _build_loss(settings: config.Params) -> str:
     import torch
 
-    from goemotions.labels import LABELS
+    from goemotions.data import labels
     from goemotions.training import losses
 
     entry = settings.losses[settings.loss]
-    losses.build(entry, torch.ones(len(LABELS) + 1))
+    folder = settings.data_folder
+    count = len(labels.Labels.read(folder)) if (folder / labels.FILE).is_file() else 2
+    losses.build(entry, torch.ones(count + 1))
     return ", ".join(f"{key} {value}" for key, value in entry)
 
 

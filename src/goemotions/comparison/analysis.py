@@ -13,7 +13,8 @@ from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
 from goemotions.metrics.bootstrap import resampled_f1
-from goemotions.metrics.f1 import counts, f1
+from goemotions.metrics.f1 import counts, f1, with_positives
+from goemotions.metrics.scores import not_averaged, without_rows
 
 RESAMPLES = 10_000
 LABEL_RESAMPLES = 2_000  # for the intervals of single labels, which are read off a plot
@@ -164,14 +165,19 @@ def _compare(
 ) -> Comparison:
     experiments = [e for runs in by_loss.values() for e in runs]
     scored = [every[e.key] for e in experiments]
-    targets = scored[0].targets
+    targets, labels = scored[0].targets, scored[0].labels
     for e, one in zip(experiments, scored, strict=True):
+        if (one.labels.names, one.labels.task) != (labels.names, labels.task):
+            raise UserError(
+                f"{e.name} has other labels than {experiments[0].name}: it is of another dataset; "
+                "leave it out by --only"
+            )
         if one.ids != scored[0].ids or not np.array_equal(one.targets, targets):
             raise UserError(f"{e.name} was tested on other rows than {experiments[0].name}")
     by_label = resampled_f1([one.decisions for one in scored], targets, resamples=resamples, seed=0)
     position = {e.key: index for index, e in enumerate(experiments)}
     positions = {loss: [position[e.key] for e in runs] for loss, runs in by_loss.items()}
-    macro = by_label.mean(2)
+    macro = with_positives(by_label, targets).mean(2)
     runs = {
         loss: statistics.Runs([experiments[i].macro_f1 for i in at], macro[at])
         for loss, at in positions.items()
@@ -185,6 +191,8 @@ def _compare(
         for row in rows
         if row.difference is not None and row.p is not None
     }
+    missing = without_rows(labels.names, targets)
+    conclusion = conclude(compared, baseline, by_loss, baseline_is_best=baseline_is_best)
     return Comparison(
         experiments[0].dataset,
         experiments[0].model,
@@ -193,7 +201,7 @@ def _compare(
         rows,
         _labels(scored, by_label[:, :LABEL_RESAMPLES], positions, baseline),
         next((e.baseline for e in experiments if e.baseline is not None), None),
-        conclude(compared, baseline, by_loss, baseline_is_best=baseline_is_best),
+        " ".join(filter(None, (conclusion, not_averaged(missing) if missing else ""))),
     )
 
 
@@ -253,7 +261,7 @@ def _labels(
         }
         labels.append(
             Label(
-                scored[0].labels[label],
+                scored[0].labels.names[label],
                 int(support[label]),
                 {loss: statistics.estimate(one, percentile=True) for loss, one in runs.items()},
                 {

@@ -11,10 +11,11 @@ import numpy as np
 
 from goemotions.comparison import experiments
 from goemotions.comparison.experiments import Experiment
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line
+from goemotions.evaluation import prediction_file
 from goemotions.io.parquet import read_parquet
-from goemotions.labels import LABELS
-from goemotions.metrics.f1 import Bools, Floats, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, decide, probabilities
 
 Points = list[dict[str, float]]
 
@@ -25,26 +26,25 @@ class Scored:
 
     Attributes:
         ids: of the rows.
-        labels: their names, in the order of the columns.
+        labels: the columns' names, and the task.
         targets, probabilities: [rows, labels].
-        thresholds: [labels]; fixed on validation.
+        thresholds: [labels]; fixed on validation. None in single-label data.
         training, validation: the points of the curves, each with its step; empty where the files
             are not in the DVC cache.
     """
 
     ids: list[str]
-    labels: list[str]
+    labels: Labels
     targets: Bools
     probabilities: Floats
-    thresholds: Floats
+    thresholds: Floats | None
     training: Points = field(default_factory=list)
     validation: Points = field(default_factory=list)
 
     @property
     def decisions(self) -> Bools:
         """Whether each label is given, [rows, labels]."""
-        decided: Bools = self.probabilities >= self.thresholds
-        return decided
+        return decide(self.probabilities, self.thresholds)
 
 
 class NotCachedError(UserError):
@@ -118,21 +118,30 @@ def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
     table = read_parquet(predictions, ["split", "id", "targets", "logits"])
     rows: list[dict[str, Any]] = [row for row in table.to_pylist() if row["split"] == "test"]
     logits = np.array([row["logits"] for row in rows], dtype=float)
-    if logits.ndim != 2 or logits.shape[1] != len(LABELS) or not np.isfinite(logits).all():
-        raise ValueError(f"a row's logits are not {len(LABELS)} finite numbers")
+    by_label = {row["label"]: row["threshold"] for row in _csv(per_label)}
+    # Older runs' labels are those of their table, in its order.
+    labels = prediction_file.read_labels(table.schema) or Labels(tuple(by_label))
+    if logits.ndim != 2 or logits.shape[1] != len(labels) or not np.isfinite(logits).all():
+        raise ValueError(f"a row's logits are not {len(labels)} finite numbers")
     targets = np.zeros(logits.shape, dtype=bool)
     for index, row in enumerate(rows):
-        if not all(label in range(len(LABELS)) for label in row["targets"]):
+        if not all(label in range(len(labels)) for label in row["targets"]):
             raise ValueError(f"row {row['id']!r} has the targets {row['targets']}")
         targets[index, row["targets"]] = True
-    by_label = {row["label"]: float(row["threshold"]) for row in _csv(per_label)}
-    thresholds = np.array([by_label[label] for label in LABELS])
+    thresholds = None
+    if not labels.single:
+        thresholds = np.array([float(by_label[label]) for label in labels.names])
     points = {
         name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
         for name, content in curves.items()
     }
     return Scored(
-        [row["id"] for row in rows], list(LABELS), targets, sigmoid(logits), thresholds, **points
+        [row["id"] for row in rows],
+        labels,
+        targets,
+        probabilities(logits, single=labels.single),
+        thresholds,
+        **points,
     )
 
 

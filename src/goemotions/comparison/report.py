@@ -7,7 +7,7 @@ policy admits no script but the page's own.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _group(
     """What the template shows of one comparison."""
     runs = {row.loss: [by_key[key] for key in row.runs] for row in comparison.rows}
     first = {loss: scored[of_loss[0].key] for loss, of_loss in runs.items()}
-    labels = next(iter(first.values())).labels
+    labels = next(iter(first.values())).labels.names
     scores = {loss: at_thresholds(one.decisions, one.targets) for loss, one in first.items()}
     validation = _points("validation", runs, scored)
     return {
@@ -134,7 +134,7 @@ def _points(
 
 
 def _precision_recall(
-    labels: list[str], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
+    labels: Sequence[str], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
 ) -> dict[str, Markup]:
     """The figure of each label that occurs."""
     curves: dict[str, dict[str, plots.Curve]] = {}

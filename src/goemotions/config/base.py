@@ -43,6 +43,7 @@ def _focusing(value: float) -> float:
     return value
 
 
+Task = Literal["multi_label", "single_label"]
 Split = Literal["train", "val", "test"]
 PerSplit = AfterValidator(_all_splits)
 Entry = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes a folder's name

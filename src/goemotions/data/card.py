@@ -2,7 +2,7 @@
 
 import yaml
 
-from goemotions.config.datasets import Dataset, FilesDataset, HubDataset
+from goemotions.config.dataset_settings import Dataset, FilesDataset, HubDataset
 from goemotions.data.labels import Labels
 from goemotions.data.splits import SPLITS
 

@@ -11,7 +11,7 @@ import tokenize
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from goemotions.config.datasets import LabelCells
+from goemotions.config.dataset_settings import LabelCells
 from goemotions.data.faults import CellError
 from goemotions.data.table_files import walk
 

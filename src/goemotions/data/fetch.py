@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from goemotions.config.datasets import Dataset, FilesDataset, HubDataset, Table
+from goemotions.config.dataset_settings import Dataset, FilesDataset, HubDataset, Table
 from goemotions.data import sample, splits
 from goemotions.data.card import card
 from goemotions.data.faults import TextsError

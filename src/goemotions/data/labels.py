@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
+from goemotions.config.base import Task as Task
 from goemotions.errors import UserError
 
 FILE = "labels.json"
-Task = Literal["multi_label", "single_label"]
 Groupings = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goemotions.config.datasets import Csv
+from goemotions.config.dataset_settings import Csv
 from goemotions.data.faults import Faults, Place, TextsError
 from goemotions.errors import first_line, of_disk
 from goemotions.io.parquet import open_parquet
@@ -576,4 +576,5 @@ def _fasttext(file: str, text: str, wanted: list[str]) -> Table:
         lines.append(line)
     if not any(labels):
         raise TextsError(f"{file} has no {FASTTEXT} at the beginning of a line")
-    return Table(file, {name: {"labels": labels, "text": texts}[name] for name in wanted}, lines)
+    columns: dict[str, list[Any]] = {"labels": labels, "text": texts}
+    return Table(file, {name: columns[name] for name in wanted}, lines)

@@ -13,7 +13,8 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
 
     The features are TF-IDF of words and pairs of words that occur twice or more; the model is one
-    logistic regression per label. Scores and protocol are those of `evaluate`.
+    logistic regression per label. Scores and protocol are those of `evaluate`: in single-label
+    data the label with the highest logit is chosen, without thresholds.
 
     Raises:
         UserError: a split is missing or invalid.
@@ -35,18 +36,28 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     columns: dict[str, list[np.ndarray]] = {"val": [], "test": []}
     with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
         for label in range(targets.shape[1]):
+            positive = int(targets[:, label].sum())
+            if not 0 < positive < len(targets):  # there is nothing to tell apart
+                constant = np.log((positive + 1) / (len(targets) - positive + 1))
+                for name, column in columns.items():
+                    column.append(np.full(len(read[name].ids), constant))
+                continue
             model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
             model.fit(features["train"], targets[:, label])
             for name, column in columns.items():
                 column.append(model.decision_function(features[name]))
     logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
-    fits = fit(logits["val"], read["val"].targets)
-    method = selected(settings.thresholds, preferred(fits))
+    labels = read["test"].labels
+    thresholds: list[np.ndarray] | list[None] = [None, None]
+    if not labels.single:
+        fits = fit(logits["val"], read["val"].targets)
+        method = selected(settings.thresholds, preferred(fits))
+        thresholds = [np.array(fits[one].probabilities) for one in (method, "per_label")]
     scores = headline(
         logits["test"],
         read["test"].targets,
-        np.array(fits[method].probabilities),
-        np.array(fits["per_label"].probabilities),
+        labels,
+        *thresholds,
         resamples=settings.bootstrap,
         seed=settings.seed,
     )

@@ -1,21 +1,22 @@
 """Score a trained folder on the test split, under thresholds fitted on validation."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from goemotions.config import Evaluate
 from goemotions.data import splits
+from goemotions.data.labels import Labels
+from goemotions.errors import UserError
+from goemotions.evaluation import prediction_file
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests, publish
 from goemotions.metrics import by_label
-from goemotions.metrics.f1 import sigmoid
-from goemotions.metrics.scores import headline
-from goemotions.metrics.thresholds import selected
+from goemotions.metrics.f1 import decide, probabilities, ranking
+from goemotions.metrics.scores import headline, not_averaged, without_rows
 
 
 def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dict[str, float]:
@@ -31,57 +32,56 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         what evaluation.json holds.
 
     Raises:
-        UserError: an input is missing or invalid.
+        UserError: an input is missing or invalid, or the training had other labels.
     """
     classifier = Classifier.load(trained)
     read = splits.load(data, "val", "test")
+    labels = read["test"].labels
+    _check_labels(classifier, labels, trained, data)
     total = sum(len(split.ids) for split in read.values())
     with tqdm(total=total, unit="text", desc="val and test") as bar:
         logits = {
             name: classifier.logits(split.texts, advance=bar.update) for name, split in read.items()
         }
-    thresholds = classifier.thresholds[selected(settings.thresholds, classifier.preferred)]
+    automatic = settings.thresholds == "cross_validated"
+    thresholds = classifier.chosen(None if automatic else settings.thresholds)
     targets = read["test"].targets
     scores = headline(
         logits["test"],
         targets,
+        labels,
         thresholds,
-        classifier.thresholds["per_label"],
+        classifier.chosen("per_label"),
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
     scores |= classifier.limits
-    decisions = sigmoid(logits["test"]) >= thresholds
+    decisions = decide(probabilities(logits["test"], single=labels.single), thresholds)
+    ranked, names = ranking(logits["test"], single=labels.single), labels.names
     with publish.replaced(folder) as draft:
-        _write_predictions(draft / "predictions.parquet", read, logits)
+        prediction_file.write(draft / "predictions.parquet", read, logits)
         for name, rows in (
-            ("per_label", by_label.per_label(logits["test"], targets, thresholds)),
-            ("precision_recall", by_label.precision_recall(logits["test"], targets)),
-            ("confusion", by_label.confusions(decisions, targets)),
+            ("per_label", by_label.per_label(ranked, decisions, targets, thresholds, names)),
+            ("precision_recall", by_label.precision_recall(ranked, targets, names)),
+            ("confusion", by_label.confusions(decisions, targets, names)),
         ):
-            write_csv(draft / f"{name}.csv", rows)
+            write_csv(draft / f"{name}.csv", by_label.COLUMNS[name], rows)
         digests.write_json(draft / "evaluation.json", scores)
+    if missing := without_rows(names, targets):
+        print(not_averaged(missing))
     return scores
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows that share their keys as CSV with a header."""
+def _check_labels(classifier: Classifier, labels: Labels, trained: Path, data: Path) -> None:
+    if tuple(classifier.labels) != labels.names or classifier.single != labels.single:
+        raise UserError(
+            f"{trained} was trained for other labels than {data} has; run `dvc repro train`"
+        )
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """Write rows, which have all columns, as CSV with a header; None is an empty cell."""
     with publish.unlinked(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _write_predictions(
-    path: Path, read: dict[str, splits.Split], logits: dict[str, NDArray[np.float32]]
-) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    columns: dict[str, list[Any]] = {"split": [], "id": [], "targets": [], "logits": []}
-    for name, split in read.items():
-        columns["split"] += [name] * len(split.ids)
-        columns["id"] += split.ids
-        columns["targets"] += [np.flatnonzero(row) for row in split.targets]
-        columns["logits"] += list(logits[name])
-    parquet.write_table(pyarrow.table(columns), path)

@@ -15,6 +15,7 @@ from goemotions.io import digests
 from goemotions.io.silence import silenced
 from goemotions.network import batching, short_text
 from goemotions.network.batching import Collator, Rows
+from goemotions.network.classifier import is_single_label
 
 
 @dataclass
@@ -23,8 +24,9 @@ class Classifier:
 
     Attributes:
         labels: the label names, in the order of the logits.
-        thresholds: method -> one probability per label.
-        preferred: the method that cross-validation on validation preferred.
+        thresholds: method -> one probability per label; empty where each text gets exactly one
+            label, that with the highest logit.
+        preferred: the method that cross-validation on validation preferred; None without methods.
         limits: of a training that was small on purpose: limited_rows, limited_minutes.
     """
 
@@ -32,7 +34,7 @@ class Classifier:
     tokenizer: Any
     labels: list[str]
     thresholds: dict[str, NDArray[np.float64]]
-    preferred: str
+    preferred: str | None
     max_length: int
     limits: dict[str, float] = field(default_factory=dict)
 
@@ -71,7 +73,8 @@ class Classifier:
             }
             preferred, max_length = content["preferred"], int(content["max_length"])
             limits = dict(content.get("limits", {}))
-            thresholds[preferred]
+            if not is_single_label(model):
+                thresholds[preferred]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
@@ -83,6 +86,15 @@ class Classifier:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         model = model.to(device).eval()
         return cls(model, tokenizer, labels, thresholds, preferred, max_length, limits)
+
+    @property
+    def single(self) -> bool:
+        """Whether each text gets exactly one label."""
+        return is_single_label(self.model)
+
+    def chosen(self, method: str | None) -> NDArray[np.float64] | None:
+        """The thresholds of a method, or of the preferred one; None in single-label data."""
+        return None if self.single else self.thresholds[method or str(self.preferred)]
 
     def logits(
         self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None

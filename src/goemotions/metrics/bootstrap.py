@@ -6,7 +6,7 @@ label pull downward, and it cannot share the drawn rows among runs.
 
 import numpy as np
 
-from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1
+from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, with_positives
 
 CHUNK = 500  # resamples at a time, so that memory does not grow with their number
 
@@ -15,9 +15,12 @@ def interval(decisions: Bools, targets: Bools, *, resamples: int, seed: int) -> 
     """The 95% interval of macro-F1 over rows drawn with replacement; thresholds stay fixed.
 
     A resample can miss a rare label, which lowers the resamples' mean: only their spread is taken,
-    around the macro-F1 of all rows.
+    around the macro-F1 of all rows. Both are 0 where no row has a label.
     """
-    scores = resampled_f1([decisions], targets, resamples=resamples, seed=seed)[0].mean(1)
+    if not targets.any():
+        return 0.0, 0.0
+    by_label = resampled_f1([decisions], targets, resamples=resamples, seed=seed)[0]
+    scores = with_positives(by_label, targets).mean(1)
     low, high = np.quantile(scores - scores.mean(), [0.025, 0.975]) + macro_f1(decisions, targets)
     return float(low), float(high)
 

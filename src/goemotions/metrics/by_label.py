@@ -1,13 +1,21 @@
 """Tables and curves per label, for `dvc plots` and the page of `goemotions compare`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.labels import LABELS
-from goemotions.metrics.f1 import Bools, Floats, counts, f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, counts, f1
 from goemotions.metrics.scores import average_precision
+
+COLUMNS = {
+    "per_label": (
+        "label", "precision", "recall", "f1", "average_precision", "threshold", "support",
+    ),
+    "precision_recall": ("label", "recall", "precision"),
+    "confusion": ("actual", "predicted"),
+}  # fmt: skip
 
 
 def at_thresholds(decisions: Bools, targets: Bools) -> dict[str, Floats]:
@@ -21,34 +29,44 @@ def at_thresholds(decisions: Bools, targets: Bools) -> dict[str, Floats]:
 
 
 def per_label(
-    logits: NDArray[np.floating], targets: Bools, thresholds: Floats
+    scores: NDArray[np.floating],
+    decisions: Bools,
+    targets: Bools,
+    thresholds: Floats | None,
+    names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """One row per label: precision, recall, F1, average precision, threshold and support."""
-    columns = at_thresholds(sigmoid(logits) >= thresholds, targets) | {
-        "average_precision": average_precision(logits, targets),
-        "threshold": thresholds,
-    }
+    """One row per label: precision, recall, F1, average precision, threshold and support.
+
+    Args:
+        scores: what ranks the rows, [rows, labels].
+        decisions, targets: [rows, labels].
+        thresholds: [labels]; None, where the highest score decides, leaves the column empty.
+        names: of the labels.
+    """
+    columns: dict[str, Any] = at_thresholds(decisions, targets)
+    columns["average_precision"] = average_precision(scores, targets)
     return [
         {
             "label": label,
             **{name: float(values[index]) for name, values in columns.items()},
+            "threshold": None if thresholds is None else float(thresholds[index]),
             "support": int(targets[:, index].sum()),
         }
-        for index, label in enumerate(LABELS)
+        for index, label in enumerate(names)
     ]
 
 
 def precision_recall(
-    logits: NDArray[np.floating], targets: Bools, points: int = 101
+    scores: NDArray[np.floating], targets: Bools, names: Sequence[str], points: int = 101
 ) -> list[dict[str, Any]]:
     """The curve of each label that occurs, and that of "all labels" pooled, as rows."""
-    curves = {"all labels": (logits.ravel(), targets.ravel())}
-    curves |= {label: (logits[:, i], targets[:, i]) for i, label in enumerate(LABELS)}
+    curves = [("all labels", scores.ravel(), targets.ravel())]
+    curves += [(label, scores[:, i], targets[:, i]) for i, label in enumerate(names)]
     return [
         {"label": label, "recall": float(recall), "precision": float(precision)}
-        for label, (scores, actual) in curves.items()
+        for label, ranked, actual in curves
         if actual.any()
-        for recall, precision in zip(*precision_by_recall(scores, actual, points), strict=True)
+        for recall, precision in zip(*precision_by_recall(ranked, actual, points), strict=True)
     ]
 
 
@@ -73,7 +91,7 @@ def precision_by_recall(
     return grid, highest[::-1][reached]
 
 
-def confusions(decisions: Bools, targets: Bools) -> list[dict[str, str]]:
+def confusions(decisions: Bools, targets: Bools, names: Sequence[str]) -> list[dict[str, str]]:
     """Which labels are confused with which: a row for each true label of each text.
 
     A label that was predicted is paired with itself; one that was missed with each label that was
@@ -81,9 +99,9 @@ def confusions(decisions: Bools, targets: Bools) -> list[dict[str, str]]:
     """
     rows = []
     for decided, actual in zip(decisions, targets, strict=True):
-        mistaken = np.flatnonzero(decided & ~actual)
-        for label in np.flatnonzero(actual):
-            predicted = [label] if decided[label] else list(mistaken)
-            names = [LABELS[index] for index in predicted] or ["nothing"]
-            rows += [{"actual": LABELS[label], "predicted": name} for name in names]
+        mistaken = np.flatnonzero(decided & ~actual).tolist()
+        for label in np.flatnonzero(actual).tolist():
+            predicted = [label] if decided[label] else mistaken
+            found = [names[index] for index in predicted] or ["nothing"]
+            rows += [{"actual": names[label], "predicted": name} for name in found]
     return rows

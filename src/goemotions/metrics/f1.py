@@ -1,10 +1,14 @@
-"""F1 from decisions, and the probabilities that decisions are made from."""
+"""Logits to probabilities to decisions to F1.
+
+Averages over labels are over those with at least one positive row: the F1 of a label that no row
+has says nothing about finding it.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -13,6 +17,43 @@ Bools = NDArray[np.bool_]
 def sigmoid(logits: NDArray[np.floating]) -> Floats:
     """Probabilities in float64; scipy alone would compute those of float32 logits in float32."""
     return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
+
+
+def probabilities(logits: NDArray[np.floating], *, single: bool) -> Floats:
+    """Each label's probability, [rows, labels], from logits of the same shape.
+
+    Args:
+        single: a row has exactly one label: softmax over its logits, and not the sigmoid of each.
+    """
+    if not single:
+        return sigmoid(logits)
+    return np.asarray(softmax(np.asarray(logits, dtype=np.float64), axis=1))
+
+
+def ranking(logits: NDArray[np.floating], *, single: bool) -> NDArray[np.floating]:
+    """What puts rows in order for a label, [rows, labels].
+
+    The sigmoid keeps the order of logits, except where it rounds to 0 or 1; softmax does not.
+    """
+    return probabilities(logits, single=True) if single else logits
+
+
+def decide(probabilities: Floats, thresholds: Floats | None) -> Bools:
+    """Which labels each row is given, [rows, labels].
+
+    Args:
+        probabilities: [rows, labels].
+        thresholds: a label is given from its threshold on, [labels]; None, for single-label data,
+            gives the label with the highest probability, the first one of equals.
+    """
+    if thresholds is not None:
+        return np.asarray(probabilities >= thresholds)
+    return one_hot(probabilities.argmax(1), probabilities.shape[1])
+
+
+def one_hot(indices: NDArray[np.integer], labels: int) -> Bools:
+    """[rows, labels] with one True in each row, from [rows]."""
+    return np.asarray(indices[:, None] == np.arange(labels))
 
 
 def counts(decisions: Bools, targets: Bools) -> tuple[Any, Any, Any]:
@@ -26,5 +67,16 @@ def f1(true_positives: Any, predicted: Any, actual: Any) -> Floats:
 
 
 def macro_f1(decisions: Bools, targets: Bools) -> float:
-    """The mean over labels of F1, for decisions and targets of shape [rows, labels]."""
-    return float(f1(*counts(decisions, targets)).mean())
+    """The mean of F1 over the labels with positives; both are [rows, labels]."""
+    return label_mean(f1(*counts(decisions, targets)), targets)
+
+
+def label_mean(values: Floats, targets: Bools) -> float:
+    """The mean of values, [labels], over the labels with positives; 0 where none has any."""
+    kept = with_positives(values, targets)
+    return float(kept.mean()) if kept.size else 0.0
+
+
+def with_positives(values: Floats, targets: Bools) -> Floats:
+    """The part of values, [..., labels], of the labels that a row of targets has, in C order."""
+    return np.compress(targets.any(0), values, axis=-1)

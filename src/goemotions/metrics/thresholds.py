@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, decide, f1, macro_f1, probabilities, sigmoid
 
 _SHRINKAGE = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)  # the k that are tried between 0 and inf
 _FOLDS, _REPEATS = 5, 2
@@ -66,6 +66,19 @@ def preferred(fits: dict[str, Fit]) -> str:
 def selected(setting: str, preferred_method: str) -> str:
     """The method that the setting `evaluate.thresholds` selects."""
     return preferred_method if setting == "cross_validated" else setting
+
+
+def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single: bool) -> float:
+    """Macro-F1 on validation, cross-validated over thresholds where the data needs them.
+
+    Args:
+        logits, targets: [rows, labels].
+        single: single-label data, which the highest logit decides.
+    """
+    if single:
+        return macro_f1(decide(probabilities(logits, single=True), None), targets)
+    fits = fit(logits, targets)
+    return fits[preferred(fits)].macro_f1
 
 
 class _Fitted:

@@ -26,7 +26,7 @@ class Rows(Dataset[dict[str, Any]]):
     Attributes:
         input_ids: int64 tensors of different lengths.
         lengths: their lengths in tokens, [rows].
-        targets: float32 [rows, 28], or None.
+        targets: float32 [rows, labels], or None.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Collator:
     """Pad a batch to its own longest row.
 
     Returns `input_ids` and `attention_mask`, int64 [batch, tokens], and `labels`, float32
-    [batch, 28], where the rows have them.
+    [batch, labels], where the rows have them.
     """
 
     def __init__(self, pad_token_id: int) -> None:

@@ -3,41 +3,45 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from goemotions.config import Recipe
+from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
-from goemotions.labels import LABELS
 
 HEAD = ("classifier", "pooler", "bert.pooler")
+_SINGLE = "single_label_classification"  # so transformers calls it, in config.json
 
 
-def build_classifier(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -> Any:
-    """A sequence classifier of 28 labels on the base model in `folder`.
+def is_single_label(model: Any) -> bool:
+    """Whether a classifier gives each text exactly one label, as its config.json says."""
+    return bool(model.config.problem_type == _SINGLE)
+
+
+def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
+    """A sequence classifier of a training split's labels on the base model in `folder`.
 
     The weights are float32 whatever dtype they were saved in: DeBERTa-v3's are half precision,
     and training in that ends in NaN. The classifier's bias starts at each label's log-odds in
-    `targets` (Lin et al. 2017, section 4.1), so that the first steps are not spent on learning
-    that most labels are absent.
+    `train` (Lin et al. 2017, section 4.1), or at its log-frequency in single-label data, so that
+    the first steps are not spent on learning how frequent the labels are.
 
     Args:
         folder: models/<model>.
         recipe: gives the head's dropout.
-        targets: the training split's, multi-hot, [rows, 28].
+        train: gives the labels' names and frequencies, and the task.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     config = AutoConfig.from_pretrained(
         folder,
         trust_remote_code=False,
-        num_labels=len(LABELS),
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: index for index, label in enumerate(LABELS)},
-        problem_type="multi_label_classification",
+        num_labels=len(train.labels),
+        id2label=dict(enumerate(train.labels.names)),
+        label2id={label: index for index, label in enumerate(train.labels.names)},
+        problem_type=_SINGLE if train.labels.single else "multi_label_classification",
         dtype="float32",
     )
     if config.model_type == "deberta-v2":
@@ -61,14 +65,20 @@ def build_classifier(folder: Path, recipe: Recipe, targets: NDArray[np.bool_]) -
             use_safetensors=True,
             trust_remote_code=False,
         )
-    # One positive and one negative more than there are, so that no log-odds is infinite.
-    positive = torch.from_numpy(targets.sum(0)).double() + 1
-    log_odds = torch.log(positive / (len(targets) + 2 - positive))
     with torch.no_grad():
-        model.classifier.bias.copy_(log_odds)
+        model.classifier.bias.copy_(_prior(train))
         if recipe.pooling == "mean":
             _start_as_mean(model.bert)
     return model
+
+
+def _prior(train: Split) -> Tensor:
+    """The logits that predict each label as often as it occurs, float64 [labels]."""
+    # One positive and one negative more than there are, so that none is infinite.
+    positive = torch.from_numpy(train.targets.sum(0)).double() + 1
+    if train.labels.single:
+        return torch.log(positive / positive.sum())
+    return torch.log(positive / (len(train.targets) + 2 - positive))
 
 
 def _start_as_mean(bert: Any) -> None:

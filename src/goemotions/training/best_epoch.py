@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from goemotions.metrics import thresholds
+from goemotions.network.classifier import is_single_label
 
 
 class BestEpoch:
@@ -14,9 +15,9 @@ class BestEpoch:
 
     Attributes:
         epoch: its number, from 1; 0 before any validation.
-        macro_f1: on validation, cross-validated over thresholds.
+        macro_f1: on validation, cross-validated over thresholds where there are any.
         weights: the validated ones, on the CPU.
-        logits: of the validation split, float32 [rows, 28].
+        logits: of the validation split, float32 [rows, labels].
     """
 
     def __init__(self) -> None:
@@ -31,13 +32,13 @@ class BestEpoch:
 
         Args:
             model: has the weights that gave the logits.
-            logits, targets: of the validation split, [rows, 28].
+            logits, targets: of the validation split, [rows, labels].
 
         Returns:
             this epoch's macro-F1.
         """
-        fits = thresholds.fit(logits, targets)
-        macro_f1 = fits[thresholds.preferred(fits)].macro_f1
+        single = is_single_label(model)
+        macro_f1 = thresholds.validation_macro_f1(logits, targets, single=single)
         if macro_f1 > self.macro_f1:
             self.epoch, self.macro_f1, self.logits = epoch, macro_f1, logits
             self.weights = {

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from goemotions.config import Params, Train
+from goemotions.config import Params, Train, check_loss
 from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io import digests, launch, publish
@@ -78,6 +79,8 @@ def train(params: Params, loss: str) -> None:
         raise UserError(f"loss {loss!r} is unknown; known: {', '.join(params.losses)}")
     launch.check_environment()
     base = _check_base_model(params)
+    _check_max_length(params)
+    check_loss(params, loss, Labels.read(params.data_folder).task)
     data = splits.load(params.data_folder, "train", "val")
     available = len(data["train"].ids)
     run = _Run(params, loss, _limited(data["train"], params), data["val"], available, base)
@@ -98,6 +101,17 @@ def train(params: Params, loss: str) -> None:
             arguments = _with_smaller_parts(run, arguments)
 
 
+def _check_max_length(params: Params) -> None:
+    """Raise UserError where train.max_length is more than the base model has positions for."""
+    config = json.loads((params.model_folder / "config.json").read_text(encoding="utf-8"))
+    most = config.get("max_position_embeddings")
+    if most is not None and params.train.max_length > most:
+        raise UserError(
+            f"train.max_length is {params.train.max_length}; {params.model} takes at most {most} "
+            f"tokens: set it to {most} or less"
+        )
+
+
 def _limited(split: Split, params: Params) -> Split:
     """The rows of the training split that `train.rows` asks for, in their order.
 
@@ -114,7 +128,7 @@ def _limited(split: Split, params: Params) -> Split:
         )
     chosen = np.sort(np.random.default_rng(0).permutation(available)[:rows])
     ids, texts = ([values[index] for index in chosen] for values in (split.ids, split.texts))
-    return Split(ids, texts, split.targets[chosen])
+    return replace(split, ids=ids, texts=texts, targets=split.targets[chosen])
 
 
 def _fits_in_memory(run: _Run, arguments: TrainingArguments) -> bool:
@@ -212,7 +226,7 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
         for split in (run.train, run.val)
     )
     set_seed(params.train.seed)
-    classifier = build_classifier(params.model_folder, recipe, run.train.targets)
+    classifier = build_classifier(params.model_folder, recipe, run.train)
     vocabulary = Vocabulary([train_rows, val_rows], tokenizer.pad_token_id)
     vocabulary.shrink(classifier)
     if params.train.short_text:
@@ -238,7 +252,7 @@ def _determined_by(run: _Run, arguments: TrainingArguments) -> dict[str, Any]:
     import transformers
 
     params = run.params
-    data = [params.data_folder / "train.jsonl", params.data_folder / "val.jsonl"]
+    data = [params.data_folder / name for name in ("labels.json", "train.jsonl", "val.jsonl")]
     return {
         "train": params.train.model_dump(),
         "recipe": params.recipes[params.model].model_dump(),
@@ -262,7 +276,8 @@ def limits(settings: Train) -> dict[str, float]:
 def _save(run: _Run, loop: trainer.LossTrainer) -> None:
     """Write the model, its tokenizer and the thresholds, completely or not at all."""
     settings, base = run.params.train, run.params.model_folder
-    fits = thresholds.fit(loop.best.logits, run.val.targets)
+    # Single-label data needs none: the highest logit decides.
+    fits = {} if run.val.labels.single else thresholds.fit(loop.best.logits, run.val.targets)
     with publish.published(run.folder) as draft:
         with silenced():
             loop.model.save_pretrained(draft)
@@ -272,7 +287,7 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
         digests.write_json(
             draft / "thresholds.json",
             {
-                "preferred": thresholds.preferred(fits),
+                "preferred": thresholds.preferred(fits) if fits else None,
                 "max_length": settings.max_length,
                 "short_text": settings.short_text,
                 "limits": limits(settings),

@@ -197,6 +197,33 @@ def soft_f1(logits: Tensor, targets: Tensor, *, slope: float, offset: float) -> 
     return 1 - (2 * (soft * y).sum(0) / (soft + y).sum(0).clamp(min=1e-8)).mean()
 
 
+def cross_entropy(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
+    """Softmax cross-entropy, for rows with exactly one label: -sum over labels of y log q.
+
+    With q = softmax(z). The mean over rows.
+
+    Args:
+        smoothing: s, from 0 to 1: targets are y (1-s) + s / labels (Szegedy et al. 2016, section
+            7).
+    """
+    z, y = _wide(logits, targets)
+    return F.cross_entropy(z, y, label_smoothing=smoothing)
+
+
+def softmax_focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
+    """Focal loss on q = softmax(z), for rows with exactly one label (Lin et al. 2017, eq. 4).
+
+    -sum over labels of y (1-q)^gamma log q. The mean over rows.
+
+    Args:
+        gamma: focusing; 0, or at least 1.
+    """
+    z, y = _wide(logits, targets)
+    log_q = F.log_softmax(z, 1)
+    # expm1, since 1 - q loses its digits where q is near 1.
+    return -(y * (-torch.expm1(log_q)) ** gamma * log_q).sum(1).mean()
+
+
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     function.__name__: function
     for function in (
@@ -210,6 +237,8 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
         zlpr,
         two_way,
         soft_f1,
+        cross_entropy,
+        softmax_focal,
     )
 }
 

