@@ -1,4 +1,4 @@
-"""The command line: goemotions verify | compare | predict."""
+"""The command line: goemotions data | verify | compare | predict."""
 
 import argparse
 import os
@@ -31,10 +31,32 @@ def _parser() -> argparse.ArgumentParser:
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_data(commands)
     _add_verify(commands)
     _add_compare(commands)
     _add_predict(commands)
     return parser
+
+
+def _add_data(commands: Any) -> None:
+    parser = commands.add_parser(
+        "data",
+        help="what to know about a dataset before training, or the entry that reads a file",
+        description="Show a dataset's labels with their counts and co-occurrence, the lengths of "
+        "its texts, repeated texts and examples. Files of your own are read as they are now. With "
+        "--entry: look at a file and print the entry of params.yaml that reads it.",
+    )
+    parser.add_argument(
+        "dataset", nargs="?", help="an entry of `datasets` (default: the selected one)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write a page with all labels, for a browser"
+    )
+    parser.add_argument(
+        "--entry", type=Path, metavar="FILE", help="a file of texts; print the entry that reads it"
+    )
+    parser.set_defaults(run=_data)
 
 
 def _add_verify(commands: Any) -> None:
@@ -110,6 +132,25 @@ def _add_predict(commands: Any) -> None:
 
 
 # The imports below are inside the functions so that --help does not wait for torch.
+
+
+def _data(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import describe, entry
+    from goemotions.errors import UserError
+
+    if options.entry:
+        if options.dataset or options.html or options.json:
+            raise UserError("--entry stands alone: it looks at a file, not at a dataset")
+        entry.show(options.entry)
+        return 0
+    params = describe.check_dataset(config.load(any_loss=True), options.dataset)
+    found = describe.describe(params, describe.read(params))
+    describe.show(found, as_json=options.json)
+    if options.html:
+        describe.write_page(options.html, found)
+        print(f"{options.html}: open it in a browser", file=sys.stderr)
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -26,7 +26,10 @@ def imported(path: Path) -> set[Path]:
     for name in names:
         if name.startswith("goemotions."):
             module = SOURCE / Path(*name.split("."))
-            files |= {m for m in (module.with_suffix(".py"), module / "__init__.py") if m.is_file()}
+            if module.with_suffix(".py").is_file():
+                files.add(module.with_suffix(".py"))
+            elif len(ast.parse((module / "__init__.py").read_text()).body) > 1:  # more than a title
+                files.add(module / "__init__.py")
     return files
 
 

@@ -87,7 +87,7 @@ def read(
         TextsError: the file is not one of this format, or some of its rows break a rule.
     """
     columns = list(dict.fromkeys(wanted))
-    _refuse_what_is_no_table(file, content, form)
+    refuse_what_is_no_table(file, content, form)
     if form == "parquet":
         return _parquet(file, content, columns, temporary)
     text = decoded(file, content, settings.encoding if form in ("csv", "tsv") else "utf-8")
@@ -99,7 +99,8 @@ def read(
     return _csv(file, text, columns, delimiter, settings=settings, temporary=temporary, lists=lists)
 
 
-def _refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
+def refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
+    """Raise TextsError for a pointer, a page, an archive or a file of another format."""
     start = content[:1000].removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not start:
         raise TextsError(f"{file} is empty")
@@ -376,13 +377,14 @@ def _check_columns(
         seems = [mark for mark in DELIMITERS if mark in names[0]] if names else []
         if delimited and len(names) == 1 and seems:
             hint = f"; the header has one column, is the delimiter {json.dumps(seems[0])}?"
-        elif delimited and any(_looks_like_a_cell(other) for other in names):
+        elif delimited and any(looks_like_a_cell(other) for other in names):
             hint = "; the first row looks like data: set csv.header: false if there is no header"
         shown = ", ".join(repr(other) for other in names[:20]) + (", …" if len(names) > 20 else "")
         raise TextsError(f"{file} has no {what} {name!r}; it has {shown}{hint}")
 
 
-def _looks_like_a_cell(name: str) -> bool:
+def looks_like_a_cell(name: str) -> bool:
+    """Whether what should be a column's name is rather a text or a number."""
     return len(name) > 40 or len(name.split()) > 5 or re.fullmatch(r"[\d.,:-]+", name) is not None
 
 
@@ -390,11 +392,7 @@ def _looks_like_a_cell(name: str) -> bool:
 
 
 def _json(file: str, text: str, wanted: list[str]) -> Table:
-    faults = Faults()
-    rows = list(_objects(file, text, faults))
-    faults.check()
-    if not rows:
-        raise TextsError(f"{file} holds no row")
+    rows = json_objects(file, text)
     keys = list(dict.fromkeys(key for _, row in rows for key in row))
     paths = {name: [name] if name in keys else name.split(".") for name in wanted}
     holds_rows = len(rows) == 1 and any(isinstance(v, list | dict) for v in rows[0][1].values())
@@ -405,6 +403,7 @@ def _json(file: str, text: str, wanted: list[str]) -> Table:
         )
     _check_columns(file, [path[0] for path in paths.values()], keys, "key")
     cells: dict[str, list[Any]] = {name: [] for name in wanted}
+    faults = Faults()
     for number, (line, row) in enumerate(rows, start=1):
         for name, (key, *rest) in paths.items():
             value = row.get(key, _MISSING)
@@ -415,8 +414,21 @@ def _json(file: str, text: str, wanted: list[str]) -> Table:
     return Table(file, cells, [line for line, _ in rows])
 
 
+def json_objects(file: str, text: str) -> list[tuple[int, dict[str, Any]]]:
+    """The line and the object of each row, of a list of objects or of one object a line.
+
+    Raises:
+        TextsError: the text is not that.
+    """
+    faults = Faults()
+    rows = list(_objects(file, text, faults))
+    faults.check()
+    if not rows:
+        raise TextsError(f"{file} holds no row")
+    return rows
+
+
 def _objects(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The line and the object of each row, of an array or of one object a line."""
     parts = _items(file, text) if text.lstrip().startswith("[") else _json_lines(text)
     for row, (line, parse) in enumerate(parts, start=1):
         place = Place(file, row, line)

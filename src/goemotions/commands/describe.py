@@ -1,0 +1,331 @@
+"""What to know about a dataset before training: labels, lengths, repeated texts and examples."""
+
+import json
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goemotions.config import FilesDataset, Params
+from goemotions.data import fetch, splits
+from goemotions.data.labels import Labels
+from goemotions.data.splits import SPLITS, Row
+from goemotions.data.texts import Texts, repeats
+from goemotions.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_EXAMPLES = 3  # texts of each label
+_SHOWN = 120  # characters of a text
+_TABLE = 60  # labels of the printed table; the page has all
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
+@dataclass
+class LabelDescription:
+    """One label.
+
+    Attributes:
+        label: its name.
+        rows: split -> rows that have it.
+        share: of train's rows.
+        often_with: the label that train's rows with this one have most often as well, and the
+            share of them that have it; None where no row has another.
+        examples: texts of train, those with this label alone first.
+    """
+
+    label: str
+    rows: dict[str, int]
+    share: float
+    often_with: tuple[str, float] | None
+    examples: list[str]
+
+
+@dataclass
+class Description:
+    """A dataset.
+
+    Attributes:
+        rows: split -> number of rows.
+        labels_per_row: split -> number of labels -> rows.
+        together: train's rows that have both labels, [labels, labels]; the diagonal has all of one.
+        unit: of lengths: tokens, or words where the model's tokenizer is not there yet.
+        lengths: split -> the quantiles in QUANTILES.
+        cut: split -> rows longer than max_length; empty where lengths are in words.
+        within, across: rows with a text that is there before, in a split and over two of them.
+        other_labels: texts that are there several times with different labels.
+        differing: examples of those, with the labels of their rows.
+    """
+
+    dataset: str
+    task: str
+    rows: dict[str, int]
+    labels: list[LabelDescription]
+    labels_per_row: dict[str, dict[int, int]]
+    together: list[list[int]]
+    unit: str
+    max_length: int
+    lengths: dict[str, list[int]]
+    cut: dict[str, int]
+    within: dict[str, int]
+    across: dict[str, int]
+    other_labels: int
+    differing: list[tuple[str, list[list[str]]]]
+    warnings: list[str] = field(default_factory=list)
+    groupings: dict[str, Any] = field(default_factory=dict)
+
+
+def read(params: Params) -> Texts:
+    """The selected dataset: the user's own files as they are now, others from data/<dataset>.
+
+    Raises:
+        UserError: there is no such dataset yet, or it breaks a rule.
+    """
+    settings, folder = params.datasets[params.dataset], params.data_folder
+    if not isinstance(settings, FilesDataset) and folder.is_dir():
+        found = splits.load(folder, *SPLITS)
+        rows = {
+            name: [
+                Row(i, text, np.flatnonzero(targets).tolist())
+                for i, text, targets in zip(part.ids, part.texts, part.targets, strict=True)
+            ]
+            for name, part in found.items()
+        }
+        metadata = json.loads((folder / splits.METADATA).read_text(encoding="utf-8"))
+        return Texts(rows, found["train"].labels, list(metadata.get("warnings", [])))
+    with tempfile.TemporaryDirectory() as temporary:
+        return fetch.read(params.dataset, settings, Path(temporary))
+
+
+def describe(params: Params, texts: Texts) -> Description:
+    """Count what there is to know.
+
+    Args:
+        params: give the dataset's name, and the model whose tokenizer counts tokens.
+        texts: the dataset.
+    """
+    names, train = texts.labels.names, texts.rows["train"]
+    together = _together(train, len(names))
+    unit, lengths = _lengths(params, texts)
+    repeated = repeats(texts.rows)
+    most = params.train.max_length
+    return Description(
+        dataset=params.dataset,
+        task=texts.labels.task,
+        rows={split: len(rows) for split, rows in texts.rows.items()},
+        labels=_labels(texts.rows, texts.labels, together),
+        labels_per_row={
+            split: dict(sorted(Counter(len(row.labels) for row in rows).items()))
+            for split, rows in texts.rows.items()
+        },
+        together=together.tolist(),
+        unit=unit,
+        max_length=most,
+        lengths={
+            split: np.quantile(one, QUANTILES, method="higher").astype(int).tolist()
+            for split, one in lengths.items()
+        },
+        cut={split: int((one > most).sum()) for split, one in lengths.items()}
+        if unit == "tokens"
+        else {},
+        within=repeated.within,
+        across={f"{one} and {other}": count for (one, other), count in repeated.across.items()},
+        other_labels=repeated.other_labels,
+        differing=[
+            (_short(text), [[names[label] for label in row] for row in rows])
+            for text, rows in repeated.examples
+        ],
+        warnings=texts.warnings,
+        groupings={level: list(groups) for level, groups in texts.labels.groupings.items()},
+    )
+
+
+def _together(rows: list[Row], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    found = np.zeros((count, count), dtype=np.int64)
+    for row in rows:
+        found[np.ix_(row.labels, row.labels)] += 1
+    return found
+
+
+def _labels(
+    rows: dict[str, list[Row]], labels: Labels, together: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[LabelDescription]:
+    counts = {
+        split: Counter(label for row in part for label in row.labels)
+        for split, part in rows.items()
+    }
+    alone: dict[int, list[str]] = {index: [] for index in range(len(labels))}
+    beside: dict[int, list[str]] = {index: [] for index in range(len(labels))}
+    for row in rows["train"]:
+        for label in row.labels:
+            examples = (alone if len(row.labels) == 1 else beside)[label]
+            if len(examples) < _EXAMPLES:
+                examples.append(_short(row.text))
+    found = []
+    for index, name in enumerate(labels.names):
+        others = together[index].copy()
+        others[index] = 0
+        most = int(others.argmax())
+        often = None
+        if others[most]:
+            often = labels.names[most], round(float(others[most] / together[index, index]), 4)
+        found.append(
+            LabelDescription(
+                label=name,
+                rows={split: counts[split][index] for split in rows},
+                share=round(counts["train"][index] / len(rows["train"]), 6),
+                often_with=often,
+                examples=[*alone[index], *beside[index]][:_EXAMPLES],
+            )
+        )
+    return found
+
+
+def _lengths(
+    params: Params, texts: Texts
+) -> tuple[str, dict[str, np.ndarray[Any, np.dtype[np.int64]]]]:
+    """The unit of lengths, and split -> the length of each row."""
+    folder = params.model_folder
+    if not (folder / "tokenizer.json").is_file():
+        return "words", {
+            split: np.array([len(row.text.split()) for row in rows])
+            for split, rows in texts.rows.items()
+        }
+    from goemotions.models.prepare import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    found = {}
+    for split, rows in texts.rows.items():
+        encoded = tokenizer([row.text for row in rows], verbose=False)["input_ids"]
+        found[split] = np.array([len(ids) for ids in encoded])
+    return "tokens", found
+
+
+def _short(text: str) -> str:
+    folded = " ".join(text.split())
+    return folded if len(folded) <= _SHOWN else folded[: _SHOWN - 1] + "…"
+
+
+def show(found: Description, *, as_json: bool) -> None:
+    """Print a description, as tables or as JSON."""
+    if as_json:
+        print(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
+    task = found.task.replace("_", "-")
+    console.print(f"{found.dataset}: {rows}; {len(found.labels)} labels, {task}\n")
+    _show_labels(console, found)
+    _show_rows(console, found)
+    _show_examples(console, found)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/] {_plain(warning)}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _show_labels(console: "Console", found: Description) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title="Labels", title_justify="left")
+    table.add_column("label")
+    for split in found.rows:
+        table.add_column(split, justify="right")
+    table.add_column("of train", justify="right")
+    table.add_column("most often with")
+    ordered = sorted(found.labels, key=lambda one: -one.rows["train"])
+    shown = ordered if len(ordered) <= _TABLE else ordered[: _TABLE - 20] + ordered[-20:]
+    for label in shown:
+        often = f"{label.often_with[0]} {label.often_with[1]:.0%}" if label.often_with else ""
+        counts = [f"{count:,}" for count in label.rows.values()]
+        table.add_row(_plain(label.label), *counts, f"{label.share:.2%}", _plain(often))
+    console.print(table)
+    if len(shown) < len(ordered):
+        console.print(
+            f"The {_TABLE - 20} most frequent labels and the 20 rarest; --html shows all "
+            f"{len(ordered)}."
+        )
+    console.print()
+
+
+def _show_rows(console: "Console", found: Description) -> None:
+    """Labels a row, lengths and repeated texts."""
+    for split, counts in found.labels_per_row.items():
+        shown = ", ".join(f"{rows:,} with {labels}" for labels, rows in counts.items())
+        console.print(f"labels a row, {split}: {shown}", soft_wrap=True)
+    console.print()
+    for split, (half, most, nearly, longest) in found.lengths.items():
+        console.print(
+            f"{found.unit} a text, {split}: {half} in the middle, {most} at 90%, {nearly} at 99%, "
+            f"{longest} at most"
+            + (f"; {found.cut[split]:,} rows are cut at {found.max_length}" if found.cut else ""),
+            soft_wrap=True,
+        )
+    if found.unit == "words":
+        console.print("Tokens are counted once the model is there: dvc repro cache_model")
+    console.print()
+    within = sum(found.within.values())
+    console.print(f"rows with a text that an earlier row of their split has: {within:,}")
+    for pair, count in found.across.items():
+        console.print(f"rows with a text that is in {pair}: {count:,}")
+    console.print(f"texts with different labels in different rows: {found.other_labels:,}")
+    for text, rows in found.differing[:3]:
+        labels = " | ".join(", ".join(row) or "none" for row in rows[:4])
+        console.print(f"  {_plain(text)}  [dim]{_plain(labels)}[/]", soft_wrap=True)
+    console.print()
+
+
+def _show_examples(console: "Console", found: Description) -> None:
+    for label in found.labels[: _TABLE - 20]:
+        console.print(f"[bold]{_plain(label.label)}[/]")
+        for text in label.examples:
+            console.print(f"  {_plain(text)}", soft_wrap=True)
+    console.print()
+
+
+def write_page(path: Path, found: Description) -> None:
+    """Write the description as a page, in the style of the comparison's.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from goemotions.pages.render import write
+
+    ordered = sorted(range(len(found.labels)), key=lambda i: -found.labels[i].rows["train"])
+    write(path, "dataset.html", found=found, ordered=ordered, matrix=_matrix(found, ordered[:40]))
+
+
+def _matrix(found: Description, ordered: list[int]) -> list[tuple[str, list[tuple[int, int]]]]:
+    """For each of some labels its name and, for each of them, shared rows and their decile."""
+    rows = []
+    for index in ordered:
+        total = max(1, found.together[index][index])
+        cells = [
+            (found.together[index][other], min(9, 10 * found.together[index][other] // total))
+            for other in ordered
+        ]
+        rows.append((found.labels[index].label, cells))
+    return rows
+
+
+def check_dataset(params: Params, name: str | None) -> Params:
+    """The params with another dataset selected.
+
+    Raises:
+        UserError: there is no such entry.
+    """
+    if name is None:
+        return params
+    if name not in params.datasets:
+        raise UserError(f"dataset {name!r} is unknown; known: {', '.join(params.datasets)}")
+    return params.model_copy(update={"dataset": name})

@@ -1,0 +1,409 @@
+"""Look at a file of labelled texts and print the entry of `datasets` that reads it.
+
+Every guess is visible in the entry and can be corrected; the entry is then tried on the file.
+"""
+
+import csv
+import io
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goemotions.config import TEXTS, Table, parse_dataset
+from goemotions.config.dataset_settings import FORMATS
+from goemotions.data import table_files
+from goemotions.data.texts import Texts, read_texts
+from goemotions.errors import UserError
+
+_LOOK = 2**21  # characters to look at; more would not change a guess
+_SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "devel"),
+    "test": ("test", "testing", "eval"),
+}
+_ID = re.compile(r"(.*[_ -])?(id|key|uuid|guid)$", re.IGNORECASE)
+_SPLIT = {"split", "fold", "set", "partition", "subset"}
+_TEXT = (
+    "text", "comment_text", "comment", "sentence", "tweet", "review", "message", "content", "body",
+    "utterance", "description", "document", "plot", "abstract", "summary",
+)  # fmt: skip
+_TITLE = {"title", "subject", "headline", "summary"}
+_LABEL = (
+    "label", "labels", "tags", "tag", "category", "categories", "class", "classes", "target",
+    "emotion", "emotions", "sentiment", "topic", "topics", "genres", "genre", "intent", "cats",
+)  # fmt: skip
+_FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "-1", ""}
+
+
+@dataclass
+class _Look:
+    """A file at a glance.
+
+    Attributes:
+        form: csv, tsv, jsonl, parquet or fasttext.
+        names: of the columns.
+        rows: the first rows' cells.
+        csv: settings of csv that are not the defaults.
+        note: what a person should know about a guess.
+    """
+
+    form: str
+    names: list[str]
+    rows: list[list[Any]]
+    csv: dict[str, Any]
+    note: str = ""
+
+    def column(self, name: str) -> list[Any]:
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
+
+    def words(self, name: str) -> list[str]:
+        return [cell.strip() for cell in self.column(name) if isinstance(cell, str)]
+
+
+def show(path: Path) -> None:
+    """Print the entry that reads a file, and what reading the file with it gives.
+
+    Raises:
+        UserError: the file is no table, or no column looks like texts or like labels.
+    """
+    if not path.is_file():
+        raise UserError(f"--entry: {path} is not there")
+    look = _look(path)
+    name, files = _files(path)
+    entry = _entry(path, look, {split: file.name for split, file in files.items()})
+    print(
+        yaml.safe_dump(
+            {"datasets": {name: entry}},
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None,
+            width=88,
+        ),
+        flush=True,
+    )
+    if look.note:
+        print(f"# {look.note}", file=sys.stderr)
+    try:
+        texts = _try(name, entry, path.parent)
+    except UserError as error:
+        print(f"# Reading the file with this entry fails: {error}", file=sys.stderr)
+        return
+    _print_result(texts)
+    outside = [
+        file for file in files.values() if file.parent.resolve() != Path(TEXTS, name).resolve()
+    ]
+    if outside:
+        paths = " ".join(map(str, outside))
+        print(
+            f"# To use it: mkdir -p {TEXTS}/{name}; cp {paths} {TEXTS}/{name}; "
+            f"git add {TEXTS}/{name}; and paste the entry into params.yaml.",
+            file=sys.stderr,
+        )
+
+
+def _print_result(texts: Texts) -> None:
+    rows = ", ".join(f"{len(part):,} {split}" for split, part in texts.rows.items())
+    names = texts.labels.names
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    print(
+        f"# Read with this entry: {rows}; {len(names)} labels, "
+        f"{texts.labels.task.replace('_', '-')}: {shown}",
+        file=sys.stderr,
+    )
+    for warning in texts.warnings:
+        print(f"# warning: {warning}", file=sys.stderr)
+
+
+def _try(name: str, entry: dict[str, Any], folder: Path) -> Texts:
+    settings = parse_dataset(entry)
+    assert isinstance(settings, Table)  # noqa: S101 - which `source: files` makes
+    with tempfile.TemporaryDirectory() as temporary:
+        return read_texts(
+            name, settings, lambda file: (folder / Path(file).name).read_bytes(), Path(temporary)
+        )
+
+
+def _files(path: Path) -> tuple[str, dict[str, Path]]:
+    """A name for the dataset, and the files of the splits that lie beside a file."""
+    stem = path.stem.lower()
+    found = {"train": path}
+    for words in _SPLIT_WORDS.values():
+        for word in sorted(words, key=len, reverse=True):
+            if re.search(rf"(^|[^a-z]){word}([^a-z]|$)", stem):
+                start = stem.rindex(word)
+                found = _siblings(path, start, start + len(word)) or found
+                stem = stem[:start] + stem[start + len(word) :]
+                break
+        else:
+            continue
+        break
+    parts = path.resolve().parent.parts
+    name = parts[-1] if len(parts) > 1 and parts[-2] == TEXTS else stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or "mine", found
+
+
+def _siblings(path: Path, start: int, end: int) -> dict[str, Path]:
+    found = {}
+    for split, words in _SPLIT_WORDS.items():
+        for word in words:
+            for spelled in (word, word.capitalize(), word.upper()):
+                other = path.with_name(path.stem[:start] + spelled + path.stem[end:] + path.suffix)
+                if other.is_file() and split not in found:
+                    found[split] = other
+    return found if "train" in found else {}
+
+
+def _look(path: Path) -> _Look:
+    """Read the beginning of a file without an entry."""
+    content = path.read_bytes()
+    form = FORMATS.get(path.suffix.lower())
+    if content.startswith(b"PAR1"):
+        form = "parquet"
+    table_files.refuse_what_is_no_table(str(path), content, form or "csv")
+    if form == "parquet":
+        return _parquet(content)
+    encoding = _encoding(content)
+    text = content.decode(encoding)[:_LOOK]
+    start = text.lstrip("\ufeff \t\r\n")
+    if form == "jsonl" or (form is None and start[:1] in ("{", "[")):
+        return _json(path, content.decode(encoding))
+    if start.startswith(table_files.FASTTEXT):
+        return _Look("fasttext", ["labels", "text"], [], {})
+    return _csv(str(path), text.removeprefix("\ufeff"), encoding, form)
+
+
+def _encoding(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        try:
+            content.decode("cp1252")
+        except UnicodeDecodeError:
+            raise UserError(
+                "--entry: the file is neither UTF-8 nor UTF-16 nor cp1252; save it as UTF-8"
+            ) from None
+        return "cp1252"
+    return "utf-8"
+
+
+def _parquet(content: bytes) -> _Look:
+    from goemotions.io.parquet import open_parquet, read_parquet
+
+    names = [name for name in open_parquet(content).schema_arrow.names if "__index" not in name]
+    rows = [list(row.values()) for row in read_parquet(content, names)[:1000].to_pylist()]
+    return _Look("parquet", names, rows, {})
+
+
+def _json(path: Path, text: str) -> _Look:
+    objects = [value for _, value in table_files.json_objects(str(path), text)][:1000]
+    names = list(dict.fromkeys(key for row in objects for key in row))
+    return _Look("jsonl", names, [[row.get(name) for name in names] for row in objects], {})
+
+
+def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
+    settings: dict[str, Any] = {}
+    if excel := re.match(r"sep=(.)\r?\n", text):
+        text = text[excel.end() :]
+    candidates = []
+    for mark in table_files.DELIMITERS:
+        for quote in ('"', "none"):
+            rows = _parsed(text, mark, quote)
+            if rows and len(rows[0]) > 1:
+                width = len(rows[0])
+                even = sum(len(row) == width for row in rows) / len(rows)
+                usual = mark == ("\t" if form == "tsv" else ",")
+                candidates.append((even, quote != "none", usual, width, mark, quote, rows))
+    if not candidates:
+        raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
+    _, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
+    if mark != ("\t" if form == "tsv" else ",") and not excel:
+        settings["delimiter"] = mark
+    note = ""
+    if quote == "none":
+        settings["quote"] = "none"
+        note = (
+            "As quotes, the quotes in this file do not pair up, so they are taken for plain "
+            "characters. Look whether a text begins with one that a quote should have closed."
+        )
+    width = len(rows[0])
+    rows = [row for row in rows if len(row) == width]
+    if encoding != "utf-8":
+        settings["encoding"] = encoding
+    if not _is_header(rows):
+        settings["header"] = False
+        return _Look(form or "csv", [str(n) for n in range(1, width + 1)], rows, settings, note)
+    return _Look(form or "csv", [name.strip() for name in rows[0]], rows[1:], settings, note)
+
+
+def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
+    """The rows of a text as far as they can be read, without the last one, which may be cut."""
+    form: dict[str, Any] = {"delimiter": mark}
+    form |= {"quoting": csv.QUOTE_NONE} if quote == "none" else {"quotechar": quote}
+    rows: list[list[str]] = []
+    csv.field_size_limit(sys.maxsize)
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True, **form):
+            if row:
+                rows.append(row)
+    except csv.Error:
+        return [] if len(text) < _LOOK else rows
+    return rows if len(text) < _LOOK else rows[:-1]
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names the columns: short, different words that are no cells below."""
+    first = [cell.strip() for cell in rows[0]]
+    named = [cell for cell in first if cell]
+    if not named or len(set(named)) < len(named) or any(map(table_files.looks_like_a_cell, named)):
+        return False
+    known = {*_TEXT, *_TITLE, *_LABEL, *_SPLIT, "id"}
+    if any(name.lower() in known for name in named):
+        return True
+    below = [{row[column].strip() for row in rows[1:]} for column in range(len(first))]
+    return not any(cell and cell in cells for cell, cells in zip(first, below, strict=True))
+
+
+def _entry(path: Path, look: _Look, files: dict[str, str]) -> dict[str, Any]:
+    """The entry, in the order in which a person reads it."""
+    name = _files(path)[0]
+    paths = {split: f"{TEXTS}/{name}/{file}" for split, file in files.items()}
+    entry: dict[str, Any] = {"source": "files"}
+    entry["files"] = paths if len(paths) > 1 else paths["train"]
+    if FORMATS.get(path.suffix.lower()) != look.form:
+        entry["format"] = look.form
+    if look.csv:
+        entry["csv"] = look.csv
+    if look.form == "fasttext":
+        entry |= {"text": "text", "labels": {"column": "labels"}}
+        return entry | _division(None, look, paths)
+    left = [column for column in look.names if column and look.names.count(column) == 1]
+    division = next((c for c in left if c.lower() in _SPLIT and _few(look, c)), None)
+    identity = next((c for c in left if _ID.fullmatch(c) and _unique(look, c)), None)
+    left = [column for column in left if column not in (division, identity)]
+    labels, used = _labels(look, left)
+    texts = _texts(look, [column for column in left if column not in used])
+    if identity is not None:
+        entry["id"] = _shown(identity, look)
+    entry["text"] = [_shown(t, look) for t in texts] if len(texts) > 1 else _shown(texts[0], look)
+    entry["labels"] = labels
+    return entry | _division(division, look, paths)
+
+
+def _shown(column: str, look: _Look) -> str | int:
+    return int(column) if look.csv.get("header") is False else column
+
+
+def _few(look: _Look, column: str) -> bool:
+    return len(set(map(str, look.column(column)))) <= 10
+
+
+def _unique(look: _Look, column: str) -> bool:
+    cells = look.column(column)
+    return all(isinstance(cell, str | int) for cell in cells) and len(set(cells)) == len(cells)
+
+
+def _division(column: str | None, look: _Look, files: dict[str, str]) -> dict[str, Any]:
+    """How the rows that the files do not divide are divided."""
+    needed = [split for split in ("val", "test") if split not in files]
+    if not needed:
+        return {}
+    shares: dict[str, Any] = dict.fromkeys(needed, 0.1)
+    if column is None or len(files) > 1:
+        return {"split": {**shares, "seed": 0}}
+    found: dict[str, Any] = {"column": column}
+    for split, words in _SPLIT_WORDS.items():
+        values = sorted({cell for cell in look.words(column) if cell.lower() in words})
+        if (values and values != [split]) or (split in shares and values):
+            found[split] = values[0] if len(values) == 1 else values
+        elif split in shares:
+            found[split] = 0.1
+    if not any(isinstance(found.get(split), str | list) for split in ("val", "test")):
+        return {"split": {**shares, "seed": 0}}
+    return {"split": found}
+
+
+def _texts(look: _Look, columns: list[str]) -> list[str]:
+    """The column of texts, with a title's before it."""
+    by_name = {column.lower().split(".")[-1]: column for column in columns}
+    named = next((by_name[name] for name in _TEXT if name in by_name), None)
+    nested = [
+        f"{column}.{key}"
+        for column in columns
+        for key in _TEXT
+        if any(
+            isinstance(cell, dict) and isinstance(cell.get(key), str)
+            for cell in look.column(column)
+        )
+    ]
+    longest = max(columns, key=lambda column: _words_a_cell(look, column), default=None)
+    text = named or (nested[0] if nested else longest)
+    if text is None or ("." not in text and not _words_a_cell(look, text) > 0):
+        raise UserError("--entry: no column looks like texts; write the entry by hand")
+    titles = [c for c in columns if c.lower() in _TITLE and c != text]
+    return [*titles[:1], text]
+
+
+def _words_a_cell(look: _Look, column: str) -> float:
+    words = [len(cell.split()) for cell in look.column(column) if isinstance(cell, str)]
+    return sum(words) / max(1, len(look.rows)) if words else 0.0
+
+
+def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
+    """The entry's `labels`, and the columns that it uses."""
+    flags = [column for column in columns if _is_flag(look.column(column))]
+    by_name = {column.lower(): column for column in columns}
+    named = next((by_name[name] for name in _LABEL if name in by_name), None)
+    if len(flags) > 1 and (named is None or named in flags):
+        shown = [_shown(column, look) for column in flags]
+        return ([*map(str, shown)] if look.csv.get("header") is not False else shown), flags
+    annotations = next((c for c in columns if c == "annotations"), None)
+    if named is None and annotations is not None and look.form in ("jsonl", "parquet"):
+        return {"column": "annotations.result.value.choices"}, [annotations]
+    column = named or _fewest(look, columns)
+    if column is None:
+        raise UserError("--entry: no column looks like labels; write the entry by hand")
+    return {"column": _shown(column, look), **_form(look, column)}, [column]
+
+
+def _is_flag(column: list[Any]) -> bool:
+    cells = {str(cell).strip().lower() for cell in column}
+    return bool(cells - {"", "-1"}) and cells <= _FLAGS
+
+
+def _fewest(look: _Look, columns: list[str]) -> str | None:
+    """The column whose values recur most, if one's do."""
+    counts = {
+        column: len({str(cell).strip() for cell in look.column(column)}) for column in columns
+    }
+    recurring = {c: n for c, n in counts.items() if 2 <= n <= max(2, len(look.rows) / 2)}
+    return min(recurring, key=recurring.__getitem__) if recurring else None
+
+
+def _form(look: _Look, column: str) -> dict[str, Any]:
+    cells = [cell for cell in look.column(column) if cell not in (None, "")]
+    if any(isinstance(cell, dict) for cell in cells):
+        return {"cell": "scores", **_positive(value for c in cells for value in c.values())}
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    if texts and sum(text.startswith("[") for text in texts) > len(texts) / 2:
+        return {"cell": "list"}
+    if texts and all(re.fullmatch(r"(<[^<>]+>)+", text) for text in texts):
+        return {"separator": ["<", ">"]}
+    distinct = set(texts)
+    for mark in ("|", ";", ","):
+        parts = {part.strip() for text in distinct for part in text.split(mark)}
+        if any(mark in text for text in distinct) and len(parts) <= len(distinct):
+            return {"separator": mark}
+    return {}
+
+
+def _positive(values: Any) -> dict[str, float]:
+    numbers = [value for value in values if isinstance(value, float | int)]
+    return {"positive": 0.5} if any(value not in (0, 1) for value in numbers) else {}
