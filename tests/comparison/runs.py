@@ -5,6 +5,7 @@ import numpy as np
 from goemotions.comparison import analysis
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
+from goemotions.data.labels import Labels
 from goemotions.metrics.f1 import macro_f1
 
 TARGETS = np.random.default_rng(0).random((600, 5)) < 0.3
@@ -36,7 +37,8 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         machine={},
         command="dvc exp run",
     )
-    scored = Scored(IDS, NAMES, TARGETS, decisions.astype(float), np.full(len(NAMES), 0.5))
+    labels = Labels(tuple(NAMES))
+    scored = Scored(IDS, labels, TARGETS, decisions.astype(float), np.full(len(NAMES), 0.5))
     return experiment, scored
 
 

@@ -268,3 +268,27 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     assert comparisons[0].conclusion.split(".")[0] in " ".join(out.split())
     assert form == "markdown" or max(map(len, out.splitlines())) <= 80
     assert "…" not in out
+
+
+def test_runs_with_other_labels_are_of_another_dataset():
+    (first, scored), other = run("bce"), run("asl")
+    renamed = dataclasses.replace(scored.labels, names=("v", "w", "x", "y", "z"))
+    with pytest.raises(UserError, match="asl-1 has other labels than bce-1: it is of another data"):
+        analyse((first, scored), (other[0], dataclasses.replace(other[1], labels=renamed)))
+
+
+def test_labels_without_test_rows_are_left_out_and_named(monkeypatch):
+    import runs
+
+    targets = runs.TARGETS.copy()
+    targets[:, 3] = False
+    monkeypatch.setattr(runs, "TARGETS", targets)
+    (comparison,) = analyse(run("bce", error=0.1), run("asl", error=0.1))
+    assert comparison.conclusion.endswith(
+        "1 label has no row in the test split and is left out of every average over labels: d."
+    )
+    found = {label.label: label for label in comparison.labels}
+    assert found["d"].support == 0
+    kept = [found[name].f1["asl"].value for name in "abce"]
+    row = next(row for row in comparison.rows if row.loss == "asl")
+    assert row.macro_f1.value == pytest.approx(np.mean(kept))

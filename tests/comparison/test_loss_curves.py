@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goemotions.comparison.loss_curves import GRID, curve
-from goemotions.config import Bce, WeightedBce
+from goemotions.config import Bce, CrossEntropy, WeightedBce
 
 BCE = Bce(function="bce", smoothing=0.0)
 COUNTS = [400, 100, 10, 1000]
@@ -39,3 +39,13 @@ def test_every_loss_of_the_catalogue_has_finite_curves_whose_gradient_is_the_slo
             scale = np.abs(gradients).max()
             assert slope == pytest.approx(gradients[2:-2], abs=0.05 * scale), name
             assert min(values) == 0
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_cross_entropys_gradient_is_the_share_of_the_label_minus_y(present):
+    settings = CrossEntropy(function="cross_entropy", smoothing=0.0)
+    values, gradients = curve(settings, [500, 400, 100, 1000], 1, present=present)
+    share = np.exp(GRID) / (np.exp(GRID) + 0.5 + 0.1)
+    assert gradients == pytest.approx(share - present, abs=1e-12)
+    rising = -np.log(share) if present else np.log(np.exp(GRID) + 0.6)
+    assert values == pytest.approx(rising - rising.min(), abs=1e-9)

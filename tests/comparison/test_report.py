@@ -299,3 +299,73 @@ def test_the_users_own_matplotlib_style_changes_nothing(tmp_path):
     with matplotlib.rc_context({"lines.linewidth": 9, "svg.fonttype": "path"}):
         other = write(tmp_path / "other.html", runs)
     assert other.read_bytes() == path.read_bytes()
+
+
+def made_up(monkeypatch, labels, rows):
+    """Five losses on made-up data with some labels, the last of which no row has."""
+    import runs
+
+    rng = np.random.default_rng(0)
+    targets = rng.random((rows, labels)) < 0.1
+    targets[:, -1] = False
+    monkeypatch.setattr(runs, "TARGETS", targets)
+    monkeypatch.setattr(runs, "IDS", [str(row) for row in range(rows)])
+    monkeypatch.setattr(runs, "NAMES", [f"label {number}!" for number in range(labels)])
+    return [run(f"loss {number}", error=0.02) for number in range(5)]
+
+
+def test_a_page_of_500_labels_stays_small_and_names_every_label(tmp_path, monkeypatch):
+    made = made_up(monkeypatch, labels=500, rows=600)
+    html = write(tmp_path / "page.html", made).read_text(encoding="utf-8")
+    assert len(html.encode()) < 3_000_000
+    shown, rest = re.findall(r'<table class="heat">.*?</table>', html, re.S)
+    names = re.findall(r'data-label="([^"]+)"', shown), re.findall(r'data-label="([^"]+)"', rest)
+    assert [len(part) for part in names] == [30, 470]
+    assert {*names[0], *names[1]} == {f"label {number}!" for number in range(500)}
+    assert "<summary>The other 470 labels</summary>" in html
+    assert "The 30 labels that differ most from loss" in html
+    assert "1 label has no row in the test split" in html
+    assert "every average over labels: label 499!." in html
+    assert "label 499!" in names[1]
+    heights = [float(h) for h in re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', html)]
+    assert max(heights) < 700
+    assert len(re.findall("Precision by recall of label", html)) == 30
+
+
+def test_the_labels_that_differ_most_are_drawn(tmp_path, monkeypatch):
+    made = made_up(monkeypatch, labels=40, rows=300)
+    (comparison,) = analyse(*made)
+    html = write(tmp_path / "page.html", made).read_text(encoding="utf-8")
+    shown = re.findall(r'data-label="([^"]+)"', html.split("<summary>The other 10")[0])
+
+    def most(label):
+        return max(abs(one.value) for one in label.difference.values())
+
+    rest = [label for label in comparison.labels if label.label not in shown]
+    least = min(most(label) for label in comparison.labels if label.label in shown)
+    assert all(most(label) <= least for label in rest)
+
+
+def test_a_page_of_two_labels(tmp_path, monkeypatch):
+    made = made_up(monkeypatch, labels=2, rows=100)
+    html = write(tmp_path / "page.html", made).read_text(encoding="utf-8")
+    assert re.findall(r'data-label="([^"]+)"', html) == ["label 0!", "label 1!"]
+    assert "no row in the test split</td>" in html
+    assert "thin lines for label 0!, the rarest" in html
+
+
+def test_a_page_of_single_label_data_has_no_thresholds(tmp_path, monkeypatch):
+    import runs
+
+    chosen = np.random.default_rng(0).integers(5, size=600)
+    monkeypatch.setattr(runs, "TARGETS", np.eye(5, dtype=bool)[chosen])
+    settings = {"function": "cross_entropy", "smoothing": 0.1}
+    made = []
+    for experiment, scored in (run("a", settings=settings), run("b", settings=settings)):
+        labels = dataclasses.replace(scored.labels, task="single_label")
+        scored = dataclasses.replace(scored, labels=labels, thresholds=None)
+        assert scored.decisions.sum(1).tolist() == [1] * 600
+        made.append((experiment, scored))
+    html = write(tmp_path / "page.html", made).read_text(encoding="utf-8")
+    assert "threshold" not in html.split("How each run was made")[0]
+    assert "a: value and gradient" in html

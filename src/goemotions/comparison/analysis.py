@@ -12,7 +12,7 @@ from goemotions.comparison.conclusion import conclude, described, differing, lis
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
-from goemotions.metrics.bootstrap import resampled_f1
+from goemotions.metrics import bootstrap
 from goemotions.metrics.f1 import counts, f1, with_positives
 from goemotions.metrics.scores import not_averaged, without_rows
 
@@ -174,10 +174,9 @@ def _compare(
             )
         if one.ids != scored[0].ids or not np.array_equal(one.targets, targets):
             raise UserError(f"{e.name} was tested on other rows than {experiments[0].name}")
-    by_label = resampled_f1([one.decisions for one in scored], targets, resamples=resamples, seed=0)
     position = {e.key: index for index, e in enumerate(experiments)}
     positions = {loss: [position[e.key] for e in runs] for loss, runs in by_loss.items()}
-    macro = with_positives(by_label, targets).mean(2)
+    macro, by_label = _resampled(scored, resamples)
     runs = {
         loss: statistics.Runs([experiments[i].macro_f1 for i in at], macro[at])
         for loss, at in positions.items()
@@ -199,10 +198,24 @@ def _compare(
         apart,
         baseline,
         rows,
-        _labels(scored, by_label[:, :LABEL_RESAMPLES], positions, baseline),
+        _labels(scored, by_label, positions, baseline),
         next((e.baseline for e in experiments if e.baseline is not None), None),
         " ".join(filter(None, (conclusion, not_averaged(missing) if missing else ""))),
     )
+
+
+def _resampled(scored: list[Scored], resamples: int) -> tuple[statistics.Floats, statistics.Floats]:
+    """Macro-F1 of each run on resampled rows, [runs, resamples], and the first resamples' F1.
+
+    The latter is [runs, LABEL_RESAMPLES at most, labels].
+    """
+    decisions, targets = [one.decisions for one in scored], scored[0].targets
+    macro, by_label, kept = [], [], 0
+    for chunk in bootstrap.chunks(decisions, targets, resamples=resamples, seed=0):
+        macro.append(with_positives(chunk, targets).mean(2))
+        by_label.append(chunk[:, : LABEL_RESAMPLES - kept])
+        kept += by_label[-1].shape[1]
+    return np.concatenate(macro, axis=1), np.concatenate(by_label, axis=1)
 
 
 def _rows(

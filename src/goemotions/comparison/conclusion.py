@@ -118,7 +118,7 @@ def _caveats(runs: Sequence[Experiment]) -> list[str]:
             f"Training was limited ({limit}), so these are not the scores of full training runs."
         )
     if runs[0].dataset == "sample":
-        sentences.append("The sample is generated: its scores say nothing about GoEmotions.")
+        sentences.append("The sample is generated: its scores say nothing about real texts.")
     return sentences
 
 

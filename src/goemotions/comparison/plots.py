@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from goemotions.comparison.analysis import Comparison
+from goemotions.comparison.analysis import Comparison, Label
 from goemotions.comparison.loss_curves import GRID, Curves
 from goemotions.comparison.predictions import Points
 from goemotions.comparison.statistics import Estimate
@@ -56,21 +56,21 @@ def macro_f1(comparison: Comparison, scores: Mapping[str, Sequence[float]]) -> M
 
 
 @_styled
-def differences(comparison: Comparison, loss: str, index: int) -> Markup:
+def differences(labels: Sequence[Label], baseline: str, loss: str, index: int) -> Markup:
     """A loss's difference from the baseline for each label; `index` gives its colour."""
-    figure, axes = _figure(17 * len(comparison.labels) + 50)
+    figure, axes = _figure(17 * len(labels) + 50)
     axes.axvline(0, color=DIM, linestyle=":")
-    for position, label in enumerate(comparison.labels):
+    for position, label in enumerate(labels):
         estimate = label.difference[loss]
         _interval(axes, position, label.label, estimate, "+.3f", index)
         axes.plot(estimate.value, position, **_mark(index))
-    every = [one for label in comparison.labels for one in label.difference.values()]
+    every = [one for label in labels for one in label.difference.values()]
     axes.update_datalim([(bound, 0) for one in every for bound in (one.low, one.high)])
     axes.autoscale(axis="x")  # the same scale for every loss
-    _name_rows(axes, [label.label for label in comparison.labels])
+    _name_rows(axes, [label.label for label in labels])
     axes.xaxis.set_major_formatter("{x:+g}")
-    axes.set_xlabel(f"F1 of {_short(loss)} minus F1 of {_short(comparison.baseline)}")
-    return _svg(figure, f"Difference of F1 between {loss} and {comparison.baseline} for each label")
+    axes.set_xlabel(f"F1 of {_short(loss)} minus F1 of {_short(baseline)}")
+    return _svg(figure, f"Difference of F1 between {loss} and {baseline} for each label")
 
 
 @_styled

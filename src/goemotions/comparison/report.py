@@ -7,14 +7,14 @@ policy admits no script but the page's own.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from goemotions.comparison import loss_curves, plots
-from goemotions.comparison.analysis import Comparison, why_separate
+from goemotions.comparison.analysis import Comparison, Label, why_separate
 from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Points, Scored
@@ -25,6 +25,7 @@ from goemotions.metrics.f1 import Bools, Floats
 
 HERE = Path(__file__).parent
 POINTS = 61  # of a precision-recall curve; more would not be seen
+SHOWN = 30  # labels that are drawn and not only in a table
 
 
 def write(
@@ -83,14 +84,21 @@ def _group(
     labels = next(iter(first.values())).labels.names
     scores = {loss: at_thresholds(one.decisions, one.targets) for loss, one in first.items()}
     validation = _points("validation", runs, scored)
+    shown = _shown(comparison)
+    rest = [label for label in comparison.labels if label not in shown]
     return {
         "comparison": comparison,
         "losses": list(runs),
+        "parts": [part for part in (shown, rest) if part],
+        "rarest": next(
+            one for one in reversed(comparison.labels) if one.support or one is shown[0]
+        ),
+        "single": next(iter(first.values())).labels.single,
         "macro_f1": plots.macro_f1(
             comparison, {loss: [e.macro_f1 for e in of_loss] for loss, of_loss in runs.items()}
         ),
         "differences": {
-            loss: plots.differences(comparison, loss, index)
+            loss: plots.differences(shown, comparison.baseline, loss, index)
             for index, loss in enumerate(runs)
             if loss != comparison.baseline
         },
@@ -110,9 +118,24 @@ def _group(
             loss: {"threshold": one.thresholds, "predicted": one.decisions.sum(0)} | scores[loss]
             for loss, one in first.items()
         },
-        "precision_recall": _precision_recall(labels, first, scores),
+        "precision_recall": _precision_recall(
+            {label.label: labels.index(label.label) for label in shown}, first, scores
+        ),
         "runs": [(loss, e) for loss, of_loss in runs.items() for e in of_loss],
     }
+
+
+def _shown(comparison: Comparison) -> list[Label]:
+    """All labels, or the SHOWN of those with test rows that differ most from the baseline."""
+    if len(comparison.labels) <= SHOWN:
+        return comparison.labels
+    occurring = [label for label in comparison.labels if label.support]
+
+    def most(label: Label) -> float:
+        return max((abs(one.value) for one in label.difference.values()), default=0.0)
+
+    chosen = sorted(occurring, key=most, reverse=True)[:SHOWN]
+    return [label for label in occurring if label in chosen] or comparison.labels[:SHOWN]
 
 
 def _curves(settings: dict[str, Any], targets: Bools) -> loss_curves.Curves | None:
@@ -134,13 +157,13 @@ def _points(
 
 
 def _precision_recall(
-    labels: Sequence[str], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
+    columns: Mapping[str, int], runs: Mapping[str, Scored], scores: Mapping[str, dict[str, Floats]]
 ) -> dict[str, Markup]:
-    """The figure of each label that occurs."""
+    """The figure of each of these labels, by its column, that occurs."""
     curves: dict[str, dict[str, plots.Curve]] = {}
     for loss, run in runs.items():
         recall, precision = scores[loss]["recall"], scores[loss]["precision"]
-        for column, label in enumerate(labels):
+        for label, column in columns.items():
             if (actual := run.targets[:, column]).any():
                 curve = precision_by_recall(run.probabilities[:, column], actual, POINTS)
                 at_threshold = float(recall[column]), float(precision[column])

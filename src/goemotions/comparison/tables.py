@@ -42,7 +42,9 @@ def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: 
             print(f"| F1 by label | rows | {' | '.join(losses)} |")
             print("| --- " * (len(losses) + 2) + "|")
             for label in comparison.labels:
-                scores = " | ".join(f"{label.f1[loss].value:.3f}" for loss in losses)
+                scores = " | ".join(
+                    f"{label.f1[loss].value:.3f}" if label.support else "" for loss in losses
+                )
                 print(f"| {label.label} | {label.support} | {scores} |")
             print()
             continue

@@ -116,7 +116,10 @@ class Evaluate(Settings):
     """How the test split is scored."""
 
     thresholds: Literal["cross_validated", "per_label", "shrunk", "global"]
-    """How thresholds are fitted; cross_validated takes the best of the three others."""
+    """How thresholds are fitted; cross_validated takes the best of the three others.
+
+    It has no effect on single-label data, where the highest logit decides.
+    """
     bootstrap: Annotated[int, Ge(100)]
     """Bootstrap resamples behind the 95% interval."""
     seed: Seed

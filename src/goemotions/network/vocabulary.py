@@ -11,7 +11,7 @@ from goemotions.network.batching import Rows
 class Vocabulary:
     """The tokens of some rows, numbered without gaps.
 
-    Most of a small model's parameters are embeddings of tokens that GoEmotions does not have:
+    Most of a small model's parameters are embeddings of tokens that the texts do not have:
     their gradient is always zero, but gradient clipping, AdamW and the moving average of the
     weights go through all of them at every step. Since embeddings have no weight decay, a row
     that is left out is what training would have left it: unchanged, bit for bit.
