@@ -5,9 +5,9 @@ from pathlib import Path
 
 from goemotions import config
 from goemotions.comparison import loss_curves, plots
-from goemotions.comparison.report import HERE
 from goemotions.data import splits
 from goemotions.errors import reported
+from goemotions.pages.render import HERE
 
 CAPTION = (
     "Value and gradient by logit. Circle: the label is present; square: it is absent.\n"

@@ -56,9 +56,9 @@ def test_flags_in_three_files(tmp_path):
     assert texts.labels.names == ("late delivery", "Refund", "rude")
     assert texts.labels.task == "multi_label"
     assert [counts(texts, split) for split in texts.rows] == [[2, 2, 2], [1, 1, 1], [1, 1, 1]]
-    assert "9 rows of 14 of train without a label" in texts.warnings
-    assert "1 row of 4 of val without a label" in texts.warnings
-    assert "2 rows of 5 of test without a label" in texts.warnings
+    assert "9 of 14 rows of train have no label" in texts.warnings
+    assert "1 of 4 rows of val have no label" in texts.warnings
+    assert "2 of 5 rows of test have no label" in texts.warnings
     train = texts.rows["train"]
     assert [row.id for row in train[:5]] == [
         "007", "0070", "1e5", "00000000000000000001", "12345678901234567890",

@@ -76,6 +76,7 @@ def test_a_part_imports_only_parts_above_it_in_the_layout():
         {"models"},
         {"network"},
         {"training", "evaluation"},
+        {"pages"},
         {"comparison"},
         {"commands"},
         {"cli.py"},

@@ -5,9 +5,10 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goemotions.config import FilesDataset, Params
 from goemotions.data import fetch, splits
@@ -17,11 +18,13 @@ from goemotions.data.texts import Texts, repeats
 from goemotions.errors import UserError
 
 if TYPE_CHECKING:
+    import scipy.sparse
     from rich.console import Console
 
 _EXAMPLES = 3  # texts of each label
 _SHOWN = 120  # characters of a text
 _TABLE = 60  # labels of the printed table; the page has all
+_MATRIX = 40  # labels whose co-occurrence is counted
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
@@ -52,7 +55,8 @@ class Description:
     Attributes:
         rows: split -> number of rows.
         labels_per_row: split -> number of labels -> rows.
-        together: train's rows that have both labels, [labels, labels]; the diagonal has all of one.
+        together: of the most frequent labels, train's rows that have both; the diagonal has all
+            rows of a label. Labels are in the order of `frequent`.
         unit: of lengths: tokens, or words where the model's tokenizer is not there yet.
         lengths: split -> the quantiles in QUANTILES.
         cut: split -> rows longer than max_length; empty where lengths are in words.
@@ -66,6 +70,7 @@ class Description:
     rows: dict[str, int]
     labels: list[LabelDescription]
     labels_per_row: dict[str, dict[int, int]]
+    frequent: list[str]
     together: list[list[int]]
     unit: str
     max_length: int
@@ -76,7 +81,6 @@ class Description:
     other_labels: int
     differing: list[tuple[str, list[list[str]]]]
     warnings: list[str] = field(default_factory=list)
-    groupings: dict[str, Any] = field(default_factory=dict)
 
 
 def read(params: Params) -> Texts:
@@ -110,6 +114,7 @@ def describe(params: Params, texts: Texts) -> Description:
     """
     names, train = texts.labels.names, texts.rows["train"]
     together = _together(train, len(names))
+    frequent = np.argsort(-together.diagonal(), kind="stable")[:_MATRIX]
     unit, lengths = _lengths(params, texts)
     repeated = repeats(texts.rows)
     most = params.train.max_length
@@ -122,7 +127,8 @@ def describe(params: Params, texts: Texts) -> Description:
             split: dict(sorted(Counter(len(row.labels) for row in rows).items()))
             for split, rows in texts.rows.items()
         },
-        together=together.tolist(),
+        frequent=[names[index] for index in frequent],
+        together=together[frequent][:, frequent].toarray().tolist(),
         unit=unit,
         max_length=most,
         lengths={
@@ -140,19 +146,22 @@ def describe(params: Params, texts: Texts) -> Description:
             for text, rows in repeated.examples
         ],
         warnings=texts.warnings,
-        groupings={level: list(groups) for level, groups in texts.labels.groupings.items()},
     )
 
 
-def _together(rows: list[Row], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    found = np.zeros((count, count), dtype=np.int64)
-    for row in rows:
-        found[np.ix_(row.labels, row.labels)] += 1
-    return found
+def _together(rows: list[Row], count: int) -> "scipy.sparse.csr_array":
+    """How many rows have both labels, sparse, [labels, labels]."""
+    from scipy.sparse import csr_array
+
+    columns = np.array([label for row in rows for label in row.labels], dtype=np.int64)
+    bounds = np.cumsum([0, *(len(row.labels) for row in rows)])
+    ones = np.ones(len(columns), dtype=np.int64)
+    targets = csr_array((ones, columns, bounds), shape=(len(rows), count))
+    return csr_array(targets.T @ targets)
 
 
 def _labels(
-    rows: dict[str, list[Row]], labels: Labels, together: np.ndarray[Any, np.dtype[np.int64]]
+    rows: dict[str, list[Row]], labels: Labels, together: "scipy.sparse.csr_array"
 ) -> list[LabelDescription]:
     counts = {
         split: Counter(label for row in part for label in row.labels)
@@ -167,12 +176,13 @@ def _labels(
                 examples.append(_short(row.text))
     found = []
     for index, name in enumerate(labels.names):
-        others = together[index].copy()
-        others[index] = 0
-        most = int(others.argmax())
+        start, end = together.indptr[index : index + 2]
+        shared = zip(together.data[start:end], together.indices[start:end], strict=True)
+        count, most = max(((n, -other) for n, other in shared if other != index), default=(0, 0))
         often = None
-        if others[most]:
-            often = labels.names[most], round(float(others[most] / together[index, index]), 4)
+        if count:
+            share = float(count / counts["train"][index])
+            often = labels.names[-most], round(share, 4)
         found.append(
             LabelDescription(
                 label=name,
@@ -185,9 +195,7 @@ def _labels(
     return found
 
 
-def _lengths(
-    params: Params, texts: Texts
-) -> tuple[str, dict[str, np.ndarray[Any, np.dtype[np.int64]]]]:
+def _lengths(params: Params, texts: Texts) -> tuple[str, dict[str, NDArray[np.int64]]]:
     """The unit of lengths, and split -> the length of each row."""
     folder = params.model_folder
     if not (folder / "tokenizer.json").is_file():
@@ -301,21 +309,12 @@ def write_page(path: Path, found: Description) -> None:
     """
     from goemotions.pages.render import write
 
-    ordered = sorted(range(len(found.labels)), key=lambda i: -found.labels[i].rows["train"])
-    write(path, "dataset.html", found=found, ordered=ordered, matrix=_matrix(found, ordered[:40]))
-
-
-def _matrix(found: Description, ordered: list[int]) -> list[tuple[str, list[tuple[int, int]]]]:
-    """For each of some labels its name and, for each of them, shared rows and their decile."""
-    rows = []
-    for index in ordered:
-        total = max(1, found.together[index][index])
-        cells = [
-            (found.together[index][other], min(9, 10 * found.together[index][other] // total))
-            for other in ordered
-        ]
-        rows.append((found.labels[index].label, cells))
-    return rows
+    rows = [
+        (name, [(count, min(9, 10 * count // max(1, row[index]))) for count in row])
+        for index, (name, row) in enumerate(zip(found.frequent, found.together, strict=True))
+    ]
+    labels = sorted(found.labels, key=lambda label: -label.rows["train"])
+    write(path, "dataset.html", found=found, labels=labels, matrix=rows)
 
 
 def check_dataset(params: Params, name: str | None) -> Params:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from goemotions.config import LossSettings, task_of
+from goemotions.config import LossSettings
 from goemotions.training import losses
 
 GRID = np.linspace(-6, 6, 49)
@@ -37,7 +37,7 @@ def curve(
         the value minus its minimum, and the gradient.
     """
     loss = losses.build(settings, torch.tensor(counts))
-    single = task_of(settings) == "single_label"
+    single = settings.task == "single_label"
     frequency = torch.tensor(counts[:-1], dtype=torch.float64) / counts[-1]
     targets = _targets(frequency, label, single=single, present=present)
     bounded = frequency.clamp(1e-6, 1 - 1e-6)

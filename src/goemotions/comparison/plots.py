@@ -1,7 +1,7 @@
 """The figures of the page and of docs/losses.svg, drawn by matplotlib as SVG.
 
-Colours become CSS variables of page.css and text stays text, so that a figure follows the page's
-font and its light or dark scheme. The same input gives the same bytes.
+Colours become CSS variables of pages/page.css and text stays text, so that a figure follows the
+page's font and its light or dark scheme. The same input gives the same bytes.
 """
 
 import hashlib

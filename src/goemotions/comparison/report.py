@@ -1,12 +1,5 @@
-"""The comparison as one HTML page, which needs no network and opens from disk.
+"""The comparison as one HTML page; matplotlib escapes what comes from data, as Jinja does."""
 
-The page's script only sorts the table and switches between labels and losses, so nothing is lost
-where scripts do not run. Jinja and matplotlib escape what comes from data, and a content security
-policy admits no script but the page's own.
-"""
-
-import base64
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +15,8 @@ from goemotions.config import parse_loss
 from goemotions.errors import UserError
 from goemotions.metrics.by_label import at_thresholds, precision_by_recall
 from goemotions.metrics.f1 import Bools, Floats
+from goemotions.pages import render
 
-HERE = Path(__file__).parent
 POINTS = 61  # of a precision-recall curve; more would not be seen
 SHOWN = 30  # labels that are drawn and not only in a table
 
@@ -45,34 +38,14 @@ def write(
     Raises:
         UserError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_key = {experiment.key: experiment for experiment in experiments}
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    html = templates.get_template("page.html").render(
+    render.write(
+        path,
+        "comparison.html",
         separate=why_separate(comparisons),
         groups=[_group(one, by_key, scored) for one in comparisons],
         described=described,
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(html, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        if path.parent.is_dir():
-            draft.unlink(missing_ok=True)
-        raise UserError(f"--html: cannot write {path}: {error.strerror}") from None
 
 
 def _group(

@@ -383,7 +383,7 @@ def _flags(
 def _warnings(rows: dict[str, list[Row]], labels: Labels) -> list[str]:
     """What to know about rows that break no rule, each with its count."""
     found = [
-        f"{_rows(count)} of {len(part):,} of {split} without a label"
+        f"{count:,} of {_rows(len(part))} of {split} have no label"
         for split, part in rows.items()
         if (count := sum(not row.labels for row in part))
     ]

@@ -1,0 +1,1 @@
+"""The HTML pages that commands write: one style, one script, no network."""
