@@ -2,7 +2,7 @@
 
     dvc repro fetch_dataset && python tools/regroup.py
 
-writes texts/ekman (CSV: the paper's seven Ekman labels, joined by commas) and texts/single (parquet:
+writes texts/ekman (CSV: the seven labels of the paper's Ekman level) and texts/single (parquet:
 the rows that have exactly one of the 28 labels), and prints the entries that read them.
 """
 

@@ -1,0 +1,235 @@
+"""goemotions data: what it counts, and the entries that it guesses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goemotions import cli
+from goemotions.data.splits import SPLITS
+
+CASES = Path(__file__).parent / "data" / "own_texts"
+
+TRAIN = """id,text,tags
+1,a cat,"pet,animal"
+2,a  cat,animal
+3,a dog,"pet,animal"
+4,a stone,
+5,one two three four,mineral
+"""
+OTHER = "id,text,tags\n6,a cat,animal\n7,fish &amp; chips,pet\n"
+
+
+@pytest.fixture
+def own(project, raw):
+    """A project folder with a dataset of the user's own."""
+    folder = project / "texts" / "pets"
+    folder.mkdir(parents=True)
+    for split in SPLITS:
+        (folder / f"{split}.csv").write_text(TRAIN if split == "train" else OTHER)
+    raw["datasets"]["pets"] = {
+        "source": "files",
+        "files": {split: f"texts/pets/{split}.csv" for split in SPLITS},
+        "id": "id",
+        "text": "text",
+        "labels": {"column": "tags", "separator": ","},
+    }
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
+    return project
+
+
+def described(capsys, *arguments):
+    assert cli.main(["data", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_counts_of_a_dataset(own, capsys):
+    found = described(capsys, "pets")
+    assert found["rows"] == {"train": 5, "val": 2, "test": 2}
+    assert [label["label"] for label in found["labels"]] == ["animal", "mineral", "pet"]
+    animal, mineral, pet = found["labels"]
+    assert animal["rows"] == {"train": 3, "val": 1, "test": 1}
+    assert animal["share"] == 0.6
+    assert animal["often_with"] == ["pet", 0.6667]
+    assert animal["examples"] == ["a cat", "a cat", "a dog"]
+    assert mineral["often_with"] is None
+    assert pet["often_with"] == ["animal", 1.0]
+    assert found["frequent"] == ["animal", "pet", "mineral"]
+    assert found["together"] == [[3, 2, 0], [2, 2, 0], [0, 0, 1]]
+    assert found["labels_per_row"]["train"] == {"0": 1, "1": 2, "2": 2}
+    assert found["within"] == {"train": 1}
+    assert found["across"] == {"train and val": 1, "train and test": 1, "val and test": 2}
+    assert found["other_labels"] == 1
+    assert found["differing"] == [
+        ["a cat", [["animal", "pet"], ["animal"], ["animal"], ["animal"]]]
+    ]
+    assert "1 label has no row in val: mineral" in found["warnings"]
+
+
+def test_lengths_are_in_words_until_the_model_is_there(own, capsys):
+    found = described(capsys, "pets")
+    assert found["unit"] == "words"
+    assert found["cut"] == {}
+    assert found["lengths"]["train"] == [2, 4, 4, 4]
+
+
+def test_lengths_are_in_tokens_where_the_model_is(project, capsys):
+    found = described(capsys, "sample")
+    assert found["unit"] == "tokens"
+    assert found["max_length"] == 64
+    assert found["cut"] == {"train": 0, "val": 0, "test": 0}
+    half, _, _, longest = found["lengths"]["train"]
+    assert 10 < half < longest < 64
+
+
+def test_the_tables_show_labels_repeated_texts_and_examples(own, capsys):
+    assert cli.main(["data", "pets"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("pets: 5 train, 2 val, 2 test; 3 labels, multi-label\n")
+    assert "labels a row, train: 1 with 0, 2 with 1, 2 with 2" in out
+    assert "texts with different labels in different rows: 1" in out
+    assert "warning: 1 label has no row in val: mineral" in out
+
+
+def test_the_page_has_every_label_and_no_markup_of_the_data(own, capsys):
+    path = own / "texts" / "pets" / "train.csv"
+    path.write_text(TRAIN.replace("a stone", "<script>alert(1)</script>"))
+    assert cli.main(["data", "pets", "--html", "reports/pets.html"]) == 0
+    page = (own / "reports" / "pets.html").read_text()
+    assert page.count("<summary>") == 3 + 1
+    assert "<script>alert" not in page
+    assert "1 label has no row in val: mineral" in page
+
+
+def test_an_unknown_dataset_is_named(project, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "samples"])
+    assert "dataset 'samples' is unknown; known: goemotions, sample" in capsys.readouterr().err
+
+
+def guessed(capsys, path):
+    assert cli.main(["data", "--entry", str(path)]) == 0
+    printed = capsys.readouterr()
+    ((name, entry),) = yaml.safe_load(printed.out)["datasets"].items()
+    assert entry.pop("source") == "files"
+    return name, entry, printed.err
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "result"),
+    [
+        (
+            "01_flags.test.csv",
+            {"id": "id", "text": "comment", "labels": ["late delivery", "Refund", "rude"]},
+            "14 train, 4 val, 5 test; 3 labels, multi-label",
+        ),
+        (
+            "02_excel.csv",
+            {
+                "csv": {"delimiter": ";", "encoding": "cp1252"},
+                "text": "Rückmeldung",
+                "labels": {"column": "Art"},
+                "split": {"val": 0.1, "test": 0.1, "seed": 0},
+            },
+            "8 train, 1 val, 1 test; 4 labels, single-label",
+        ),
+        (
+            "04_tags.csv",
+            {
+                "id": "Id",
+                "text": ["Title", "Body"],
+                "labels": {"column": "Tags", "separator": ["<", ">"]},
+                "split": {"val": 0.1, "test": 0.1, "seed": 0},
+            },
+            "8 train, 1 val, 1 test; 7 labels, multi-label",
+        ),
+        (
+            "06_words.csv",
+            {
+                "text": "text",
+                "labels": {"column": "label"},
+                "split": {"val": 0.1, "test": 0.1, "seed": 0},
+            },
+            "12 train, 2 val, 2 test; 8 labels, single-label",
+        ),
+        (
+            "08_cats.jsonl",
+            {
+                "text": "text",
+                "labels": {"column": "cats", "cell": "scores", "positive": 0.5},
+                "split": {"val": 0.1, "test": 0.1, "seed": 0},
+            },
+            "6 train, 1 val, 1 test; 3 labels, multi-label",
+        ),
+        (
+            "10_split_column.csv",
+            {
+                "text": ["title", "plot"],
+                "labels": {"column": "tags", "separator": ","},
+                "split": {"column": "split", "val": "val", "test": "test"},
+            },
+            "5 train, 2 val, 2 test; 5 labels, multi-label",
+        ),
+    ],
+)
+def test_the_entry_of_a_file(capsys, file, entry, result):
+    name, found, said = guessed(capsys, CASES / file)
+    files = found.pop("files")
+    assert found == entry
+    assert f"# Read with this entry: {result}" in said
+    listed = [files] if isinstance(files, str) else list(files.values())
+    assert all(one.startswith(f"texts/{name}/") for one in listed)
+
+
+def test_files_of_the_other_splits_are_found_beside_a_file(capsys, tmp_path):
+    for split in ("train", "dev", "test"):
+        rows = [f"{split} number {n}\t{('good', 'bad')[n % 2]}\n" for n in range(6)]
+        (tmp_path / f"mine_{split}.tsv").write_text("".join(rows))
+    name, found, _ = guessed(capsys, tmp_path / "mine_dev.tsv")
+    assert name == "mine"
+    assert found == {
+        "files": {
+            "train": "texts/mine/mine_train.tsv",
+            "val": "texts/mine/mine_dev.tsv",
+            "test": "texts/mine/mine_test.tsv",
+        },
+        "csv": {"header": False},
+        "text": 1,
+        "labels": {"column": 2},
+    }
+
+
+def test_an_entry_that_does_not_read_the_file_says_why(capsys):
+    _, found, said = guessed(capsys, CASES / "13a_ragged.csv")
+    assert found["labels"] == {"column": "label"}
+    assert "# Reading the file with this entry fails: " in said
+    assert "13a_ragged.csv, row 2 (line 3): has 2 fields, the header has 3" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("13c_pointer.csv", "is a Git LFS pointer, not data: run `git lfs pull`"),
+        ("13d_page.csv", "is an HTML page, not a table"),
+        ("nowhere.csv", "nowhere.csv is not there"),
+    ],
+)
+def test_a_file_that_is_no_table_gets_no_entry(capsys, file, message):
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", str(CASES / file)])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+
+
+def test_the_printed_entry_reads_the_file_once_it_is_in_its_folder(own, raw, capsys):
+    folder = own / "texts" / "06_words"
+    folder.mkdir()
+    shutil.copy(CASES / "06_words.csv", folder)
+    _, entry, said = guessed(capsys, folder / "06_words.csv")
+    assert "To use it" not in said
+    raw["datasets"]["06_words"] = {"source": "files", **entry}
+    (own / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert described(capsys, "06_words")["rows"] == {"train": 12, "val": 2, "test": 2}
