@@ -1,11 +1,18 @@
 """What `evaluate` refuses, and what it leaves where it ends half way."""
 
+import csv
 import errno
+import io
 from functools import partial
 
+import numpy as np
 import pytest
+from pyarrow import parquet
 
 from goemotions import config
+from goemotions.comparison import predictions
+from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.evaluation import score
 
@@ -59,3 +66,39 @@ def test_a_split_that_changed_is_not_used(project, evaluate):
     path.write_text(path.read_text().replace("[27]", "[26]", 1))
     with pytest.raises(UserError, match=r"is not what was written there: test\.jsonl change"):
         evaluate()
+
+
+def test_labels_without_test_rows_are_counted_and_named(project, evaluate, capsys):
+    folder = project / "data/sample"
+    read = {name: splits.read(folder / f"{name}.jsonl") for name in splits.SPLITS}
+    labels = read["test"].labels
+    contents = {}
+    for name, split in read.items():
+        rows = zip(split.ids, split.texts, split.targets, strict=True)
+        contents[name] = splits.encode(
+            splits.Row(id, text, np.flatnonzero(target[:-2]).tolist()) for id, text, target in rows
+        )  # of all labels but the last two, so some rows have none
+    splits.write(folder, contents, {name: len(split.ids) for name, split in read.items()}, labels)
+    targets = splits.read(folder / "test.jsonl").targets
+    missing = [labels.names[column] for column in np.flatnonzero(~targets.any(0))]
+    assert set(labels.names[-2:]) <= set(missing)
+    assert not targets.any(1).all()
+    assert evaluate()["labels_without_test_rows"] == len(missing)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{len(missing)} labels have no row in the test split")
+    assert said.rstrip().endswith(f"{', '.join(missing)}.")
+    with (project / "metrics/per_label.csv").open() as file:
+        support = {row["label"]: (row["support"], row["f1"]) for row in csv.DictReader(file)}
+    assert support[labels.names[-1]] == ("0", "0.0")
+
+
+def test_predictions_carry_the_labels_and_older_ones_take_those_of_the_table(project, evaluate):
+    evaluate()
+    written = (project / "metrics/predictions.parquet").read_bytes()
+    per_label = (project / "metrics/per_label.csv").read_bytes()
+    labels = Labels.read(project / "data/sample")
+    assert predictions.parse(written, per_label, "run").labels == labels
+    older = io.BytesIO()
+    parquet.write_table(parquet.read_table(io.BytesIO(written)).replace_schema_metadata(), older)
+    read = predictions.parse(older.getvalue(), per_label, "older")
+    assert read.labels == Labels(labels.names)

@@ -17,6 +17,7 @@ from small import launch, settings
 
 from goemotions import config
 from goemotions.data import splits
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.io import checkpoints
 from goemotions.io.checkpoints import digests, run_checkpoints
@@ -355,7 +356,7 @@ def test_a_checkpoint_is_used_by_the_run_that_made_it_only(
         folder = workspace / "data/sample"
         parts = {name: (folder / f"{name}.jsonl").read_bytes() for name in ("train", "val")}
         parts["val"] = b"".join(parts["val"].splitlines(keepends=True)[:-1])
-        splits.write(folder, parts, {})
+        splits.write(folder, parts, {}, Labels.read(folder))
     if change == "model":
         path = workspace / "models/deberta-v3-tiny/config.json"
         path.write_text(path.read_text() + "\n")

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from goemotions.config import Evaluate
 from goemotions.data import splits
 from goemotions.io import digests
+from goemotions.metrics.f1 import Floats
 from goemotions.metrics.scores import headline
 from goemotions.metrics.thresholds import fit, preferred, selected
 
@@ -19,36 +22,10 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     Raises:
         UserError: a split is missing or invalid.
     """
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
     read = splits.load(data, *splits.SPLITS)
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    features = {
-        name: vectorizer.fit_transform(split.texts)
-        if name == "train"
-        else vectorizer.transform(split.texts)
-        for name, split in read.items()
-    }
-    targets = read["train"].targets
-    columns: dict[str, list[np.ndarray]] = {"val": [], "test": []}
-    with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
-        for label in range(targets.shape[1]):
-            positive = int(targets[:, label].sum())
-            if not 0 < positive < len(targets):  # there is nothing to tell apart
-                constant = np.log((positive + 1) / (len(targets) - positive + 1))
-                for name, column in columns.items():
-                    column.append(np.full(len(read[name].ids), constant))
-                continue
-            model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
-            model.fit(features["train"], targets[:, label])
-            for name, column in columns.items():
-                column.append(model.decision_function(features[name]))
-    logits = {name: np.stack(column, axis=1) for name, column in columns.items()}
+    logits = _logits(read)
     labels = read["test"].labels
-    thresholds: list[np.ndarray] | list[None] = [None, None]
+    thresholds: list[Floats] | list[None] = [None, None]
     if not labels.single:
         fits = fit(logits["val"], read["val"].targets)
         method = selected(settings.thresholds, preferred(fits))
@@ -64,3 +41,33 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     # Named apart from evaluation.json's, so that DVC need not put the path before each name.
     digests.write_json(path, {"baseline": scores})
     return scores
+
+
+def _logits(read: dict[str, splits.Split]) -> dict[str, Floats]:
+    """The logits of val and test, [rows, labels], of models that are fitted on train."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    features = {
+        name: vectorizer.fit_transform(split.texts)
+        if name == "train"
+        else vectorizer.transform(split.texts)
+        for name, split in read.items()
+    }
+    targets = read["train"].targets
+    columns: dict[str, list[Floats]] = {"val": [], "test": []}
+    with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
+        for label in range(targets.shape[1]):
+            positive = int(targets[:, label].sum())
+            if not 0 < positive < len(targets):  # there is nothing to tell apart
+                constant = np.log((positive + 1) / (len(targets) - positive + 1))
+                for name, column in columns.items():
+                    column.append(np.full(len(read[name].ids), constant))
+                continue
+            model = LogisticRegression(solver="liblinear", C=3.0, random_state=0)
+            model.fit(features["train"], targets[:, label])
+            for name, column in columns.items():
+                column.append(model.decision_function(features[name]))
+    return {name: np.stack(column, axis=1) for name, column in columns.items()}

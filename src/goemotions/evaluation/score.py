@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from goemotions.config import Evaluate
@@ -15,7 +17,7 @@ from goemotions.evaluation import prediction_file
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests, publish
 from goemotions.metrics import by_label
-from goemotions.metrics.f1 import decide, probabilities, ranking
+from goemotions.metrics.f1 import Bools, Floats, decide, probabilities, ranking
 from goemotions.metrics.scores import headline, not_averaged, without_rows
 
 
@@ -56,18 +58,12 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
         seed=settings.seed,
     )
     scores |= classifier.limits
-    decisions = decide(probabilities(logits["test"], single=labels.single), thresholds)
-    ranked, names = ranking(logits["test"], single=labels.single), labels.names
     with publish.replaced(folder) as draft:
         prediction_file.write(draft / "predictions.parquet", read, logits)
-        for name, rows in (
-            ("per_label", by_label.per_label(ranked, decisions, targets, thresholds, names)),
-            ("precision_recall", by_label.precision_recall(ranked, targets, names)),
-            ("confusion", by_label.confusions(decisions, targets, names)),
-        ):
+        for name, rows in _tables(logits["test"], targets, labels, thresholds).items():
             write_csv(draft / f"{name}.csv", by_label.COLUMNS[name], rows)
         digests.write_json(draft / "evaluation.json", scores)
-    if missing := without_rows(names, targets):
+    if missing := without_rows(labels.names, targets):
         print(not_averaged(missing))
     return scores
 
@@ -77,6 +73,19 @@ def _check_labels(classifier: Classifier, labels: Labels, trained: Path, data: P
         raise UserError(
             f"{trained} was trained for other labels than {data} has; run `dvc repro train`"
         )
+
+
+def _tables(
+    logits: NDArray[np.float32], targets: Bools, labels: Labels, thresholds: Floats | None
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table and curve, by the name of its file; arguments as of `headline`."""
+    decisions = decide(probabilities(logits, single=labels.single), thresholds)
+    ranked, names = ranking(logits, single=labels.single), labels.names
+    return {
+        "per_label": by_label.per_label(ranked, decisions, targets, thresholds, names),
+        "precision_recall": by_label.precision_recall(ranked, targets, names),
+        "confusion": by_label.confusions(decisions, targets, names),
+    }
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
