@@ -34,7 +34,9 @@ def test_makes_every_output_and_then_has_nothing_to_do(new_clone, tmp_path, firs
     assert "Data and pipelines are up to date." in again
     assert "Data and pipelines are up to date." in clone.dvc("status")
     outputs = {
-        "data/sample": {"train.jsonl", "val.jsonl", "test.jsonl", "metadata.json", "README.md"},
+        "data/sample": {
+            "train.jsonl", "val.jsonl", "test.jsonl", "labels.json", "metadata.json", "README.md",
+        },
         "models/deberta-v3-tiny": {
             "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
             "spm.model", "manifest.json",
