@@ -22,8 +22,11 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from goemotions import config
+from goemotions.commands import entry
 from goemotions.comparison import predictions
-from goemotions.data import fetch, splits
+from goemotions.data import splits
+from goemotions.data.labels import Labels
+from goemotions.data.texts import read_texts
 from goemotions.errors import UserError
 from goemotions.models import prepare, weights
 from goemotions.training import losses
@@ -118,6 +121,7 @@ def test_params_of_any_bytes(tmp_path_factory, content):
         config.load(path)
 
 
+LABELS = Labels(tuple(f"label {n}" for n in range(28)))
 ROWS = [{"id": f"r{n}", "text": "thank you 🙂", "labels": [n, 27]} for n in range(4)]
 
 
@@ -158,15 +162,15 @@ def test_bytes_of_a_split(tmp_path_factory, data):
 
 
 def check_split(tmp_path_factory, content):
-    path = tmp_path_factory.mktemp("fuzz") / "train.jsonl"
-    path.write_bytes(content)
+    folder = tmp_path_factory.mktemp("fuzz")
+    splits.write(folder, {"train": content}, {"train": 4}, LABELS)
+    path = folder / "train.jsonl"
     split = None
     with message_of_ten_letters(str(path)):
         split = splits.read(path)
     if split is None:
         return
     assert split.targets.shape == (len(split.ids), 28)
-    assert split.targets.any(1).all()
     assert all(isinstance(text, str) and text.strip() for text in split.texts)
 
 
@@ -211,12 +215,76 @@ def test_a_mirrors_parquet(tmp_path_factory, data, by_byte):
 
 
 def read_mirrored(content, folder):
-    path = folder / "train.parquet"
-    path.write_bytes(content)
+    labels = {"column": "labels", "names": list(LABELS.names), "ids": 0, "min_rows": 1}
+    read_own("rows.parquet", content, folder, id="id", labels=labels)
+
+
+def read_own(name, content, folder, **changes):
+    """Read a file that is divided by shares; whatever comes out keeps every rule."""
+    raw = {"files": name, "text": "text", "split": {"val": 0.25, "test": 0.25}, **changes}
+    settings = config.parse_dataset({"source": "files", **raw})
+    with message_of_ten_letters("datasets.mine: "):
+        texts = read_texts("mine", settings, lambda file: content, folder)
+        for split, rows in texts.rows.items():
+            splits.check(rows, texts.labels, split)
+            splits.encode(rows)
+
+
+CSV = 'id,text,label\n1,"a, b","x,y"\n2,"said ""no""",x\n3,"two\nlines",y\n4,it\'s 🙂,"y, x"\n'
+
+
+@fuzzed
+@given(data=st.data(), delimiter=st.sampled_from([",", ";", "\t", '"']))
+def test_bytes_of_a_csv_file(tmp_path_factory, data, delimiter):
+    content = corrupted_bytes(data, CSV.replace(",", delimiter).encode())
+    changes = {"csv": {"delimiter": delimiter}, "labels": {"column": "label", "separator": ","}}
+    read_own("rows.csv", content, tmp_path_factory.mktemp("fuzz"), **changes)
+
+
+@fuzzed
+@given(data=st.data(), cell=st.sampled_from(["one", "joined", "list", "vector", "scores"]))
+def test_cells_of_a_json_file(tmp_path_factory, data, cell):
+    rows = [{"id": n, "text": f"text {n}", "label": "ab"[n % 2]} for n in range(6)]
+    data.draw(st.sampled_from(rows))[data.draw(st.sampled_from(["id", "text", "label"]))] = (
+        data.draw(VALUES)
+    )
+    labels = {"column": "label", "cell": cell}
+    labels |= {"separator": "|"} if cell == "joined" else {}
+    labels |= {"names": ["a", "b"]} if cell == "vector" else {}
+    content = "\n".join(json.dumps(row) for row in rows).encode()
+    folder = tmp_path_factory.mktemp("fuzz")
+    read_own("rows.jsonl", content, folder, id="id", labels=labels, task="multi_label")
+
+
+@fuzzed
+@given(data=st.data())
+def test_bytes_of_a_json_file(tmp_path_factory, data):
+    rows = [{"text": f"text {n}", "label": "ab"[n % 2]} for n in range(6)]
+    content = json.dumps(rows) if data.draw(st.booleans()) else "\n".join(map(json.dumps, rows))
+    content = corrupted_bytes(data, content.encode())
+    read_own("rows.json", content, tmp_path_factory.mktemp("fuzz"), labels={"column": "label"})
+
+
+@fuzzed
+@given(data=st.data())
+def test_bytes_of_labels(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "labels.json"
+    content = json.dumps(LABELS.content()).encode()
+    change = data.draw(st.sampled_from([corrupted_json, corrupted_bytes]))
+    path.write_bytes(change(data, content))
+    with message_of_ten_letters(str(path)):
+        assert all(isinstance(name, str) for name in Labels.read(path.parent).names)
+
+
+@fuzzed
+@given(data=st.data(), name=st.sampled_from(["x.csv", "x.tsv", "x.jsonl", "x.txt", "x.parquet"]))
+def test_a_file_to_guess_the_entry_of(tmp_path_factory, data, name):
+    path = tmp_path_factory.mktemp("fuzz") / name
+    good = CSV.encode() if data.draw(st.booleans()) else json.dumps([{"text": "a", "label": "b"}])
+    good = good if isinstance(good, bytes) else good.encode()
+    path.write_bytes(corrupted_bytes(data, good) if data.draw(st.booleans()) else good)
     with message_of_ten_letters():
-        rows = fetch.read_rows(path, folder)
-        splits.check(rows, "train")
-        splits.encode(rows)
+        entry.show(path)
 
 
 @fuzzed

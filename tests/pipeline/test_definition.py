@@ -28,8 +28,9 @@ def imported(path: Path) -> set[Path]:
             module = SOURCE / Path(*name.split("."))
             if module.with_suffix(".py").is_file():
                 files.add(module.with_suffix(".py"))
-            elif len(ast.parse((module / "__init__.py").read_text()).body) > 1:  # more than a title
-                files.add(module / "__init__.py")
+            package = module / "__init__.py"
+            if package.is_file() and len(ast.parse(package.read_text()).body) > 1:  # not a title
+                files.add(package)
     return files
 
 

@@ -18,7 +18,8 @@ from goemotions.config import TEXTS, Table, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
 from goemotions.data import table_files
 from goemotions.data.texts import Texts, read_texts
-from goemotions.errors import UserError
+from goemotions.errors import UserError, first_line
+from goemotions.io.parquet import open_parquet, read_parquet
 
 _LOOK = 2**21  # characters to look at; more would not change a guess
 _SPLIT_WORDS = {
@@ -167,7 +168,7 @@ def _look(path: Path) -> _Look:
         form = "parquet"
     table_files.refuse_what_is_no_table(str(path), content, form or "csv")
     if form == "parquet":
-        return _parquet(content)
+        return _parquet(path, content)
     encoding = _encoding(content)
     text = content.decode(encoding)[:_LOOK]
     start = text.lstrip("\ufeff \t\r\n")
@@ -194,12 +195,13 @@ def _encoding(content: bytes) -> str:
     return "utf-8"
 
 
-def _parquet(content: bytes) -> _Look:
-    from goemotions.io.parquet import open_parquet, read_parquet
-
-    names = [name for name in open_parquet(content).schema_arrow.names if "__index" not in name]
-    rows = [list(row.values()) for row in read_parquet(content, names)[:1000].to_pylist()]
-    return _Look("parquet", names, rows, {})
+def _parquet(path: Path, content: bytes) -> _Look:
+    try:
+        names = [name for name in open_parquet(content).schema_arrow.names if "__index" not in name]
+        rows = read_parquet(content, names)[:1000].to_pylist()
+    except Exception as error:  # damaged files make pyarrow raise many types
+        raise UserError(f"--entry: {path} is not a parquet file: {first_line(error)}") from None
+    return _Look("parquet", names, [list(row.values()) for row in rows], {})
 
 
 def _json(path: Path, text: str) -> _Look:
