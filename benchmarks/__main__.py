@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contenders, distributed, models, report, scaling
+from benchmarks import contenders, distributed, models, reading, report, scaling
 from benchmarks.contenders import INFERENCE, REFERENCE, TRAINING, Task
 from goemotions import config
 from goemotions.errors import UserError, reported
@@ -35,10 +35,14 @@ def main() -> None:
     parser.add_argument("--no-scaling", action="store_true", help="without it")
     parser.add_argument("--output", type=Path, default=Path("metrics/bench.json"))
     parser.add_argument("--distributed", action="store_true", help="1 against 2 processes instead")
+    parser.add_argument("--reading", action="store_true", help="only reading texts of your own")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a Task as JSON: measure, print, end
     options = parser.parse_args()
     if options.one:
         print(json.dumps(contenders.measure(Task(**json.loads(options.one)))))
+        return
+    if options.reading:
+        reading.run()
         return
     settings = config.load()
     data = Path("data/goemotions/train.jsonl")

@@ -28,6 +28,9 @@ FORMATS = {
 }  # fmt: skip
 MOST_LABELS = 5000
 
+# A level of groups becomes the metric macro_f1_<level>; these are taken.
+_METRICS = {"low", "high", "per_label", "at_05", "at_02"}
+
 _TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _COLUMN = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 _COLUMNS = {"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}
@@ -146,8 +149,14 @@ def _groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
         level = _word(level, f": {level!r}")
         if not level.replace("_", "").isalnum():  # it becomes a part of a metric's name
             raise refused(f": {level!r} becomes a metric's name; use letters, digits and _")
+        if level in _METRICS:
+            raise refused(
+                f".{level} would be the metric macro_f1_{level}, which there is; rename it"
+            )
         if not isinstance(groups, dict):
             groups = {level: groups}
+        if not groups:
+            raise refused(f".{level} has no group")
         found[level] = {
             _word(group, f".{level}"): _words(labels) for group, labels in groups.items()
         }

@@ -43,6 +43,8 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
             return f"{above} has an unknown key; {choose(error['input'], SPLITS)}"
         case "literal_error":
             return f"{got}; {choose(error['input'], get_args(kind))}"
+        case "invalid_key":
+            return f"{above} has the key {last!r}, which is no text; put it in quotes"
         case "too_short":
             return f"{got}; it must have at least one entry"
         case "model_type" | "dict_type":
@@ -76,8 +78,8 @@ def _at(loc: tuple[int | str, ...], root: type[BaseModel]) -> tuple[str, Any, li
             kind, constraints = members.get(str(part)), []
             continue
         if isinstance(part, int):
-            shown[-1] += f"[{part}]"
-            kind, constraints = get_args(kind)[0], []
+            shown[-1:] = [f"{''.join(shown[-1:])}[{part}]"]
+            kind, constraints = next(iter(get_args(kind)), None), []
             continue
         shown.append(str(part))
         if get_origin(kind) is dict:

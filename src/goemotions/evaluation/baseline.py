@@ -15,8 +15,8 @@ from goemotions.metrics.thresholds import fit, preferred, selected
 def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
 
-    The features are TF-IDF of words and pairs of words that occur twice or more; the model is one
-    logistic regression per label. Scores and protocol are those of `evaluate`: in single-label
+    The features are TF-IDF of words and pairs of words that occur twice or more (of all, where none
+    does); the model is one logistic regression per label. Scores and protocol are those of `evaluate`: in single-label
     data the label with the highest logit is chosen, without thresholds.
 
     Raises:
@@ -50,12 +50,11 @@ def _logits(read: dict[str, splits.Split]) -> dict[str, Floats]:
     from threadpoolctl import threadpool_limits
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    features = {
-        name: vectorizer.fit_transform(split.texts)
-        if name == "train"
-        else vectorizer.transform(split.texts)
-        for name, split in read.items()
-    }
+    try:
+        vectorizer.fit(read["train"].texts)
+    except ValueError:  # no word of two letters occurs twice
+        vectorizer.set_params(min_df=1, token_pattern=r"\S+").fit(read["train"].texts)
+    features = {name: vectorizer.transform(split.texts) for name, split in read.items()}
     targets = read["train"].targets
     columns: dict[str, list[Floats]] = {"val": [], "test": []}
     with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
