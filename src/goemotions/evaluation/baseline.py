@@ -16,8 +16,8 @@ def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
 
     The features are TF-IDF of words and pairs of words that occur twice or more (of all, where none
-    does); the model is one logistic regression per label. Scores and protocol are those of `evaluate`: in single-label
-    data the label with the highest logit is chosen, without thresholds.
+    does); the model is one logistic regression per label. Scores and protocol are those of
+    `evaluate`: in single-label data the label with the highest logit is chosen, without thresholds.
 
     Raises:
         UserError: a split is missing or invalid.
