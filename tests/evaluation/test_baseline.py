@@ -8,7 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from goemotions import config
+from goemotions.data import splits
 from goemotions.data.fetch import fetch
+from goemotions.data.labels import Labels
 from goemotions.evaluation.baseline import baseline
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +57,15 @@ def test_it_is_fitted_by_one_thread_whatever_there_are(tmp_path, monkeypatch):
     with threadpool_limits(2):
         baseline(tmp_path / "sample", tmp_path / "baseline.json", settings.evaluate)
     assert threads == {1}
+
+
+def test_texts_in_which_no_word_occurs_twice_still_have_a_baseline(settings, tmp_path):
+    labels = Labels(("a", "b"), "single_label")
+    rows = {
+        split: [splits.Row(f"{split}{n}", f"{split}word{n}", [n % 2]) for n in range(4)]
+        for split in splits.SPLITS
+    }
+    contents = {split: splits.encode(part) for split, part in rows.items()}
+    splits.write(tmp_path, contents, dict.fromkeys(rows, 4), labels)
+    scores = baseline(tmp_path, tmp_path / "baseline.json", settings.evaluate)
+    assert scores["accuracy"] == 0.5

@@ -50,11 +50,13 @@ def _logits(read: dict[str, splits.Split]) -> dict[str, Floats]:
     from threadpoolctl import threadpool_limits
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    train = read["train"].texts
     try:
-        vectorizer.fit(read["train"].texts)
+        features = {"train": vectorizer.fit_transform(train)}
     except ValueError:  # no word of two letters occurs twice
-        vectorizer.set_params(min_df=1, token_pattern=r"\S+").fit(read["train"].texts)
-    features = {name: vectorizer.transform(split.texts) for name, split in read.items()}
+        vectorizer.set_params(min_df=1, token_pattern=r"\S+")
+        features = {"train": vectorizer.fit_transform(train)}
+    features |= {name: vectorizer.transform(read[name].texts) for name in ("val", "test")}
     targets = read["train"].targets
     columns: dict[str, list[Floats]] = {"val": [], "test": []}
     with threadpool_limits(1):  # liblinear's sums depend on the number of BLAS's threads
