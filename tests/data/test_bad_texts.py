@@ -394,14 +394,15 @@ def test_warnings_name_what_may_be_wrong(tmp_path):
     other = "text,label\nx,a\nw,a\n"
     texts = read(tmp_path, {"train.csv": train, "val.csv": other, "test.csv": other}, **ENTRY)
     assert texts.warnings == [
-        "1 labels such as 'b, a' look like several, joined: set labels.separator: ','",
+        "labels that look like several, joined, such as 'b, a': 1; set labels.separator: ',' if they "
+        "are",
         "2 labels have no row in val: b, b, a",
         "2 labels have no row in test: b, b, a",
-        "1 row of val with a text that train has too",
-        "1 row of test with a text that train has too",
-        "2 rows of test with a text that val has too",
-        "1 texts that are there several times, with different labels",
-        "1 texts with HTML entities such as &amp;, which are kept as they are",
+        "texts of train that are in val, too: 1 row of val",
+        "texts of train that are in test, too: 1 row of test",
+        "texts of val that are in test, too: 2 rows of test",
+        "texts that have other labels in another row: 1",
+        "texts with HTML entities such as &amp;, which are kept: 1",
     ]
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from goemotions.config import FilesDataset, Params
 from goemotions.data import fetch, splits
 from goemotions.data.labels import Labels
+from goemotions.data.notes import repeats
 from goemotions.data.splits import SPLITS, Row
-from goemotions.data.texts import Texts, repeats
+from goemotions.data.texts import Texts
 from goemotions.errors import UserError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import yaml
 
 from goemotions.config import TEXTS, Table, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
-from goemotions.data import table_files
+from goemotions.data import json_rows, table, table_files
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
@@ -205,7 +205,7 @@ def _parquet(path: Path, content: bytes) -> _Look:
 
 
 def _json(path: Path, text: str) -> _Look:
-    objects = [value for _, value in table_files.json_objects(str(path), text)][:1000]
+    objects = [value for _, value in json_rows.objects(str(path), text)][:1000]
     names = list(dict.fromkeys(key for row in objects for key in row))
     return _Look("jsonl", names, [[row.get(name) for name in names] for row in objects], {})
 
@@ -215,7 +215,7 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
     if excel := re.match(r"sep=(.)\r?\n", text):
         text = text[excel.end() :]
     candidates = []
-    for mark in table_files.DELIMITERS:
+    for mark in table.DELIMITERS:
         for quote in ('"', "none"):
             rows = _parsed(text, mark, quote)
             if rows and len(rows[0]) > 1:
@@ -264,7 +264,7 @@ def _is_header(rows: list[list[str]]) -> bool:
     """Whether the first row names the columns: short, different words that are no cells below."""
     first = [cell.strip() for cell in rows[0]]
     named = [cell for cell in first if cell]
-    if not named or len(set(named)) < len(named) or any(map(table_files.looks_like_a_cell, named)):
+    if not named or len(set(named)) < len(named) or any(map(table.looks_like_a_cell, named)):
         return False
     known = {*_TEXT, *_TITLE, *_LABEL, *_SPLIT, "id"}
     if any(name.lower() in known for name in named):

@@ -3,12 +3,12 @@
 docs/own-texts.md has entries to copy.
 """
 
-import codecs
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from goemotions.config import dataset_values
 from goemotions.config.base import (
     SPLITS,
     Count,
@@ -17,7 +17,6 @@ from goemotions.config.base import (
     Settings,
     Split,
     Task,
-    allowed,
     refused,
 )
 
@@ -26,170 +25,48 @@ FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl",
     ".parquet": "parquet",
 }  # fmt: skip
-MOST_LABELS = 5000
-
-# A level of groups becomes the metric macro_f1_<level>; these are taken.
-_METRICS = {"low", "high", "per_label", "at_05", "at_02"}
 
 _TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _COLUMN = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 _COLUMNS = {"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}
 
 
-def _word(value: Any, where: str = "") -> str:
-    """Text from YAML: what it takes for a number, a date or a truth value must be in quotes."""
-    if isinstance(value, str):
-        return value
-    kind = {bool: "the truth value", int: "the number", float: "the number", type(None): "nothing:"}
-    shown = f"{kind.get(type(value), 'the ' + type(value).__name__)} {value!r}"
-    raise refused(f"{where} is {shown} for YAML; put it in quotes")
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    """One text or a list of texts, as a tuple."""
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list | tuple) or not value:
-        raise allowed("text, or a list of texts")
-    words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
-    if twice := [word for word in words if words.count(word) > 1]:
-        raise refused(f" has {twice[0]!r} twice")
-    return words
-
-
-def _names(value: Any) -> str | tuple[str, ...]:
-    """A file with one name a line, or a list of names."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list | tuple):
-        raise allowed("a list of names, or a file with one name a line")
-    words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
-    if bad := [word for word in words if not word.strip() or word != word.strip()]:
-        raise refused(f" has {bad[0]!r}, which is blank or has outer blanks")
-    seen: set[str] = set()
-    for word in words:
-        if word in seen:
-            raise refused(f" has {word!r} twice")
-        seen.add(word)
-    if not 2 <= len(words) <= MOST_LABELS:
-        raise refused(f" has {len(words):,} names; there must be 2 to {MOST_LABELS:,}")
-    return words
-
-
-def _list_of_names(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise allowed("a list of columns")
-    return tuple(_names(value))
-
-
-def _column(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int) or value in ("", 0):
-        raise allowed("a column's name, or its number from 1 where there is no header")
-    return str(value)
-
-
-def _columns(value: Any) -> tuple[str, ...]:
-    many = value if isinstance(value, list | tuple) else [value]
-    if not many:
-        raise allowed("a column, or a list of columns")
-    return tuple(_column(one) for one in many)
-
-
-def _character(value: Any) -> str:
-    if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
-        raise allowed('one character; write a tab as "\\t"')
-    return value
-
-
-def _quote(value: Any) -> str:
-    return value if value == "none" else _character(value)
-
-
-def _encoding(value: Any) -> str:
-    try:
-        codecs.lookup(value)
-        b"".decode(value)
-        return str(value)
-    except (LookupError, TypeError, ValueError):
-        raise allowed("an encoding's name, such as utf-8, cp1252 or utf-16") from None
-
-
-def _files(value: Any) -> dict[str, tuple[str, ...]]:
-    """Files by split; those under "all" are for `split` to divide."""
-    if not isinstance(value, dict):
-        return {"all": _words(value)}
-    if unknown := [key for key in value if key not in SPLITS]:
-        raise refused(f" has an unknown key {unknown[0]!r}; choose one of: {', '.join(SPLITS)}")
-    if "train" not in value:
-        raise refused(" is missing train")
-    return {split: _words(value[split]) for split in SPLITS if split in value}
-
-
-def _part(value: Any) -> Any:
-    if isinstance(value, bool) or value is None:
-        raise allowed("a share between 0 and 1, or the values of the split column")
-    if isinstance(value, int | float):
-        if not 0 < value < 1:
-            raise allowed("a share between 0 and 1; a number in the split column goes in quotes")
-        return float(value)
-    return _words(value)
-
-
-def _labels(value: Any) -> Any:
-    """The short form: a list is the columns of flags."""
-    return {"columns": value} if isinstance(value, list | tuple) else value
-
-
-def _groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Level -> group -> labels; a plain list is a level of one group of the same name."""
-    if not isinstance(value, dict):
-        raise allowed("a mapping of groups to lists of labels")
-    found = {}
-    for level, groups in value.items():
-        level = _word(level, f": {level!r}")
-        if not level.replace("_", "").isalnum():  # it becomes a part of a metric's name
-            raise refused(f": {level!r} becomes a metric's name; use letters, digits and _")
-        if level in _METRICS:
-            raise refused(
-                f".{level} would be the metric macro_f1_{level}, which there is; rename it"
-            )
-        if not isinstance(groups, dict):
-            groups = {level: groups}
-        if not groups:
-            raise refused(f".{level} has no group")
-        found[level] = {
-            _word(group, f".{level}"): _words(labels) for group, labels in groups.items()
-        }
-    return found
-
-
 class Csv(Settings):
     """How a file of delimited text is written."""
 
-    delimiter: Annotated[str, BeforeValidator(_character)] | None = None
+    delimiter: Annotated[str, BeforeValidator(dataset_values.character)] | None = None
     """One character; a comma for csv, a tab for tsv if left out."""
-    quote: Annotated[str, BeforeValidator(_quote)] | None = None
+    quote: Annotated[str, BeforeValidator(dataset_values.quote)] | None = None
     """One character, or none where quotes are plain characters; " if left out."""
     header: bool = True
     """false: columns are called 1, 2, 3."""
-    encoding: Annotated[str, BeforeValidator(_encoding)] = "utf-8"
+    encoding: Annotated[str, BeforeValidator(dataset_values.encoding)] = "utf-8"
 
 
 class LabelCells(Settings):
     """Where the labels of a row are, and in what form."""
 
-    columns: Annotated[tuple[str, ...], BeforeValidator(_list_of_names)] | None = None
+    columns: Annotated[tuple[str, ...], BeforeValidator(dataset_values.list_of_names)] | None = None
     """One column of flags for each label."""
-    column: Annotated[str, BeforeValidator(_column), WithJsonSchema(_COLUMN)] | None = None
+    column: (
+        Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None
+    ) = None
     """The one column that holds them."""
     cell: Literal["one", "joined", "list", "vector", "scores"] | None = None
     """one; joined by `separator`; list; vector of 0 and 1 in `names`' order; scores by label."""
     separator: (
-        Annotated[tuple[str, ...], BeforeValidator(_words), WithJsonSchema(_TEXT_OR_LIST)] | None
+        Annotated[
+            tuple[str, ...], BeforeValidator(dataset_values.words), WithJsonSchema(_TEXT_OR_LIST)
+        ]
+        | None
     ) = None
     """A text, or several each of which separates."""
     names: (
-        Annotated[str | tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_TEXT_OR_LIST)]
+        Annotated[
+            str | tuple[str, ...],
+            BeforeValidator(dataset_values.names),
+            WithJsonSchema(_TEXT_OR_LIST),
+        ]
         | None
     ) = None
     """The labels in their order, or a file with one a line; those in train, sorted, if left out."""
@@ -235,7 +112,7 @@ class LabelCells(Settings):
 
 Part = Annotated[
     float | tuple[str, ...],
-    BeforeValidator(_part),
+    BeforeValidator(dataset_values.part),
     WithJsonSchema({"anyOf": [{"type": "number"}, *_TEXT_OR_LIST["anyOf"]]}),
 ]
 
@@ -243,7 +120,9 @@ Part = Annotated[
 class Division(Settings):
     """Which rows are for training, validation and testing, where the files do not say it."""
 
-    column: Annotated[str, BeforeValidator(_column), WithJsonSchema(_COLUMN)] | None = None
+    column: (
+        Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None
+    ) = None
     """The column whose values name the splits."""
     train: Part | None = None
     """Its values for train; "train" if left out."""
@@ -298,7 +177,7 @@ class Table(Settings):
 
     files: Annotated[
         dict[str, tuple[str, ...]],
-        BeforeValidator(_files),
+        BeforeValidator(dataset_values.files),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -317,9 +196,13 @@ class Table(Settings):
     """By the files' ending if left out."""
     csv: Csv = Csv()
     split: Division = Division()
-    text: Annotated[tuple[str, ...], BeforeValidator(_columns), WithJsonSchema(_COLUMNS)]
+    text: Annotated[
+        tuple[str, ...], BeforeValidator(dataset_values.columns), WithJsonSchema(_COLUMNS)
+    ]
     """One column, or several that are joined by a space."""
-    id: Annotated[str, BeforeValidator(_column), WithJsonSchema(_COLUMN)] | None = None
+    id: Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None = (
+        None
+    )
     """A column; <file>:<row> if left out."""
     same_id: Literal["error", "union"] = "error"
     """union: rows of one id and one text are one row with all their labels."""
@@ -327,7 +210,7 @@ class Table(Settings):
     """By the form of the labels if left out."""
     labels: Annotated[
         LabelCells,
-        BeforeValidator(_labels),
+        BeforeValidator(dataset_values.labels),
         Field(json_schema_extra={"anyOf": [{"type": "object"}, {"type": "array"}]}),
     ]
     """A list of columns of flags, or a mapping."""
@@ -335,7 +218,7 @@ class Table(Settings):
     """Rows of these kinds are left out and counted."""
     groups: Annotated[
         dict[str, dict[str, tuple[str, ...]]],
-        BeforeValidator(_groups),
+        BeforeValidator(dataset_values.groups),
         WithJsonSchema({"type": "object"}),
     ] = Field(default_factory=dict)
     """Groups of labels to score as well: {urgent: [outage, billing]}, or a level of several."""
@@ -434,7 +317,7 @@ class GeneratedDataset(Settings):
     rows: Annotated[dict[Split, Count], PerSplit]
     groups: Annotated[
         dict[str, dict[str, tuple[str, ...]]],
-        BeforeValidator(_groups),
+        BeforeValidator(dataset_values.groups),
         WithJsonSchema({"type": "object"}),
     ] = Field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from goemotions.config.dataset_settings import LabelCells
 from goemotions.data.faults import CellError
-from goemotions.data.table_files import walk
+from goemotions.data.table import walk
 
 Form = Literal["flags", "one", "joined", "list", "vector", "scores"]
 # What a cell says: label names; None: nobody has annotated the row.

@@ -1,9 +1,7 @@
 """From an entry of `datasets` and its files to splits of rows, labels and warnings."""
 
 import hashlib
-import html
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,7 +14,9 @@ from goemotions.data import cells, table_files
 from goemotions.data.dividing import divide
 from goemotions.data.faults import CellError, Faults, Place, TextsError
 from goemotions.data.labels import Labels, Task
+from goemotions.data.notes import count_of, labels_have, some, warnings
 from goemotions.data.splits import Row
+from goemotions.data.table import Table
 
 _DROP = {"no_text": "no text", "no_label": "no label", "not_annotated": "not annotated"}
 
@@ -86,11 +86,11 @@ class _Reading:
         records = self._united(self._kept(records, "no_text", "not_annotated", "no_label"))
         names = self._label_names(records, names)
         if self.settings.groups and (problem := groups_problem(self.settings.groups, names)):
-            raise TextsError(f"{problem.removeprefix('.')}; the labels are {_some(names)}")
+            raise TextsError(f"{problem.removeprefix('.')}; the labels are {some(names)}")
         records = self._kept(records, "no_label")  # of those whose labels were set aside
         labels = Labels(names, self.task, self.settings.groups)
         rows = self._divided(records, labels)
-        self.warnings += _warnings(rows, labels)
+        self.warnings += warnings(rows, labels)
         return Texts(rows, labels, self.warnings, self.files)
 
     def _read(self, file: str) -> bytes:
@@ -121,7 +121,7 @@ class _Reading:
             yield from self._of_table("train" if split == "all" else split, table, form, names)
         self.faults.check()
 
-    def _form(self, found: list[table_files.Table]) -> cells.Form:
+    def _form(self, found: list[Table]) -> cells.Form:
         if (column := self.settings.labels.column) is None:
             return "flags"
         form = cells.form_of(
@@ -145,11 +145,11 @@ class _Reading:
             parts = {part.strip() for text in joined for part in text.split(mark)}
             if form == "one" and joined and len(parts & distinct) > len(parts) / 2:
                 self.warnings.append(
-                    f"{len(joined):,} labels such as {joined[0]!r} look like several, joined: set "
-                    f"labels.separator: {mark!r}"
+                    f"labels that look like several, joined, such as {joined[0]!r}: "
+                    f"{len(joined):,}; set labels.separator: {mark!r} if they are"
                 )
 
-    def _tables(self, files: Iterable[str]) -> Iterator[table_files.Table]:
+    def _tables(self, files: Iterable[str]) -> Iterator[Table]:
         labels, division = self.settings.labels, self.settings.split
         wanted = [*self.settings.text, *(labels.columns or ())]
         wanted += [c for c in (self.settings.id, labels.column, division.column) if c is not None]
@@ -166,7 +166,7 @@ class _Reading:
             )
 
     def _of_table(
-        self, split: str, table: table_files.Table, form: cells.Form, names: tuple[str, ...] | None
+        self, split: str, table: Table, form: cells.Form, names: tuple[str, ...] | None
     ) -> Iterator[_Record]:
         settings, values = self.settings, self.settings.split.values
         texts = [table.cells[column] for column in settings.text]
@@ -188,7 +188,7 @@ class _Reading:
             yield _Record(place, identity, text, labels, key)
 
     def _label_reader(
-        self, table: table_files.Table, form: cells.Form, names: tuple[str, ...] | None
+        self, table: Table, form: cells.Form, names: tuple[str, ...] | None
     ) -> Callable[[int], list[str] | None]:
         settings = self.settings.labels
         if settings.columns is not None:
@@ -234,7 +234,7 @@ class _Reading:
                 self.faults.add(kind, record.place, what, remedy)
         self.faults.check()
         for kind, count in dropped.items():
-            self.warnings.append(f"{_rows(count)} left out: {_DROP[kind]}")
+            self.warnings.append(f"{count_of(count, 'row')} left out: {_DROP[kind]}")
         if not kept:
             raise TextsError("no row is left")
         return kept
@@ -288,13 +288,14 @@ class _Reading:
         rare = [label for label in listed if counts[label] < (least or 1)]
         if rare and least is None:
             raise TextsError(
-                f"{_labels(rare)} no row in train: {_some(rare)}; set labels.min_rows: 1 to set "
+                f"{labels_have(rare)} no row in train: {some(rare)}; set labels.min_rows: 1 to set "
                 "such labels aside"
             )
         if rare:
-            shown = _some([f"{label} {counts[label]}" for label in rare])
+            shown = some([f"{label} {counts[label]}" for label in rare])
+            wanted = count_of(least or 1, "row")
             self.warnings.append(
-                f"{_labels(rare)} fewer than {_rows(least or 1)} in train, set aside: {shown}"
+                f"{labels_have(rare)} fewer than {wanted} in train, set aside: {shown}"
             )
             aside = set(rare)
             for record in records:
@@ -302,7 +303,7 @@ class _Reading:
             listed = tuple(label for label in listed if label not in aside)
         if not 2 <= len(listed) <= MOST_LABELS:
             raise TextsError(
-                f"there are {len(listed):,} labels ({_some(listed)}); there must be 2 to "
+                f"found {count_of(len(listed), 'label')} ({some(listed)}); there must be 2 to "
                 f"{MOST_LABELS:,}. Is {self._where()} the right column?"
             )
         return listed
@@ -324,10 +325,8 @@ class _Reading:
             rows |= {split: [whole[place] for place in part] for split, part in parts.items()}
         for split, part in rows.items():
             if not part:
-                count = sum(map(len, rows.values()))
-                raise TextsError(
-                    f"split: {split} has none of the {_rows(count)}; give it a larger share"
-                )
+                total = count_of(sum(map(len, rows.values())), "row")
+                raise TextsError(f"split: {split} has none of the {total}; give it a larger share")
         return rows
 
 
@@ -365,7 +364,7 @@ def _identity(cell: Any) -> str:
 
 
 def _flags(
-    table: table_files.Table, columns: Sequence[str], index: int, settings: Settings
+    table: Table, columns: Sequence[str], index: int, settings: Settings
 ) -> list[str] | None:
     found: list[str] = []
     annotated = True
@@ -378,93 +377,3 @@ def _flags(
             found.append(column)
         annotated = annotated and is_set is not None
     return found if annotated else None
-
-
-def _warnings(rows: dict[str, list[Row]], labels: Labels) -> list[str]:
-    """What to know about rows that break no rule, each with its count."""
-    found = [
-        f"{count:,} of {_rows(len(part))} of {split} have no label"
-        for split, part in rows.items()
-        if (count := sum(not row.labels for row in part))
-    ]
-    for split in ("val", "test"):
-        present = {label for row in rows[split] for label in row.labels}
-        absent = [name for index, name in enumerate(labels.names) if index not in present]
-        if absent:
-            found.append(f"{_labels(absent)} no row in {split}: {_some(absent)}")
-    found += _alike(labels.names)
-    repeated = repeats(rows)
-    for (one, other), count in repeated.across.items():
-        found.append(f"{_rows(count)} of {other} with a text that {one} has too")
-    if repeated.other_labels:
-        found.append(
-            f"{repeated.other_labels:,} texts that are there several times, with different labels"
-        )
-    texts = [row.text for part in rows.values() for row in part]
-    if entities := sum("&" in text and html.unescape(text) != text for text in texts):
-        found.append(
-            f"{entities:,} texts with HTML entities such as &amp;, which are kept as they are"
-        )
-    return found
-
-
-def _alike(names: Sequence[str]) -> list[str]:
-    """Labels that differ only in case, white space or normal form."""
-    folded: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        folded[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
-    return [
-        f"labels that differ only in case or white space: {', '.join(map(repr, alike))}"
-        for alike in folded.values()
-        if len(alike) > 1
-    ]
-
-
-@dataclass
-class Repeats:
-    """Equal texts, white space folded.
-
-    Attributes:
-        within: split -> rows whose text an earlier row of the split has.
-        across: two splits -> rows of the second whose text the first has.
-        other_labels: texts that have different labels in different rows.
-        examples: texts of `other_labels`, with the label indices of their rows.
-    """
-
-    within: dict[str, int]
-    across: dict[tuple[str, str], int]
-    other_labels: int
-    examples: list[tuple[str, list[list[int]]]]
-
-
-def repeats(rows: dict[str, list[Row]]) -> Repeats:
-    """Find equal texts within and across splits."""
-    seen: dict[str, list[tuple[str, list[int]]]] = defaultdict(list)
-    for split, part in rows.items():
-        for row in part:
-            seen[" ".join(row.text.split())].append((split, row.labels))
-    within, across = Counter[str](), Counter[tuple[str, str]]()
-    examples = []
-    for text, places in seen.items():
-        if len(places) == 1:
-            continue
-        counts = Counter(split for split, _ in places)
-        within.update({split: count - 1 for split, count in counts.items() if count > 1})
-        ordered = [split for split in SPLITS if split in counts]
-        for position, other in enumerate(ordered):
-            across.update({(one, other): counts[other] for one in ordered[:position]})
-        if len({tuple(row) for _, row in places}) > 1:
-            examples.append((text, [row for _, row in places]))
-    return Repeats(dict(within), dict(across), len(examples), examples[:10])
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
-
-
-def _labels(names: Sequence[str]) -> str:
-    return "1 label has" if len(names) == 1 else f"{len(names):,} labels have"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

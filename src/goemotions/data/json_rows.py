@@ -1,0 +1,125 @@
+"""Files of JSON: one object a line, or a list of objects.
+
+Read by Python's parser, with every value as it is written: `datasets` can only infer types, and
+makes numbers of texts.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from goemotions.data.faults import Faults, Place, TextsError
+from goemotions.data.table import Table, check_columns, walk
+from goemotions.errors import first_line
+
+_MISSING = object()
+_SPACE = frozenset(" \t\r\n")
+
+
+def read(file: str, text: str, wanted: list[str]) -> Table:
+    rows = objects(file, text)
+    keys = list(dict.fromkeys(key for _, row in rows for key in row))
+    paths = {name: [name] if name in keys else name.split(".") for name in wanted}
+    holds_rows = len(rows) == 1 and any(isinstance(v, list | dict) for v in rows[0][1].values())
+    if holds_rows and not all(path[0] in keys for path in paths.values()):
+        raise TextsError(
+            f"{file} is one object that holds all rows; write one object a line, or a list of "
+            "objects"
+        )
+    check_columns(file, [path[0] for path in paths.values()], keys, "key")
+    cells: dict[str, list[Any]] = {name: [] for name in wanted}
+    faults = Faults()
+    for number, (line, row) in enumerate(rows, start=1):
+        for name, (key, *rest) in paths.items():
+            value = row.get(key, _MISSING)
+            if value is _MISSING:
+                faults.add(f"key {key}", Place(file, number, line), f"has no key {key!r}")
+            cells[name].append(walk(value, rest))
+    faults.check()
+    return Table(file, cells, [line for line, _ in rows])
+
+
+def objects(file: str, text: str) -> list[tuple[int, dict[str, Any]]]:
+    """The line and the object of each row, of a list of objects or of one object a line.
+
+    Raises:
+        TextsError: the text is not that.
+    """
+    faults = Faults()
+    rows = list(_each(file, text, faults))
+    faults.check()
+    if not rows:
+        raise TextsError(f"{file} holds no row")
+    return rows
+
+
+def _each(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
+    parts = _items(file, text) if text.lstrip().startswith("[") else _json_lines(text)
+    for row, (line, parse) in enumerate(parts, start=1):
+        place = Place(file, row, line)
+        try:
+            value = parse()
+            if not isinstance(value, dict):
+                raise ValueError('a row must be an object, such as {"text": ..., "label": ...}')
+        except (ValueError, RecursionError) as error:
+            if row == 1 and text.lstrip().startswith("{") and text.strip().count("\n"):
+                error = _as_a_whole(text) or error
+            faults.add("json", place, first_line(error))
+            faults.check() if row == 1 else None
+            continue
+        yield line, value
+
+
+def _as_a_whole(text: str) -> ValueError | None:
+    try:
+        _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return ValueError("the file is one object; write one object a line, or a list of objects")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if content.strip():
+            yield line, lambda content=content: _DECODER.decode(content)
+
+
+def _items(file: str, text: str) -> Iterator[tuple[int, Any]]:
+    """The items of a JSON array, with the line that each begins in."""
+
+    def skip(position: int) -> int:
+        while text[position : position + 1] in _SPACE:
+            position += 1
+        return position
+
+    position, line, row = skip(text.index("[") + 1), 1, 0
+    counted = 0
+    while True:
+        line += text.count("\n", counted, position)
+        counted, row = position, row + 1
+        try:
+            if text[position : position + 1] == "]" and row == 1:
+                return
+            value, position = _DECODER.raw_decode(text, position)
+            position = skip(position)
+            if (mark := text[position : position + 1]) not in (",", "]"):
+                raise ValueError("the list is not closed" if not mark else f"{mark!r} after a row")
+        except (ValueError, RecursionError) as error:
+            raise TextsError(f"{Place(file, row, line)}: {first_line(error)}") from None
+        yield line, lambda value=value: value
+        if mark == "]":
+            if text[position + 1 :].strip():
+                raise TextsError(f"{Place(file, row, line)}: something follows the list of rows")
+            return
+        position = skip(position + 1)

@@ -1,0 +1,114 @@
+"""The used columns of a file, and what the readers of each format share."""
+
+import difflib
+import errno
+import glob
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goemotions.data.faults import Place, TextsError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The used columns of a file.
+
+    Attributes:
+        file: its name, as params.yaml has it.
+        cells: column -> its cells in the order of the rows: strings in text formats; in JSON and
+            parquet also lists, mappings, numbers and None.
+        lines: the physical line of each row; None where the format has none.
+        inside: column -> keys still to walk in its cells, which are text that holds a list.
+    """
+
+    file: str
+    cells: dict[str, list[Any]]
+    lines: Sequence[int] | None
+    inside: dict[str, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.cells.values())))
+
+    def place(self, index: int) -> Place:
+        return Place(self.file, index + 1, None if self.lines is None else self.lines[index])
+
+
+def read_by_datasets(form: str, path: Path, **options: Any) -> "pyarrow.Table":
+    """A file, by `datasets`, without its output; its cache is made beside the file.
+
+    In a cache that outlives the run, another file of the same path, size and time would be taken
+    for this one.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises what it logs
+    loaded = datasets.load_dataset(
+        form,
+        data_files=glob.escape(str(path.absolute())),
+        split="train",
+        cache_dir=str(path.parent),
+        keep_in_memory=True,
+        **options,
+    )
+    return loaded.data.table
+
+
+def cause_of(error: Exception) -> BaseException:
+    """What `datasets` wrapped, and with an error number what it noticed by itself."""
+    import datasets
+
+    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
+    return (error.__cause__ if wrapped else None) or error
+
+
+def check_columns(
+    file: str, wanted: Iterable[str], names: list[str], what: str, *, delimited: bool = False
+) -> None:
+    """Raise TextsError for a column that is not in a file, or is there twice."""
+    for name in wanted:
+        if names.count(name) == 1:
+            continue
+        if name in names:
+            times = names.count(name)
+            raise TextsError(f"{file}: {what} {name!r} is there {times} times; rename one")
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        seems = [mark for mark in DELIMITERS if mark in names[0]] if names else []
+        if delimited and len(names) == 1 and seems:
+            hint = f"; the header has one column, is the delimiter {json.dumps(seems[0])}?"
+        elif delimited and any(looks_like_a_cell(other) for other in names):
+            hint = "; the first row looks like data: set csv.header: false if there is no header"
+        shown = ", ".join(repr(other) for other in names[:20]) + (", …" if len(names) > 20 else "")
+        raise TextsError(f"{file} has no {what} {name!r}; it has {shown}{hint}")
+
+
+def looks_like_a_cell(name: str) -> bool:
+    """Whether what should be a column's name is rather a text or a number."""
+    return len(name) > 40 or len(name.split()) > 5 or re.fullmatch(r"[\d.,:-]+", name) is not None
+
+
+def walk(value: Any, path: Sequence[str]) -> Any:
+    """What lies at a path of keys, over every item of lists on the way; None if nothing does."""
+    if not path:
+        return value
+    if isinstance(value, list | tuple):
+        found: list[Any] = []
+        for item in value:
+            inside = walk(item, path)
+            found += inside if isinstance(inside, list) else [] if inside is None else [inside]
+        return found
+    return walk(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
