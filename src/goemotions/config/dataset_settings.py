@@ -6,9 +6,8 @@ docs/own-texts.md has entries to copy.
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from goemotions.config import dataset_values
 from goemotions.config.base import (
     SPLITS,
     Count,
@@ -19,6 +18,20 @@ from goemotions.config.base import (
     Task,
     refused,
 )
+from goemotions.config.dataset_values import (
+    Character,
+    Column,
+    Columns,
+    Encoding,
+    Files,
+    Groups,
+    ListOfNames,
+    Names,
+    Part,
+    Quote,
+    Words,
+    labels_setting,
+)
 
 TEXTS = "texts"
 FORMATS = {
@@ -26,49 +39,31 @@ FORMATS = {
     ".parquet": "parquet",
 }  # fmt: skip
 
-_TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_COLUMN = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
-_COLUMNS = {"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}
-
 
 class Csv(Settings):
     """How a file of delimited text is written."""
 
-    delimiter: Annotated[str, BeforeValidator(dataset_values.character)] | None = None
+    delimiter: Character | None = None
     """One character; a comma for csv, a tab for tsv if left out."""
-    quote: Annotated[str, BeforeValidator(dataset_values.quote)] | None = None
+    quote: Quote | None = None
     """One character, or none where quotes are plain characters; " if left out."""
     header: bool = True
     """false: columns are called 1, 2, 3."""
-    encoding: Annotated[str, BeforeValidator(dataset_values.encoding)] = "utf-8"
+    encoding: Encoding = "utf-8"
 
 
 class LabelCells(Settings):
     """Where the labels of a row are, and in what form."""
 
-    columns: Annotated[tuple[str, ...], BeforeValidator(dataset_values.list_of_names)] | None = None
+    columns: ListOfNames | None = None
     """One column of flags for each label."""
-    column: (
-        Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None
-    ) = None
+    column: Column | None = None
     """The one column that holds them."""
     cell: Literal["one", "joined", "list", "vector", "scores"] | None = None
     """one; joined by `separator`; list; vector of 0 and 1 in `names`' order; scores by label."""
-    separator: (
-        Annotated[
-            tuple[str, ...], BeforeValidator(dataset_values.words), WithJsonSchema(_TEXT_OR_LIST)
-        ]
-        | None
-    ) = None
+    separator: Words | None = None
     """A text, or several each of which separates."""
-    names: (
-        Annotated[
-            str | tuple[str, ...],
-            BeforeValidator(dataset_values.names),
-            WithJsonSchema(_TEXT_OR_LIST),
-        ]
-        | None
-    ) = None
+    names: Names | None = None
     """The labels in their order, or a file with one a line; those in train, sorted, if left out."""
     ids: Annotated[int, Field(ge=0, le=1)] | None = None
     """Cells are places in `names`, counted from this."""
@@ -110,19 +105,10 @@ class LabelCells(Settings):
         return self
 
 
-Part = Annotated[
-    float | tuple[str, ...],
-    BeforeValidator(dataset_values.part),
-    WithJsonSchema({"anyOf": [{"type": "number"}, *_TEXT_OR_LIST["anyOf"]]}),
-]
-
-
 class Division(Settings):
     """Which rows are for training, validation and testing, where the files do not say it."""
 
-    column: (
-        Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None
-    ) = None
+    column: Column | None = None
     """The column whose values name the splits."""
     train: Part | None = None
     """Its values for train; "train" if left out."""
@@ -175,34 +161,15 @@ class Division(Settings):
 class Table(Settings):
     """Labelled texts in files of rows."""
 
-    files: Annotated[
-        dict[str, tuple[str, ...]],
-        BeforeValidator(dataset_values.files),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    *_TEXT_OR_LIST["anyOf"],
-                    {
-                        "type": "object",
-                        "properties": dict.fromkeys(SPLITS, _TEXT_OR_LIST),
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ]
+    files: Files
     """Split -> a file or a list of files; or one file, or a list, that `split` divides."""
     format: Literal["csv", "tsv", "jsonl", "parquet", "fasttext"] | None = None
     """By the files' ending if left out."""
     csv: Csv = Csv()
     split: Division = Division()
-    text: Annotated[
-        tuple[str, ...], BeforeValidator(dataset_values.columns), WithJsonSchema(_COLUMNS)
-    ]
+    text: Columns
     """One column, or several that are joined by a space."""
-    id: Annotated[str, BeforeValidator(dataset_values.column), WithJsonSchema(_COLUMN)] | None = (
-        None
-    )
+    id: Column | None = None
     """A column; <file>:<row> if left out."""
     same_id: Literal["error", "union"] = "error"
     """union: rows of one id and one text are one row with all their labels."""
@@ -210,17 +177,13 @@ class Table(Settings):
     """By the form of the labels if left out."""
     labels: Annotated[
         LabelCells,
-        BeforeValidator(dataset_values.labels),
+        BeforeValidator(labels_setting),
         Field(json_schema_extra={"anyOf": [{"type": "object"}, {"type": "array"}]}),
     ]
     """A list of columns of flags, or a mapping."""
     drop: tuple[Literal["no_text", "no_label", "not_annotated"], ...] = Field((), strict=False)
     """Rows of these kinds are left out and counted."""
-    groups: Annotated[
-        dict[str, dict[str, tuple[str, ...]]],
-        BeforeValidator(dataset_values.groups),
-        WithJsonSchema({"type": "object"}),
-    ] = Field(default_factory=dict)
+    groups: Groups = Field(default_factory=dict)
     """Groups of labels to score as well: {urgent: [outage, billing]}, or a level of several."""
     rows: Annotated[dict[Split, Count], PerSplit] | None = None
     """What the splits must have."""
@@ -315,11 +278,7 @@ class GeneratedDataset(Settings):
     source: Literal["generated"]
     seed: Seed
     rows: Annotated[dict[Split, Count], PerSplit]
-    groups: Annotated[
-        dict[str, dict[str, tuple[str, ...]]],
-        BeforeValidator(dataset_values.groups),
-        WithJsonSchema({"type": "object"}),
-    ] = Field(default_factory=dict)
+    groups: Groups = Field(default_factory=dict)
 
     @property
     def kind(self) -> Task:

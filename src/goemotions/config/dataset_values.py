@@ -1,7 +1,9 @@
 """Forms of values that only entries of `datasets` have, each checked and brought to one shape."""
 
 import codecs
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 from goemotions.config.base import SPLITS, allowed, refused
 
@@ -109,7 +111,7 @@ def part(value: Any) -> Any:
     return words(value)
 
 
-def labels(value: Any) -> Any:
+def labels_setting(value: Any) -> Any:
     """The short form: a list is the columns of flags."""
     return {"columns": value} if isinstance(value, list | tuple) else value
 
@@ -133,3 +135,39 @@ def groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
             raise refused(f".{level} has no group")
         found[level] = {word(group, f".{level}"): words(labels) for group, labels in groups.items()}
     return found
+
+
+_TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_COLUMN = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+_FILES = {
+    "type": "object",
+    "properties": dict.fromkeys(SPLITS, _TEXT_OR_LIST),
+    "additionalProperties": False,
+}
+Character = Annotated[str, BeforeValidator(character)]
+Quote = Annotated[str, BeforeValidator(quote)]
+Encoding = Annotated[str, BeforeValidator(encoding)]
+Column = Annotated[str, BeforeValidator(column), WithJsonSchema(_COLUMN)]
+Columns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(columns),
+    WithJsonSchema({"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}),
+]
+Words = Annotated[tuple[str, ...], BeforeValidator(words), WithJsonSchema(_TEXT_OR_LIST)]
+Names = Annotated[str | tuple[str, ...], BeforeValidator(names), WithJsonSchema(_TEXT_OR_LIST)]
+ListOfNames = Annotated[tuple[str, ...], BeforeValidator(list_of_names)]
+Files = Annotated[
+    dict[str, tuple[str, ...]],
+    BeforeValidator(files),
+    WithJsonSchema({"anyOf": [*_TEXT_OR_LIST["anyOf"], _FILES]}),
+]
+Part = Annotated[
+    float | tuple[str, ...],
+    BeforeValidator(part),
+    WithJsonSchema({"anyOf": [{"type": "number"}, *_TEXT_OR_LIST["anyOf"]]}),
+]
+Groups = Annotated[
+    dict[str, dict[str, tuple[str, ...]]],
+    BeforeValidator(groups),
+    WithJsonSchema({"type": "object"}),
+]

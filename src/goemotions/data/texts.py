@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from goemotions.config.base import SPLITS
-from goemotions.config.dataset_settings import MOST_LABELS, groups_problem
 from goemotions.config.dataset_settings import Table as Settings
+from goemotions.config.dataset_settings import groups_problem
+from goemotions.config.dataset_values import MOST_LABELS
 from goemotions.data import cells, table_files
 from goemotions.data.dividing import divide
 from goemotions.data.faults import CellError, Faults, Place, TextsError
