@@ -12,7 +12,7 @@ MOST_LABELS = 5000
 TAKEN_LEVELS = {"low", "high", "per_label", "at_05", "at_02"}
 
 
-def word(value: Any, where: str = "") -> str:
+def _word(value: Any, where: str = "") -> str:
     """Text from YAML: what it takes for a number, a date or a truth value must be in quotes."""
     if isinstance(value, str):
         return value
@@ -21,25 +21,25 @@ def word(value: Any, where: str = "") -> str:
     raise refused(f"{where} is {shown} for YAML; put it in quotes")
 
 
-def words(value: Any) -> tuple[str, ...]:
+def _words(value: Any) -> tuple[str, ...]:
     """One text or a list of texts, as a tuple."""
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, list | tuple) or not value:
         raise allowed("text, or a list of texts")
-    words = tuple(word(one, f"[{index}]") for index, one in enumerate(value))
+    words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
     if twice := [word for word in words if words.count(word) > 1]:
         raise refused(f" has {twice[0]!r} twice")
     return words
 
 
-def names(value: Any) -> str | tuple[str, ...]:
+def _names(value: Any) -> str | tuple[str, ...]:
     """A file with one name a line, or a list of names."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list | tuple):
         raise allowed("a list of names, or a file with one name a line")
-    words = tuple(word(one, f"[{index}]") for index, one in enumerate(value))
+    words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
     if bad := [word for word in words if not word.strip() or word != word.strip()]:
         raise refused(f" has {bad[0]!r}, which is blank or has outer blanks")
     seen: set[str] = set()
@@ -52,36 +52,36 @@ def names(value: Any) -> str | tuple[str, ...]:
     return words
 
 
-def list_of_names(value: Any) -> tuple[str, ...]:
+def _list_of_names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise allowed("a list of columns")
-    return tuple(names(value))
+    return tuple(_names(value))
 
 
-def column(value: Any) -> str:
+def _column(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value in ("", 0):
         raise allowed("a column's name, or its number from 1 where there is no header")
     return str(value)
 
 
-def columns(value: Any) -> tuple[str, ...]:
+def _columns(value: Any) -> tuple[str, ...]:
     many = value if isinstance(value, list | tuple) else [value]
     if not many:
         raise allowed("a column, or a list of columns")
-    return tuple(column(one) for one in many)
+    return tuple(_column(one) for one in many)
 
 
-def character(value: Any) -> str:
+def _character(value: Any) -> str:
     if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
         raise allowed('one character; write a tab as "\\t"')
     return value
 
 
-def quote(value: Any) -> str:
-    return value if value == "none" else character(value)
+def _quote(value: Any) -> str:
+    return value if value == "none" else _character(value)
 
 
-def encoding(value: Any) -> str:
+def _encoding(value: Any) -> str:
     try:
         codecs.lookup(value)
         b"".decode(value)
@@ -90,25 +90,25 @@ def encoding(value: Any) -> str:
         raise allowed("an encoding's name, such as utf-8, cp1252 or utf-16") from None
 
 
-def files(value: Any) -> dict[str, tuple[str, ...]]:
+def _files(value: Any) -> dict[str, tuple[str, ...]]:
     """Files by split; those under "all" are for `split` to divide."""
     if not isinstance(value, dict):
-        return {"all": words(value)}
+        return {"all": _words(value)}
     if unknown := [key for key in value if key not in SPLITS]:
         raise refused(f" has an unknown key {unknown[0]!r}; choose one of: {', '.join(SPLITS)}")
     if "train" not in value:
         raise refused(" is missing train")
-    return {split: words(value[split]) for split in SPLITS if split in value}
+    return {split: _words(value[split]) for split in SPLITS if split in value}
 
 
-def part(value: Any) -> Any:
+def _part(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         raise allowed("a share between 0 and 1, or the values of the split column")
     if isinstance(value, int | float):
         if not 0 < value < 1:
             raise allowed("a share between 0 and 1; a number in the split column goes in quotes")
         return float(value)
-    return words(value)
+    return _words(value)
 
 
 def labels_setting(value: Any) -> Any:
@@ -116,13 +116,13 @@ def labels_setting(value: Any) -> Any:
     return {"columns": value} if isinstance(value, list | tuple) else value
 
 
-def groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+def _groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
     """Level -> group -> labels; a plain list is a level of one group of the same name."""
     if not isinstance(value, dict):
         raise allowed("a mapping of groups to lists of labels")
     found = {}
     for level, groups in value.items():
-        level = word(level, f": {level!r}")
+        level = _word(level, f": {level!r}")
         if not level.replace("_", "").isalnum():  # it becomes a part of a metric's name
             raise refused(f": {level!r} becomes a metric's name; use letters, digits and _")
         if level in TAKEN_LEVELS:
@@ -133,7 +133,9 @@ def groups(value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
             groups = {level: groups}
         if not groups:
             raise refused(f".{level} has no group")
-        found[level] = {word(group, f".{level}"): words(labels) for group, labels in groups.items()}
+        found[level] = {
+            _word(group, f".{level}"): _words(labels) for group, labels in groups.items()
+        }
     return found
 
 
@@ -144,30 +146,30 @@ _FILES = {
     "properties": dict.fromkeys(SPLITS, _TEXT_OR_LIST),
     "additionalProperties": False,
 }
-Character = Annotated[str, BeforeValidator(character)]
-Quote = Annotated[str, BeforeValidator(quote)]
-Encoding = Annotated[str, BeforeValidator(encoding)]
-Column = Annotated[str, BeforeValidator(column), WithJsonSchema(_COLUMN)]
+Character = Annotated[str, BeforeValidator(_character)]
+Quote = Annotated[str, BeforeValidator(_quote)]
+Encoding = Annotated[str, BeforeValidator(_encoding)]
+Column = Annotated[str, BeforeValidator(_column), WithJsonSchema(_COLUMN)]
 Columns = Annotated[
     tuple[str, ...],
-    BeforeValidator(columns),
+    BeforeValidator(_columns),
     WithJsonSchema({"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}),
 ]
-Words = Annotated[tuple[str, ...], BeforeValidator(words), WithJsonSchema(_TEXT_OR_LIST)]
-Names = Annotated[str | tuple[str, ...], BeforeValidator(names), WithJsonSchema(_TEXT_OR_LIST)]
-ListOfNames = Annotated[tuple[str, ...], BeforeValidator(list_of_names)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words), WithJsonSchema(_TEXT_OR_LIST)]
+Names = Annotated[str | tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_TEXT_OR_LIST)]
+ListOfNames = Annotated[tuple[str, ...], BeforeValidator(_list_of_names)]
 Files = Annotated[
     dict[str, tuple[str, ...]],
-    BeforeValidator(files),
+    BeforeValidator(_files),
     WithJsonSchema({"anyOf": [*_TEXT_OR_LIST["anyOf"], _FILES]}),
 ]
 Part = Annotated[
     float | tuple[str, ...],
-    BeforeValidator(part),
+    BeforeValidator(_part),
     WithJsonSchema({"anyOf": [{"type": "number"}, *_TEXT_OR_LIST["anyOf"]]}),
 ]
 Groups = Annotated[
     dict[str, dict[str, tuple[str, ...]]],
-    BeforeValidator(groups),
+    BeforeValidator(_groups),
     WithJsonSchema({"type": "object"}),
 ]
