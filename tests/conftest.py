@@ -102,6 +102,7 @@ def made(tmp_path_factory):
     raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
     raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    (folder / "texts" / "sample").mkdir(parents=True)
     p = config.parse(raw)
     from goemotions.training import fit
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goemotions.comparison.loss_curves import GRID, curve
-from goemotions.config import Bce, CrossEntropy, WeightedBce
+from goemotions.config.loss_settings import Bce, CrossEntropy, WeightedBce
 
 BCE = Bce(function="bce", smoothing=0.0)
 COUNTS = [400, 100, 10, 1000]

@@ -73,7 +73,7 @@ def test_nothing_differs_in_a_whole_pipeline(whole):
 def test_every_damaged_file_of_data_and_models_is_named(clone, how):
     outputs = [path for name in ("data", "models") for path in (clone.folder / name).rglob("*")]
     files = [path for path in outputs if path.is_file() and not path.name.startswith(".")]
-    assert len(files) == 5 + 6 + 7  # of the dataset, the base model and the trained one
+    assert len(files) == 6 + 6 + 7  # of the dataset, the base model and the trained one
     for path in files:
         # Away from its link in the cache, which another test damages.
         content = path.read_bytes()
