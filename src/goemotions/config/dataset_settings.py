@@ -4,7 +4,7 @@ docs/own-texts.md has entries to copy.
 """
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -189,6 +189,27 @@ class Table(Settings):
     """What the splits must have."""
     sha256: Annotated[dict[Split, str], PerSplit] | None = None
     """What each split's file in data/<dataset> must have."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_numbers(cls, raw: Any) -> Any:
+        """A number is a column's place, which only a file without a header needs."""
+        if not isinstance(raw, dict) or (
+            isinstance(raw.get("csv"), dict) and raw["csv"].get("header") is False
+        ):
+            return raw
+        labels, split = raw.get("labels"), raw.get("split")
+        places = {"text": raw.get("text"), "id": raw.get("id")}
+        places["labels.column"] = labels.get("column") if isinstance(labels, dict) else None
+        places["split.column"] = split.get("column") if isinstance(split, dict) else None
+        for setting, value in places.items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, int) and not isinstance(one, bool):
+                    raise refused(
+                        f".{setting} is the number {one}, a column's place where csv.header is "
+                        "false; if the header has a column of that name, put it in quotes"
+                    )
+        return raw
 
     @model_validator(mode="after")
     def _check_table(self) -> "Table":

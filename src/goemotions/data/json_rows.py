@@ -20,8 +20,11 @@ def read(file: str, text: str, wanted: list[str]) -> Table:
     rows = objects(file, text)
     keys = list(dict.fromkeys(key for _, row in rows for key in row))
     paths = {name: [name] if name in keys else name.split(".") for name in wanted}
-    holds_rows = len(rows) == 1 and any(isinstance(v, list | dict) for v in rows[0][1].values())
-    if holds_rows and not all(path[0] in keys for path in paths.values()):
+    first = rows[0][1]
+    holders = [key for key, value in first.items() if isinstance(value, list | dict)]
+    used = {path[0] for path in paths.values()}
+    # {"data": [...]}, or a list of cells for each column.
+    if len(rows) == 1 and holders and (not used <= set(keys) or len(used & set(holders)) > 1):
         raise TextsError(
             f"{file} is one object that holds all rows; write one object a line, or a list of "
             "objects"
