@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
@@ -99,6 +100,9 @@ def train(params: Params, loss: str) -> None:
     with lock if arguments.process_index == 0 else nullcontext():
         while not _fits_in_memory(run, arguments):
             arguments = _with_smaller_parts(run, arguments)
+        # A process that ends with its group open can abort, and its launcher then kills the one
+        # that is still saving.
+        PartialState().destroy_process_group()
 
 
 def _check_max_length(params: Params) -> None:
