@@ -317,6 +317,17 @@ def test_no_package_is_looked_for_inside_another(raw, package):
         parse_with(raw, "models/minilm-l6/package", package)
 
 
+def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path):
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(text + "datasets: {}\n", encoding="utf-8")
+    first = text.splitlines().index("datasets:") + 1
+    second = text.count("\n") + 1
+    message = f"{path} has the key 'datasets' twice, in lines {first} and {second}; keep one"
+    with pytest.raises(UserError, match=re.escape(message)):
+        config.load(path)
+
+
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("train: {seed: 1", encoding="utf-8")

@@ -88,7 +88,7 @@ def test_the_tables_show_labels_repeated_texts_and_examples(own, capsys):
     assert cli.main(["data", "pets"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("pets: 5 train, 2 val, 2 test; 3 labels, multi-label\n")
-    assert "labels a row, train: 1 with 0, 2 with 1, 2 with 2" in out
+    assert "labels per row, train: 1 with 0, 2 with 1, 2 with 2" in out
     assert "texts with different labels in different rows: 1" in out
     assert "warning: 1 label has no row in val: mineral" in out
 
@@ -109,10 +109,10 @@ def test_an_unknown_dataset_is_named(project, capsys):
     assert "dataset 'samples' is unknown; known: goemotions, sample" in capsys.readouterr().err
 
 
-def guessed(capsys, path):
-    assert cli.main(["data", "--entry", str(path)]) == 0
+def guessed(capsys, path, status=0):
+    assert cli.main(["data", "--entry", str(path)]) == status
     printed = capsys.readouterr()
-    ((name, entry),) = yaml.safe_load(printed.out)["datasets"].items()
+    ((name, entry),) = yaml.safe_load(printed.out).items()
     assert entry.pop("source") == "files"
     return name, entry, printed.err
 
@@ -160,6 +160,7 @@ def guessed(capsys, path):
                 "text": "text",
                 "labels": {"column": "cats", "cell": "scores", "positive": 0.5},
                 "split": {"val": 0.1, "test": 0.1, "seed": 0},
+                "task": "multi_label",
             },
             "6 train, 1 val, 1 test; 3 labels, multi-label",
         ),
@@ -201,8 +202,16 @@ def test_files_of_the_other_splits_are_found_beside_a_file(capsys, tmp_path):
     }
 
 
+def test_other_columns_that_may_hold_the_labels_are_named(capsys, tmp_path):
+    rows = [f"text number {n},{('yes', 'no')[n % 2]},{'abc'[n % 3]}\n" for n in range(30)]
+    (tmp_path / "mine.csv").write_text("text,done,kind\n" + "".join(rows))
+    _, found, said = guessed(capsys, tmp_path / "mine.csv")
+    assert found["labels"] == {"column": "done"}
+    assert "# The labels may also be in another column: kind." in said
+
+
 def test_an_entry_that_does_not_read_the_file_says_why(capsys):
-    _, found, said = guessed(capsys, CASES / "13a_ragged.csv")
+    _, found, said = guessed(capsys, CASES / "13a_ragged.csv", status=1)
     assert found["labels"] == {"column": "label"}
     assert "# Reading the file with this entry fails: " in said
     assert "13a_ragged.csv, row 2 (line 3): has 2 fields, the header has 3" in said
@@ -229,7 +238,8 @@ def test_the_printed_entry_reads_the_file_once_it_is_in_its_folder(own, raw, cap
     folder.mkdir()
     shutil.copy(CASES / "06_words.csv", folder)
     _, entry, said = guessed(capsys, folder / "06_words.csv")
-    assert "To use it" not in said
+    assert "mkdir" not in said
+    assert "# git add texts/06_words params.yaml; git commit" in said
     raw["datasets"]["06_words"] = {"source": "files", **entry}
     (own / "params.yaml").write_text(yaml.safe_dump(raw))
     assert described(capsys, "06_words")["rows"] == {"train": 12, "val": 2, "test": 2}

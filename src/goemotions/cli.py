@@ -142,8 +142,7 @@ def _data(options: argparse.Namespace) -> int:
     if options.entry:
         if options.dataset or options.html or options.json:
             raise UserError("--entry stands alone: it looks at a file, not at a dataset")
-        entry.show(options.entry)
-        return 0
+        return 0 if entry.show(options.entry) else 1
     params = describe.check_dataset(config.load(any_loss=True), options.dataset)
     found = describe.describe(params, describe.read(params))
     describe.show(found, as_json=options.json)

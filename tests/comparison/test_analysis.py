@@ -270,6 +270,21 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     assert "…" not in out
 
 
+def test_the_table_folds_a_long_name_and_has_no_p_of_0(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "distribution_balanced"
+    runs = [run(loss, s) for loss in ("bce", name) for s in (1, 2, 3)]
+    comparisons = analyse(*runs)
+    comparisons[0].rows[0] = dataclasses.replace(comparisons[0].rows[0], p=0.0004)
+    tables.show([experiment for experiment, _ in runs], comparisons, form="tables")
+    out = capsys.readouterr().out
+    starts = [line.split(" ")[0] for line in out.splitlines()]
+    assert name in "".join(starts)
+    assert "<0.001" in out
+    assert " 0.000 " not in out
+    assert "Holm-adjusted" in out
+
+
 def test_runs_with_other_labels_are_of_another_dataset():
     (first, scored), other = run("bce"), run("asl")
     renamed = dataclasses.replace(scored.labels, names=("v", "w", "x", "y", "z"))

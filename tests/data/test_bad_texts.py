@@ -428,6 +428,7 @@ SETTINGS = {
     "a_delimiter": ({"csv": {"delimiter": "_!_"}}, "csv.delimiter is '_!_'; it must be one character"),
     "an_encoding": ({"csv": {"encoding": "utf-9"}}, "csv.encoding is 'utf-9'; it must be an encoding's name"),
     "a_task": ({"task": "multilabel"}, "task is 'multilabel'; did you mean multi_label?"),
+    "a_drop_that_is_no_list": ({"drop": "no_text"}, "drop is 'no_text'; it must be a list"),
     "a_drop": ({"drop": ["no_texts"]}, "did you mean no_text?"),
     "positive_of_one": ({"labels": {"column": "a", "positive": 0.5}}, "labels.positive is for numbers"),
     "one_name": ({"labels": {"column": "a", "names": ["x"]}}, "labels.names has 1 names; there must be 2 to 5,000"),

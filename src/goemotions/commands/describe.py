@@ -271,12 +271,12 @@ def _show_rows(console: "Console", found: Description) -> None:
     """Labels a row, lengths and repeated texts."""
     for split, counts in found.labels_per_row.items():
         shown = ", ".join(f"{rows:,} with {labels}" for labels, rows in counts.items())
-        console.print(f"labels a row, {split}: {shown}", soft_wrap=True)
+        console.print(f"labels per row, {split}: {shown}", soft_wrap=True)
     console.print()
     for split, (half, most, nearly, longest) in found.lengths.items():
         console.print(
-            f"{found.unit} a text, {split}: {half} in the middle, {most} at 90%, {nearly} at 99%, "
-            f"{longest} at most"
+            f"{found.unit} per text, {split}: median {half}, 90% have at most {most}, 99% at most "
+            f"{nearly}, the longest {longest}"
             + (f"; {found.cut[split]:,} rows are cut at {found.max_length}" if found.cut else ""),
             soft_wrap=True,
         )

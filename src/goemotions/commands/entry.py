@@ -8,6 +8,7 @@ import io
 import re
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,11 @@ class _Look:
         return [cell.strip() for cell in self.column(name) if isinstance(cell, str)]
 
 
-def show(path: Path) -> None:
+def show(path: Path) -> bool:
     """Print the entry that reads a file, and what reading the file with it gives.
+
+    Returns:
+        whether the file can be read with the entry.
 
     Raises:
         UserError: the file is no table, or no column looks like texts or like labels.
@@ -78,34 +82,32 @@ def show(path: Path) -> None:
     look = _look(path)
     name, files = _files(path)
     entry = _entry(path, look, {split: file.name for split, file in files.items()})
-    print(
-        yaml.safe_dump(
-            {"datasets": {name: entry}},
-            sort_keys=False,
-            allow_unicode=True,
-            default_flow_style=None,
-            width=88,
-        ),
-        flush=True,
-    )
-    if look.note:
-        print(f"# {look.note}", file=sys.stderr)
+    texts, problem = None, None
     try:
         texts = _try(name, entry, path.parent)
     except UserError as error:
-        print(f"# Reading the file with this entry fails: {error}", file=sys.stderr)
-        return
+        problem = error
+    if texts and look.form in ("jsonl", "parquet"):  # else the entry says it by its form
+        entry["task"] = texts.labels.task
+    written = yaml.safe_dump(
+        {name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=86
+    )
+    print(textwrap.indent(written, "  "), flush=True)
+    if look.note:
+        print(f"# {look.note.strip()}", file=sys.stderr)
+    if texts is None:
+        print(f"# Reading the file with this entry fails: {problem}", file=sys.stderr)
+        return False
     _print_result(texts)
-    outside = [
-        file for file in files.values() if file.parent.resolve() != Path(TEXTS, name).resolve()
-    ]
-    if outside:
-        paths = " ".join(map(str, outside))
-        print(
-            f"# To use it: mkdir -p {TEXTS}/{name}; cp {paths} {TEXTS}/{name}; "
-            f"git add {TEXTS}/{name}; and paste the entry into params.yaml.",
-            file=sys.stderr,
-        )
+    folder = f"{TEXTS}/{name}"
+    outside = [str(f) for f in files.values() if f.parent.resolve() != Path(folder).resolve()]
+    copy = f"mkdir -p {folder}; cp {' '.join(outside)} {folder}; " if outside else ""
+    print(
+        "# To use it, paste the entry below the line `datasets:` of params.yaml; then\n"
+        f"# {copy}git add {folder} params.yaml; git commit -m {name}",
+        file=sys.stderr,
+    )
+    return True
 
 
 def _print_result(texts: Texts) -> None:
@@ -369,9 +371,12 @@ def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
     annotations = next((c for c in columns if c == "annotations"), None)
     if named is None and annotations is not None and look.form in ("jsonl", "parquet"):
         return {"column": "annotations.result.value.choices"}, [annotations]
-    column = named or _fewest(look, columns)
+    recurring = _recurring(look, columns)
+    column = named or next(iter(recurring), None)
     if column is None:
         raise UserError("--entry: no column looks like labels; write the entry by hand")
+    if column != named and len(recurring) > 1:
+        look.note += f" The labels may also be in another column: {', '.join(recurring[1:])}."
     return {"column": _shown(column, look), **_form(look, column)}, [column]
 
 
@@ -380,13 +385,13 @@ def _is_flag(column: list[Any]) -> bool:
     return bool(cells - {"", "-1"}) and cells <= _FLAGS
 
 
-def _fewest(look: _Look, columns: list[str]) -> str | None:
-    """The column whose values recur most, if one's do."""
+def _recurring(look: _Look, columns: list[str]) -> list[str]:
+    """The columns whose values recur, those with the fewest different ones first."""
     counts = {
         column: len({str(cell).strip() for cell in look.column(column)}) for column in columns
     }
-    recurring = {c: n for c, n in counts.items() if 2 <= n <= max(2, len(look.rows) / 2)}
-    return min(recurring, key=recurring.__getitem__) if recurring else None
+    found = [c for c, n in counts.items() if 2 <= n <= max(2, len(look.rows) / 2)]
+    return sorted(found, key=counts.__getitem__)
 
 
 def _form(look: _Look, column: str) -> dict[str, Any]:

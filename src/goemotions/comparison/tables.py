@@ -7,6 +7,11 @@ from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
 
+LEGEND = (
+    "n: seeds. ±: standard deviation over seeds. 95%: confidence intervals. p: Holm-adjusted. "
+    "d: Cohen's d. min: minutes of training per run. docs/statistics.md explains them."
+)
+
 
 def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
     """Print the runs and the comparisons as "tables", 80 columns wide, "markdown" or "json"."""
@@ -55,12 +60,15 @@ def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: 
             padding=(0, 0),
         )
         for name in header:
-            table.add_column(name, justify="left" if name == "loss" else "right")
+            left = name == "loss"
+            table.add_column(name, justify="left" if left else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         console.print(table)
         console.print(comparison.conclusion + linear)
         console.print()
+    if form == "tables":
+        console.print(LEGEND)
     if reason := why_separate(comparisons):
         console.print(reason)
 
@@ -80,7 +88,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
                 f"{f1.low:.3f}–{f1.high:.3f}",
                 "" if diff is None else f"{diff.value:+.4f}",
                 "" if diff is None else f"{diff.low:+.3f}, {diff.high:+.3f}",
-                "" if row.p is None else f"{row.p:.3f}",
+                "" if row.p is None else "<0.001" if row.p < 0.001 else f"{row.p:.3f}",
                 "" if row.d is None else f"{row.d:+.1f}",
                 ""
                 if row.seconds is None

@@ -172,14 +172,32 @@ def load(path: Path = Path("params.yaml"), *, any_loss: bool = False) -> Params:
     import yaml
 
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        twice = _repeated_key(node)
+        raw = None if node is None else loader.construct_document(node)
     except FileNotFoundError:
         raise UserError(
             f"{path} is not in {Path.cwd()}: run this in the project's folder"
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a 13th month
         raise UserError(f"{path} is not valid YAML: {error}") from None
+    if twice:  # YAML would keep the last one, without a word
+        raise UserError(f"{path} has {twice}; keep one of them")
     return parse(raw, any_loss=any_loss)
+
+
+def _repeated_key(node: Any) -> str | None:
+    """A key that a mapping of parsed YAML has twice, and its line; None where there is none."""
+    seen: dict[str, int] = {}
+    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
+        line = key.start_mark.line + 1
+        if str(key.value) in seen:
+            return f"the key {key.value!r} twice, in lines {seen[str(key.value)]} and {line}"
+        seen[str(key.value)] = line
+        if found := _repeated_key(value):
+            return found
+    return None
 
 
 def parse(raw: Any, *, any_loss: bool = False) -> Params:

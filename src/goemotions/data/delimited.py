@@ -95,7 +95,11 @@ def _strict(
         if len(record) != width:
             whose = "header" if settings.header else "first row"
             what = f"has {_fields(len(record))}, the {whose} has {width}"
-            remedy = "put quotes around texts that hold the delimiter or a line end"
+            remedy = (
+                "put quotes around texts that hold the delimiter or a line end"
+                if len(record) > width
+                else "a row is cut short, or a text with a line end has no quotes around it"
+            )
             faults.add("width", Place(file, len(rows), line), what, remedy)
         elif settings.quote is None and len(taken) > 1:
             # Where quotes are plain characters they pair up over rows and swallow those between.

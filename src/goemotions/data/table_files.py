@@ -73,7 +73,8 @@ def refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
         raise TextsError(f"{file} is a Git LFS pointer, not data: run `git lfs pull`")
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         raise TextsError(
-            f"{file} is an HTML page, not a table: a download ended with an error page"
+            f"{file} is an HTML page, not a table: a download ended with an error page; download "
+            "it again"
         )
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise TextsError(

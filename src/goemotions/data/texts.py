@@ -144,7 +144,9 @@ class _Reading:
         for mark in ",;|":
             joined = [text for text in distinct if mark in text.strip(mark)]
             parts = {part.strip() for text in joined for part in text.split(mark)}
-            if form == "one" and joined and len(parts & distinct) > len(parts) / 2:
+            known = len(parts & distinct) > len(parts) / 2
+            most = mark != "," and len(joined) > len(distinct) / 2  # commas occur in names
+            if form == "one" and joined and (known or most):
                 self.warnings.append(
                     f"labels that look like several, joined, such as {joined[0]!r}: "
                     f"{len(joined):,}; set labels.separator: {mark!r} if they are"
