@@ -36,12 +36,7 @@ def predict(
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
     """
-    if output is not None and output.exists() and not output.is_file():
-        raise UserError(f"--output is {str(output)!r}, which is no file; name one")
-    if file is not None and file.exists() and not file.is_file():  # it is read twice
-        raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
-    if output is not None and file is not None and output.exists() and output.samefile(file):
-        raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
+    _check_files(file, output)
     classifier = Classifier.load(folder)
     if classifier.single and method is not None:
         raise UserError(
@@ -86,6 +81,16 @@ def predict(
             raise UserError(f"another process writes {output}; wait for it{held}") from None
         except OSError as error:
             raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _check_files(file: Path | None, output: Path | None) -> None:
+    """Raise UserError where the texts could not be read twice or the output not be written."""
+    if output is not None and output.exists() and not output.is_file():
+        raise UserError(f"--output is {str(output)!r}, which is no file; name one")
+    if file is not None and file.exists() and not file.is_file():  # it is read twice
+        raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
+    if output is not None and file is not None and output.exists() and output.samefile(file):
+        raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
 
 
 def _key(
