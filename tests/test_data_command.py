@@ -160,7 +160,6 @@ def guessed(capsys, path, status=0):
                 "text": "text",
                 "labels": {"column": "cats", "cell": "scores", "positive": 0.5},
                 "split": {"val": 0.1, "test": 0.1, "seed": 0},
-                "task": "multi_label",
             },
             "6 train, 1 val, 1 test; 3 labels, multi-label",
         ),
@@ -202,6 +201,14 @@ def test_files_of_the_other_splits_are_found_beside_a_file(capsys, tmp_path):
     }
 
 
+def test_an_entry_names_the_task_where_its_form_does_not_say_it(capsys, tmp_path):
+    rows = [{"text": f"text number {n}", "label": ("good", "bad")[n % 2]} for n in range(30)]
+    (tmp_path / "my rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, found, said = guessed(capsys, tmp_path / "my rows.jsonl")
+    assert found["task"] == "single_label"
+    assert f"cp '{tmp_path}/my rows.jsonl' texts/my_rows; git add" in said
+
+
 def test_other_columns_that_may_hold_the_labels_are_named(capsys, tmp_path):
     rows = [f"text number {n},{('yes', 'no')[n % 2]},{'abc'[n % 3]}\n" for n in range(30)]
     (tmp_path / "mine.csv").write_text("text,done,kind\n" + "".join(rows))
@@ -214,7 +221,7 @@ def test_an_entry_that_does_not_read_the_file_says_why(capsys):
     _, found, said = guessed(capsys, CASES / "13a_ragged.csv", status=1)
     assert found["labels"] == {"column": "label"}
     assert "# Reading the file with this entry fails: " in said
-    assert "13a_ragged.csv, row 2 (line 3): has 2 fields, the header has 3" in said
+    assert "13a_ragged.csv, row 2 (line 3): has 2 fields, the header has 3; complete the" in said
 
 
 @pytest.mark.parametrize(

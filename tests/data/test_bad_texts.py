@@ -407,6 +407,18 @@ def test_warnings_name_what_may_be_wrong(tmp_path):
     ]
 
 
+def test_labels_that_are_mostly_joined_are_a_warning(tmp_path):
+    rows = "".join(f"text {n},{('a|b', 'b|c', 'a|c', 'd')[n % 4]}\n" for n in range(40))
+    texts = read(
+        tmp_path,
+        {"all.csv": "text,label\n" + rows},
+        **ENTRY | {"files": "all.csv", "split": {"val": 0.2, "test": 0.2}},
+    )
+    warning = "labels that look like several, joined, such as "
+    (found,) = [one for one in texts.warnings if one.startswith(warning)]
+    assert found.endswith(": 3; set labels.separator: '|' if they are")
+
+
 SETTINGS = {
     "an_unknown_key": ({"labls": 1}, "datasets.entry has an unknown setting 'labls'; did you mean labels?"),
     "separator_with_columns": ({"labels": {"columns": ["a", "b"], "separator": ","}}, "labels.separator goes with `column`"),

@@ -85,6 +85,19 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(workspace):
     assert digests[0] != digests[2]
 
 
+def test_a_training_that_has_ended_has_left_its_process_group(workspace):
+    from torch import distributed
+
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        fit.train(config.parse(settings()), "bce")
+        assert (workspace / "models/trained/bce/model.safetensors").is_file()
+        assert not distributed.is_initialized()
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
 def test_a_half_precision_pickle_trains_in_float32_and_stays_finite(workspace, monkeypatch):
     """The Hub's DeBERTa-v3: pytorch_model.bin in float16 and spm.model, nothing else."""
     from transformers import AutoModel

@@ -268,7 +268,7 @@ def _show_labels(console: "Console", found: Description) -> None:
 
 
 def _show_rows(console: "Console", found: Description) -> None:
-    """Labels a row, lengths and repeated texts."""
+    """Labels per row, lengths and repeated texts."""
     for split, counts in found.labels_per_row.items():
         shown = ", ".join(f"{rows:,} with {labels}" for labels, rows in counts.items())
         console.print(f"labels per row, {split}: {shown}", soft_wrap=True)

@@ -6,6 +6,7 @@ Every guess is visible in the entry and can be corrected; the entry is then trie
 import csv
 import io
 import re
+import shlex
 import sys
 import tempfile
 import textwrap
@@ -87,7 +88,7 @@ def show(path: Path) -> bool:
         texts = _try(name, entry, path.parent)
     except UserError as error:
         problem = error
-    if texts and look.form in ("jsonl", "parquet"):  # else the entry says it by its form
+    if texts and parse_dataset(entry).kind is None:  # so that a loss is refused before training
         entry["task"] = texts.labels.task
     written = yaml.safe_dump(
         {name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=86
@@ -101,7 +102,7 @@ def show(path: Path) -> bool:
     _print_result(texts)
     folder = f"{TEXTS}/{name}"
     outside = [str(f) for f in files.values() if f.parent.resolve() != Path(folder).resolve()]
-    copy = f"mkdir -p {folder}; cp {' '.join(outside)} {folder}; " if outside else ""
+    copy = f"mkdir -p {folder}; cp {shlex.join(outside)} {folder}; " if outside else ""
     print(
         "# To use it, paste the entry below the line `datasets:` of params.yaml; then\n"
         f"# {copy}git add {folder} params.yaml; git commit -m {name}",

@@ -191,10 +191,10 @@ def _repeated_key(node: Any) -> str | None:
     """A key that a mapping of parsed YAML has twice, and its line; None where there is none."""
     seen: dict[str, int] = {}
     for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        line = key.start_mark.line + 1
-        if str(key.value) in seen:
-            return f"the key {key.value!r} twice, in lines {seen[str(key.value)]} and {line}"
-        seen[str(key.value)] = line
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in seen:
+            return f"the key {name!r} twice, in lines {seen[name]} and {line}"
+        seen[name] = line
         if found := _repeated_key(value):
             return found
     return None

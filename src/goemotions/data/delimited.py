@@ -98,7 +98,7 @@ def _strict(
             remedy = (
                 "put quotes around texts that hold the delimiter or a line end"
                 if len(record) > width
-                else "a row is cut short, or a text with a line end has no quotes around it"
+                else "complete the row, or put quotes around a text that holds a line end"
             )
             faults.add("width", Place(file, len(rows), line), what, remedy)
         elif settings.quote is None and len(taken) > 1:
