@@ -128,6 +128,13 @@ def _add_predict(commands: Any) -> None:
         choices=("per_label", "shrunk", "global"),
         help="which of the folder's thresholds (default: those its validation preferred)",
     )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "int8"),
+        default="fp32",
+        help="of the computation: bf16 and int8 are faster and less exact; bf16 is for hardware "
+        "that computes in it, int8 for CPUs (default: %(default)s)",
+    )
     parser.set_defaults(run=_predict)
 
 
@@ -208,7 +215,14 @@ def _predict(options: argparse.Namespace) -> int:
     if folder is None:
         settings = config.load()
         folder = settings.trained_folder(settings.loss)
-    predict.predict(options.texts, options.file, options.output, folder, options.thresholds)
+    predict.predict(
+        options.texts,
+        options.file,
+        options.output,
+        folder,
+        method=options.thresholds,
+        precision=options.precision,
+    )
     return 0
 
 

@@ -38,7 +38,7 @@ def test_labels_are_stacked():
 
 
 def test_rows_pair_each_text_with_its_targets(tokenizer):
-    rows = Rows(tokenizer, ["haha", "I love this"], np.eye(2, dtype=bool), max_length=16)
+    rows = Rows(tokenizer.backend_tokenizer, ["haha", "I love this"], np.eye(2, dtype=bool), max_length=16)
     assert len(rows) == 2
     assert rows[1]["input_ids"].tolist() == tokenizer("I love this")["input_ids"]
     assert rows[1]["labels"].tolist() == [0, 1]
@@ -46,7 +46,7 @@ def test_rows_pair_each_text_with_its_targets(tokenizer):
 
 
 def test_rows_without_targets_have_no_labels(tokenizer):
-    rows = Rows(tokenizer, ["haha"], None, max_length=16)
+    rows = Rows(tokenizer.backend_tokenizer, ["haha"], None, max_length=16)
     assert list(rows[0]) == ["input_ids"]
     assert list(Collator(0)([rows[0]])) == ["input_ids", "attention_mask"]
 
@@ -54,13 +54,13 @@ def test_rows_without_targets_have_no_labels(tokenizer):
 def test_a_long_text_is_cut_between_cls_and_sep(tokenizer):
     text = "what a wonderful day " * 20
     whole = tokenizer(text)["input_ids"]
-    cut = Rows(tokenizer, [text], None, max_length=8)[0]["input_ids"].tolist()
+    cut = Rows(tokenizer.backend_tokenizer, [text], None, max_length=8)[0]["input_ids"].tolist()
     assert cut == [*whole[:7], whole[-1]]
     assert tokenizer.convert_ids_to_tokens([cut[0], cut[-1]]) == ["[CLS]", "[SEP]"]
 
 
 def test_an_empty_text_is_cls_and_sep(tokenizer):
-    rows = Rows(tokenizer, [""], None, max_length=8)
+    rows = Rows(tokenizer.backend_tokenizer, [""], None, max_length=8)
     assert rows[0]["input_ids"].tolist() == [tokenizer.cls_token_id, tokenizer.sep_token_id]
 
 
@@ -68,19 +68,19 @@ def test_an_empty_text_is_cls_and_sep(tokenizer):
     "text", ["\ud800", "a\x00b", "\u202egnp.exe", "a\r\nb\u2028c", "😀" * 99, "x" * 10**6]
 )
 def test_odd_texts_are_tokenised(tokenizer, text):
-    rows = Rows(tokenizer, [text, "plain"], None, 64)
+    rows = Rows(tokenizer.backend_tokenizer, [text, "plain"], None, 64)
     assert 2 <= rows.lengths[0] <= 64
-    assert rows.input_ids[1].tolist() == tokenizer("plain")["input_ids"]
+    assert rows[1]["input_ids"].tolist() == tokenizer("plain")["input_ids"]
 
 
 def test_half_a_character_counts_as_a_question_mark(tokenizer):
-    rows = Rows(tokenizer, ["so \udc00 odd", "so ? odd"], None, 64)
-    assert rows.input_ids[0].equal(rows.input_ids[1])
+    rows = Rows(tokenizer.backend_tokenizer, ["so \udc00 odd", "so ? odd"], None, 64)
+    assert rows[0]["input_ids"].equal(rows[1]["input_ids"])
 
 
 def test_the_collator_agrees_with_the_tokenizers_own_padding(tokenizer):
     texts = ["haha", "what a wonderful day", "I don't get it, [NAME]"]
-    rows = Rows(tokenizer, texts, None, max_length=32)
+    rows = Rows(tokenizer.backend_tokenizer, texts, None, max_length=32)
     ours = Collator(tokenizer.pad_token_id)([rows[index] for index in range(3)])
     theirs = tokenizer(texts, padding=True, return_tensors="pt")
     assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
@@ -149,7 +149,8 @@ def test_padding_of_an_epoch_of_goemotions_is_at_most_five_percent(real_mirror, 
 
     fetch.fetch("goemotions", settings.datasets["goemotions"], minilm.parent / "goemotions")
     texts = splits.read(minilm.parent / "goemotions/train.jsonl").texts
-    lengths = Rows(AutoTokenizer.from_pretrained(minilm), texts, None, max_length=64).lengths
+    tokenizer = AutoTokenizer.from_pretrained(minilm).backend_tokenizer
+    lengths = Rows(tokenizer, texts, None, max_length=64).lengths
     for epoch in (0, 1):
         batches = shuffled(lengths, 32, seed=1, epoch=epoch)
         padded = sum(len(batch) * lengths[batch].max() for batch in batches)

@@ -3,11 +3,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from goemotions.network.batching import TOKENS_A_BATCH, by_tokens
+from goemotions.network.batching import by_tokens
+
+LIMIT = 1000
 
 
 def cut(*lengths):
-    return [batch.tolist() for batch in by_tokens(np.array(lengths, dtype=np.int64))]
+    return [batch.tolist() for batch in by_tokens(np.array(lengths, dtype=np.int64), LIMIT)]
 
 
 def test_rows_are_taken_by_rising_length_and_equal_ones_in_their_order():
@@ -15,20 +17,20 @@ def test_rows_are_taken_by_rising_length_and_equal_ones_in_their_order():
 
 
 def test_a_batch_is_full_at_exactly_the_limit():
-    half = TOKENS_A_BATCH // 2
+    half = LIMIT // 2
     assert cut(half, half, 1) == [[2, 0], [1]]
     assert cut(half, half) == [[0, 1]]
     assert cut(half, half + 1) == [[0], [1]]
 
 
 def test_the_padding_of_shorter_rows_counts():
-    third = TOKENS_A_BATCH // 3
+    third = LIMIT // 3
     assert cut(1, 1, third) == [[0, 1, 2]]
     assert cut(1, 1, third + 1) == [[0, 1], [2]]
 
 
 def test_a_row_longer_than_the_limit_is_a_batch_of_its_own():
-    assert cut(TOKENS_A_BATCH + 5, 3, TOKENS_A_BATCH + 1, 2) == [[3, 1], [2], [0]]
+    assert cut(LIMIT + 5, 3, LIMIT + 1, 2) == [[3, 1], [2], [0]]
 
 
 def test_no_row_gives_no_batch():
@@ -42,12 +44,12 @@ def test_one_row_is_one_batch():
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_is_in_one_batch_and_none_could_be_larger(seed):
     lengths = np.random.default_rng(seed).integers(2, 600, size=300)
-    found = by_tokens(lengths)
+    found = by_tokens(lengths, LIMIT)
     order = np.concatenate(found)
     assert sorted(order) == list(range(300))
     assert (np.diff(lengths[order]) >= 0).all()
     assert len(found) > 10
     for batch in found:
-        assert len(batch) * lengths[batch].max() <= TOKENS_A_BATCH
+        assert len(batch) * lengths[batch].max() <= LIMIT
     for batch, following in pairwise(found):
-        assert (len(batch) + 1) * lengths[following[0]] > TOKENS_A_BATCH
+        assert (len(batch) + 1) * lengths[following[0]] > LIMIT

@@ -4,54 +4,17 @@ import copy
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    BertConfig,
-    BertForSequenceClassification,
-    DebertaV2Config,
-    DebertaV2ForSequenceClassification,
-)
+from transformers import AutoModelForSequenceClassification
 
-from goemotions.models.tiny import DEBERTA_V3
 from goemotions.network import short_text
-
-HEADS, LAYERS = 4, 3
-SIZES = {
-    "vocab_size": 100,
-    "hidden_size": 32,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": HEADS,
-    "intermediate_size": 48,
-    "num_labels": 28,
-}
-
+from tests.network.models import HEADS, LAYERS, SIZES, batch, classifier
 
 def pair(kind, dropout=0.0):
     """The same model twice: transformers' own, and with the short-text path."""
-    torch.manual_seed(0)
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    if kind == "deberta":
-        config = DebertaV2Config(
-            **SIZES, **DEBERTA_V3, **rates, pooler_hidden_size=SIZES["hidden_size"]
-        )
-        theirs = DebertaV2ForSequenceClassification(config)
-    else:
-        theirs = BertForSequenceClassification(BertConfig(**SIZES, **rates))
-    with torch.no_grad():  # as they are initialised attention hardly depends on the text
-        for parameter in theirs.parameters():
-            parameter.copy_(0.3 * torch.randn_like(parameter))
-    ours = copy.deepcopy(theirs.double())
+    theirs = classifier(kind, dropout)
+    ours = copy.deepcopy(theirs)
     short_text.enable(ours)
     return theirs, ours
-
-
-def batch(length, *, padded=True):
-    ids = torch.randint(3, SIZES["vocab_size"], (4, length))
-    mask = torch.ones_like(ids)
-    if padded:
-        for row in range(1, 4):
-            mask[row, max(1, length - row * length // 4) :] = 0
-    return {"input_ids": ids, "attention_mask": mask}
 
 
 def logits_and_gradients(model, inputs):
@@ -169,8 +132,7 @@ def test_what_it_saves_loads_in_plain_transformers(kind, tmp_path):
 
 
 def test_a_model_without_both_relative_terms_stays_transformers_own():
-    config = DebertaV2Config(**SIZES, **(DEBERTA_V3 | {"pos_att_type": ["c2p"]}))
-    model = DebertaV2ForSequenceClassification(config)
+    model = classifier("deberta", pos_att_type=["c2p"])
     before = type(model.deberta.encoder)
     short_text.enable(model)
     assert type(model.deberta.encoder) is before

@@ -18,19 +18,19 @@ def model(tiny):
 
 
 def rows(tokenizer, texts):
-    return Rows(tokenizer, texts, np.zeros((len(texts), 28), dtype=bool), max_length=16)
+    return Rows(tokenizer.backend_tokenizer, texts, np.zeros((len(texts), 28), dtype=bool), max_length=16)
 
 
 def predict(model, split, padding):
-    batch = Collator(padding)([{"input_ids": ids} for ids in split.input_ids])
-    return model(**batch).logits
+    batch = Collator(padding)([split[index] for index in range(len(split))])
+    return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
 
 
 def test_a_shrunken_model_computes_the_same(model, tiny):
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     split = rows(tokenizer, TEXTS)
     before = predict(model, split, tokenizer.pad_token_id)
-    used = {token for ids in split.input_ids for token in ids.tolist()}
+    used = set(split.tokens.tolist())
     vocabulary = Vocabulary([split], tokenizer.pad_token_id)
     vocabulary.shrink(model)
     assert model.get_input_embeddings().num_embeddings == len(used | {tokenizer.pad_token_id})

@@ -99,7 +99,7 @@ def test_the_comparison_reads_the_labels_of_the_run(trained, params):
 def test_a_prediction_is_one_label_with_its_probability(trained, params, capsys):
     folder = params.trained_folder("cross_entropy")
     texts = ["thank you so much", ""]
-    predict(texts, None, None, folder, None)
+    predict(texts, None, None, folder)
     classifier = Classifier.load(folder)
     shares = torch.softmax(torch.from_numpy(classifier.logits(texts)).double(), 1)
     expected = [
@@ -108,7 +108,7 @@ def test_a_prediction_is_one_label_with_its_probability(trained, params, capsys)
     ]
     assert capsys.readouterr().out == "".join(expected)
     with pytest.raises(UserError, match=r"--thresholds is 'shrunk', and .* exactly one label"):
-        predict(texts, None, None, folder, "shrunk")
+        predict(texts, None, None, folder, method="shrunk")
 
 
 def test_the_baseline_decides_by_the_highest_logit(trained, params, tmp_path):

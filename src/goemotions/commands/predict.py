@@ -17,12 +17,19 @@ from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.io.locks import HeldError, take
 from goemotions.metrics.f1 import decide, probabilities
+from goemotions.network.inference import Precision
 
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
 
 
 def predict(
-    texts: list[str], file: Path | None, output: Path | None, folder: Path, method: str | None
+    texts: list[str],
+    file: Path | None,
+    output: Path | None,
+    folder: Path,
+    *,
+    method: str | None = None,
+    precision: Precision = "fp32",
 ) -> None:
     """Classify the texts, or the lines of `file`, and write JSON Lines to `output` or a listing.
 
@@ -32,12 +39,13 @@ def predict(
     Args:
         method: per_label, shrunk or global; None takes the one that the folder prefers, and is all
             that a folder for single-label data takes.
+        precision: of the computation.
 
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
     """
     _check_files(file, output)
-    classifier = Classifier.load(folder)
+    classifier = Classifier.load(folder, precision)
     if classifier.single and method is not None:
         raise UserError(
             f"--thresholds is {method!r}, and {folder} gives each text exactly one label, the most "
@@ -58,7 +66,7 @@ def predict(
                 print(_listing(result, needed) if file is None else line)
             return
         partial = output.with_name(
-            f".{output.name}.{_key(classifier, thresholds, folder, texts, file)}.partial"
+            f".{output.name}.{_key(classifier, thresholds, precision, folder, texts, file)}.partial"
         )
         try:
             with (
@@ -94,12 +102,18 @@ def _check_files(file: Path | None, output: Path | None) -> None:
 
 
 def _key(
-    classifier: Classifier, thresholds: Any, folder: Path, texts: list[str], file: Path | None
+    classifier: Classifier,
+    thresholds: Any,
+    precision: Precision,
+    folder: Path,
+    texts: list[str],
+    file: Path | None,
 ) -> str:
     """What determines an output, in twelve characters."""
     state = file.stat() if file else None
     of_input = (str(file), state.st_size, state.st_mtime_ns) if state else texts
-    content = (digests.sha256(folder / "model.safetensors"), classifier.max_length, of_input)
+    weights = digests.sha256(folder / "model.safetensors")
+    content = (weights, classifier.max_length, precision, of_input)
     return hashlib.sha256(
         repr(content).encode("utf-8", "replace")
         + (b"" if thresholds is None else thresholds.tobytes())

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
 
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests
 from goemotions.io.silence import silenced
-from goemotions.network import batching, short_text
+from goemotions.network import batching, inference
 from goemotions.network.batching import Collator, Rows
-from goemotions.network.classifier import is_single_label
+from goemotions.network.inference import Network, Precision
 
 
 @dataclass
@@ -23,31 +25,33 @@ class Classifier:
     """A trained folder, ready to predict.
 
     Attributes:
+        network: from input_ids and attention_mask, [batch, length], to logits, [batch, labels].
         labels: the label names, in the order of the logits.
-        thresholds: method -> one probability per label; empty where each text gets exactly one
-            label, that with the highest logit.
+        single: whether each text gets exactly one label, that with the highest logit.
+        thresholds: method -> one probability per label; empty in single-label data.
         preferred: the method that cross-validation on validation preferred; None without methods.
         limits: of a training that was small on purpose: limited_rows, limited_minutes.
     """
 
-    model: Any
-    tokenizer: Any
+    network: Callable[[Tensor, Tensor], Tensor]
+    device: torch.device
+    tokenizer: Tokenizer
+    pad_token_id: int
     labels: list[str]
+    single: bool
     thresholds: dict[str, NDArray[np.float64]]
     preferred: str | None
     max_length: int
     limits: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(cls, folder: Path, precision: Precision = "fp32") -> "Classifier":
         """Load models/trained/<loss>.
 
         Raises:
-            UserError: a file of the folder is missing or has changed since it was written, or
-                thresholds.json does not fit the model.
+            UserError: a file of the folder is missing or has changed since it was written,
+                thresholds.json does not fit the model, or the precision is not for it.
         """
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
         needed = ("config.json", "model.safetensors", "tokenizer.json", "thresholds.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
             state = f"is missing {', '.join(missing)}" if folder.is_dir() else "does not exist"
@@ -56,41 +60,52 @@ class Classifier:
                 "experiment's by `dvc exp apply <name>`, or name another folder by --model"
             )
         digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
+        # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         try:
-            with silenced():
-                model = AutoModelForSequenceClassification.from_pretrained(
-                    folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-                )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:  # whatever a folder of another make makes transformers raise
-            raise UserError(f"{folder} does not load: {first_line(error)}") from None
-        labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            # transformers leaves out two labels with these names.
+            names = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+            labels = [names[str(index)] for index in range(len(names))]
+            single = config.get("problem_type") == "single_label_classification"
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
+        except Exception as error:  # tokenizers raises nothing more specific
+            raise UserError(f"{folder} does not load: {first_line(error)}") from None
+        try:
             thresholds = {
                 method: np.array([entry["probabilities"][label] for label in labels], dtype=float)
                 for method, entry in content["methods"].items()
             }
             preferred, max_length = content["preferred"], int(content["max_length"])
             limits = dict(content.get("limits", {}))
-            if not is_single_label(model):
+            if not single:
                 thresholds[preferred]
+            ours = bool(content.get("short_text", True)) and inference.supports(config)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
                 f"({error!r}); run `dvc repro train`"
             ) from None
-        if content.get("short_text", True):
-            short_text.enable(model)
-        # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.
-        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        model = model.to(device).eval()
-        return cls(model, tokenizer, labels, thresholds, preferred, max_length, limits)
-
-    @property
-    def single(self) -> bool:
-        """Whether each text gets exactly one label."""
-        return is_single_label(self.model)
+        if precision == "int8" and not (ours and device.type == "cpu"):
+            where = f"on {device.type}" if ours else f"for this {config.get('model_type')} model"
+            raise UserError(
+                f"--precision is int8, which is for BERT and DeBERTa-v3 models on a CPU and not "
+                f"{where}; use {' or '.join(p for p in inference.PRECISIONS if p != 'int8')}"
+            )
+        try:
+            network = (
+                Network.load(folder, precision, device)
+                if ours
+                else _of_transformers(folder, precision, device)
+            )
+        except Exception as error:  # whatever a folder of another make makes them raise
+            raise UserError(f"{folder} does not load: {first_line(error)}") from None
+        padding = config.get("pad_token_id") or 0
+        return cls(
+            network, device, tokenizer, padding, labels, single, thresholds, preferred, max_length,
+            limits,
+        )  # fmt: skip
 
     def chosen(self, method: str | None) -> NDArray[np.float64] | None:
         """The thresholds of a method, or of the preferred one; None in single-label data."""
@@ -105,6 +120,33 @@ class Classifier:
             texts: any strings, also empty ones.
             advance: called with the number of texts of each batch that is done, for a progress bar.
         """
-        rows = Rows(self.tokenizer, texts, None, self.max_length)
-        collate = Collator(self.tokenizer.pad_token_id)
-        return batching.logits(self.model, rows, collate, advance=advance)
+        return batching.logits(
+            self.network,
+            Rows(self.tokenizer, texts, None, self.max_length),
+            Collator(self.pad_token_id),
+            labels=len(self.labels),
+            device=self.device,
+            advance=advance,
+        )
+
+
+def _of_transformers(
+    folder: Path, precision: Precision, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A classifier that `Network` does not compute, or was asked not to, by its own code."""
+    from transformers import AutoModelForSequenceClassification
+
+    with silenced():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    model = model.to(device).eval()
+
+    def classify(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+    return classify

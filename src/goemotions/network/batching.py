@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
@@ -14,7 +16,10 @@ from goemotions.errors import UserError
 
 Indices = NDArray[np.integer]
 
-TOKENS_A_BATCH = 4096  # padded tokens; enough to keep a CPU busy, little memory on a GPU
+# Padded tokens of a batch without gradients: few enough that what lies between two products stays
+# in a CPU's cache, enough for a GPU.
+TOKENS_A_BATCH_ON_CPU, TOKENS_A_BATCH = 1024, 4096
+CHUNK = 4096  # texts that are tokenised at a time, since the tokenizer's results take much memory
 POOL = 50  # batches that are sorted by length together: less padding, and still a shuffle
 
 
@@ -23,30 +28,41 @@ class Rows(Dataset[dict[str, Any]]):
 
     A lone surrogate counts as a question mark.
 
+    Args:
+        tokenizer: cuts texts longer than `max_length` tokens from now on.
+
     Attributes:
-        input_ids: int64 tensors of different lengths.
-        lengths: their lengths in tokens, [rows].
+        tokens: int32, the rows one after the other.
+        lengths: of the rows in tokens, [rows].
         targets: float32 [rows, labels], or None.
     """
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         texts: Sequence[str],
         targets: NDArray[np.bool_] | None,
         max_length: int,
     ) -> None:
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]
-        encoded = tokenizer(whole, truncation=True, max_length=max_length)["input_ids"]
-        self.input_ids = [torch.tensor(ids, dtype=torch.long) for ids in encoded]
-        self.lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        rows: list[NDArray[np.int32]] = []
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            whole = [text.encode("utf-8", "replace").decode() for text in chunk]
+            encoded = tokenizer.encode_batch_fast(whole)
+            rows.extend(np.array(row.ids, dtype=np.int32) for row in encoded)
+        self.lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        self.tokens = torch.from_numpy(np.concatenate([np.empty(0, np.int32), *rows]))
+        self._ends = np.cumsum(self.lengths)
         self.targets = None if targets is None else torch.from_numpy(targets.astype(np.float32))
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        return len(self.lengths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        item: dict[str, Any] = {"input_ids": self.input_ids[index]}
+        end = self._ends[index]
+        item: dict[str, Any] = {"input_ids": self.tokens[end - self.lengths[index] : end]}
         if self.targets is not None:
             item["labels"] = self.targets[index]
         return item
@@ -62,11 +78,13 @@ class Collator:
     def __init__(self, pad_token_id: int) -> None:
         self.pad_token_id = pad_token_id
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         ids = [row["input_ids"] for row in rows]
+        padded = pad_sequence(ids, batch_first=True, padding_value=self.pad_token_id)
+        lengths = torch.tensor([len(row) for row in ids])
         batch = {
-            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.pad_token_id),
-            "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+            "input_ids": padded.long(),
+            "attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
         }
         if "labels" in rows[0]:
             batch["labels"] = torch.stack([row["labels"] for row in rows])
@@ -155,8 +173,8 @@ class EpochLoader(DataLoader[dict[str, Any]]):
         self.batch_sampler.set_epoch(epoch)
 
 
-def by_tokens(lengths: Indices) -> list[Indices]:
-    """Row indices by rising length, cut so that a batch has at most TOKENS_A_BATCH padded tokens.
+def by_tokens(lengths: Indices, tokens: int) -> list[Indices]:
+    """Row indices by rising length, cut so that a batch has at most `tokens` padded tokens.
 
     A row longer than that is a batch of its own.
     """
@@ -164,7 +182,7 @@ def by_tokens(lengths: Indices) -> list[Indices]:
     cut: list[Indices] = []
     start = 0
     for end in range(1, len(order) + 1):
-        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > TOKENS_A_BATCH
+        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > tokens
         if full or end == len(order):
             cut.append(order[start:end])
             start = end
@@ -173,10 +191,12 @@ def by_tokens(lengths: Indices) -> list[Indices]:
 
 @torch.inference_mode()
 def logits(
-    model: Any,
+    classify: Callable[[Tensor, Tensor], Tensor],
     rows: Rows,
     collate: Collator,
     *,
+    labels: int,
+    device: torch.device,
     advance: Callable[[int], Any] = lambda rows: None,
     process: int = 0,
     processes: int = 1,
@@ -184,13 +204,15 @@ def logits(
     """The logits of every row, float32 [rows, labels], in the rows' order.
 
     Args:
+        classify: from input_ids and attention_mask on `device` to logits, [batch, labels].
         advance: called with the number of rows of each batch that is done, for a progress bar.
         process, processes: of those that share the work; rows of the others are NaN.
     """
-    result = np.full((len(rows), model.config.num_labels), np.nan, dtype=np.float32)
-    for batch in by_tokens(rows.lengths)[process::processes]:
-        inputs = collate([{"input_ids": rows.input_ids[index]} for index in batch])
-        inputs = {name: value.to(model.device) for name, value in inputs.items()}
-        result[batch] = model(**inputs).logits.float().cpu().numpy()
+    result = np.full((len(rows), labels), np.nan, dtype=np.float32)
+    tokens = TOKENS_A_BATCH_ON_CPU if device.type == "cpu" else TOKENS_A_BATCH
+    for batch in by_tokens(rows.lengths, tokens)[process::processes]:
+        inputs = collate([{"input_ids": rows[index]["input_ids"]} for index in batch])
+        ids, mask = (inputs[name].to(device) for name in ("input_ids", "attention_mask"))
+        result[batch] = classify(ids, mask).float().cpu().numpy()
         advance(len(batch))
     return result

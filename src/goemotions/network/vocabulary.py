@@ -22,11 +22,12 @@ class Vocabulary:
     """
 
     def __init__(self, splits: list[Rows], padding: int) -> None:
-        ids = [ids for rows in splits for ids in rows.input_ids]
-        self.kept = torch.unique(torch.cat([*ids, torch.tensor([padding])]))
+        self.kept = torch.unique(
+            torch.cat([torch.tensor([padding]), *(rows.tokens for rows in splits)])
+        )
         self.padding = int(torch.searchsorted(self.kept, padding))
         for rows in splits:
-            rows.input_ids = [torch.searchsorted(self.kept, ids) for ids in rows.input_ids]
+            rows.tokens = torch.searchsorted(self.kept, rows.tokens.long(), out_int32=True)
 
     def shrink(self, model: Any) -> None:
         """Leave `model` with the kept rows only; `restore` undoes it."""

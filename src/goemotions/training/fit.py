@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from tokenizers import Tokenizer
 from transformers import TrainingArguments
 
 from goemotions.config import Params, Train, check_loss
@@ -37,7 +38,7 @@ from goemotions.training.resuming import Resuming
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # The base model's files that the trained folder replaces; the tokenizer's are copied.
-_REPLACED = {"config.json", "model.safetensors", digests.MANIFEST}
+_REPLACED = {"config.json", "model.safetensors", "tokenizer.json", digests.MANIFEST}
 
 
 @dataclass(frozen=True)
@@ -219,19 +220,20 @@ def _announce(run: _Run, arguments: TrainingArguments) -> None:
 
 
 def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer, Vocabulary]:
-    from transformers import AutoTokenizer, set_seed
+    from transformers import set_seed
 
     params, recipe = run.params, run.params.recipes[run.params.model]
     counts = torch.tensor([*run.train.targets.sum(0), len(run.train.ids)])
     loss = losses.build(params.losses[run.loss], counts)
-    tokenizer = AutoTokenizer.from_pretrained(params.model_folder, trust_remote_code=False)
+    tokenizer = _tokenizer(params.model_folder)
     train_rows, val_rows = (
         Rows(tokenizer, split.texts, split.targets, params.train.max_length)
         for split in (run.train, run.val)
     )
     set_seed(params.train.seed)
     classifier = build_classifier(params.model_folder, recipe, run.train)
-    vocabulary = Vocabulary([train_rows, val_rows], tokenizer.pad_token_id)
+    padding = classifier.config.pad_token_id or 0
+    vocabulary = Vocabulary([train_rows, val_rows], padding)
     vocabulary.shrink(classifier)
     if params.train.short_text:
         short_text.enable(classifier)
@@ -240,6 +242,13 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
     batches = trainer.training_batches(train_rows, params.train.batch_size, collator, arguments)
     loop = trainer.LossTrainer(classifier, arguments, loss, recipe, batches, val_rows)
     return loop, vocabulary
+
+
+def _tokenizer(base: Path) -> Tokenizer:
+    """The base model's tokenizer as transformers makes it, which can differ from the file."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(base, trust_remote_code=False).backend_tokenizer
 
 
 def _latest(saved: Checkpoints, *, is_main: bool) -> Path | None:
@@ -288,6 +297,7 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
         for path in sorted(base.iterdir()):
             if path.name not in _REPLACED:
                 (draft / path.name).write_bytes(path.read_bytes())
+        _tokenizer(base).save(str(draft / "tokenizer.json"))
         digests.write_json(
             draft / "thresholds.json",
             {

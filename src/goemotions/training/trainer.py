@@ -131,9 +131,11 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             leave=False,
         ) as bar:
             part = logits(
-                self.model,
+                lambda ids, mask: self.model(input_ids=ids, attention_mask=mask).logits,
                 self.eval_dataset,
                 self.data_collator,
+                labels=self.eval_dataset.targets.shape[1],
+                device=self.args.device,
                 advance=bar.update,
                 process=rank,
                 processes=processes,
