@@ -14,8 +14,11 @@ import pytest
 
 from goemotions import cli
 from goemotions.commands import verify
+from goemotions.commands.predict import _key
 from goemotions.data.labels import Labels
+from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
+from goemotions.network.inference import PRECISIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,6 +131,62 @@ def test_predict_writes_a_line_a_text_in_order(project, capsys):
         assert set(result["probabilities"]) == set(Labels.read(project / "data/sample").names)
         assert probabilities == sorted(probabilities, reverse=True)
     assert not list(project.glob(".*.partial"))
+
+
+def _probabilities(capsys, *arguments):
+    assert cli.main(["predict", "--file", "texts.txt", *arguments]) == 0
+    lines = capsys.readouterr().out.split("\n")[:-1]
+    return [json.loads(line)["probabilities"] for line in lines]
+
+
+def test_predict_in_fewer_bits_is_near_and_not_equal(project, capsys):
+    (project / "texts.txt").write_text("thank you so much\nthis is sad\n", encoding="utf-8")
+    exact = _probabilities(capsys)
+    for precision in ("bf16", "int8"):
+        found = _probabilities(capsys, "--precision", precision)
+        away = [
+            abs(row[label] - expected[label])
+            for row, expected in zip(found, exact, strict=True)
+            for label in expected
+        ]
+        assert len(away) == 2 * 28
+        assert 0 < max(away) < 0.02
+
+
+def test_predict_does_not_go_on_with_lines_of_another_precision(project):
+    folder = project / "models/trained/bce"
+    classifier = Classifier.load(folder)
+    keys = {_key(classifier, None, precision, folder, [], None) for precision in PRECISIONS}
+    assert len(keys) == 3
+
+
+def test_int8_is_refused_where_transformers_code_computes(project, capsys):
+    folder = project / "models/trained/bce"
+    content = json.loads((folder / "thresholds.json").read_text())
+    (folder / "thresholds.json").write_text(json.dumps(content | {"short_text": False}))
+    digests.write_manifest(folder)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["predict", "--precision", "int8", "thank you"])
+    assert "error: --precision is int8, which is for" in capsys.readouterr().err
+    (project / "texts.txt").write_text("thank you so much\n", encoding="utf-8")
+    (bf16,) = _probabilities(capsys, "--precision", "bf16")
+    (fp32,) = _probabilities(capsys)
+    assert 0 < max(abs(fp32[label] - bf16[label]) for label in fp32) < 0.02
+
+
+def test_transformers_code_and_ours_predict_the_same(project, capsys):
+    texts = ["thank you so much", "", "😂", "a" * 5000, "so sad " * 20]
+    (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    ours = _probabilities(capsys)
+    folder = project / "models/trained/bce"
+    content = json.loads((folder / "thresholds.json").read_text())
+    assert content["short_text"] is True
+    (folder / "thresholds.json").write_text(json.dumps(content | {"short_text": False}))
+    digests.write_manifest(folder)
+    theirs = _probabilities(capsys)
+    assert len(ours) == len(texts)
+    for row, expected in zip(ours, theirs, strict=True):
+        assert row == pytest.approx(expected, abs=1e-6)
 
 
 def test_predict_resumes_where_it_was_killed(project):

@@ -120,7 +120,11 @@ class Network:
         )
         if precision == "int8":
             packed = _packed_int8(weight, bias)
-            product: _Product = lambda x: torch.ops.quantized.linear_dynamic(x, packed)  # noqa: E731
+            # Without these instructions sums of two products have 16 bits, which 8 x 8 overflow.
+            seven_bits = not torch.cpu._is_vnni_supported()
+            product: _Product = lambda x: torch.ops.quantized.linear_dynamic(  # noqa: E731
+                x, packed, reduce_range=seven_bits
+            )
         elif _has_onednn(weight):
             packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
             then = ("gelu", [], "none") if gelu else ("none", [], "")
