@@ -6,6 +6,8 @@ from transformers import (
     BertForSequenceClassification,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
 )
 
 from goemotions.models.tiny import DEBERTA_V3
@@ -28,6 +30,9 @@ def classifier(kind, dropout=0.0, **changes):
     if kind == "deberta":
         settings = SIZES | DEBERTA_V3 | rates | {"pooler_hidden_size": SIZES["hidden_size"]}
         model = DebertaV2ForSequenceClassification(DebertaV2Config(**(settings | changes)))
+    elif kind == "mpnet":
+        settings = SIZES | rates | {"max_position_embeddings": 514, "layer_norm_eps": 1e-5}
+        model = MPNetForSequenceClassification(MPNetConfig(**(settings | changes)))
     else:
         model = BertForSequenceClassification(BertConfig(**(SIZES | rates | changes)))
     with torch.no_grad():  # as they are initialised attention hardly depends on the text

@@ -38,7 +38,9 @@ def test_labels_are_stacked():
 
 
 def test_rows_pair_each_text_with_its_targets(tokenizer):
-    rows = Rows(tokenizer.backend_tokenizer, ["haha", "I love this"], np.eye(2, dtype=bool), max_length=16)
+    rows = Rows(
+        tokenizer.backend_tokenizer, ["haha", "I love this"], np.eye(2, dtype=bool), max_length=16
+    )
     assert len(rows) == 2
     assert rows[1]["input_ids"].tolist() == tokenizer("I love this")["input_ids"]
     assert rows[1]["labels"].tolist() == [0, 1]

@@ -102,7 +102,9 @@ def test_it_loads_what_transformers_saves(kind, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = Network.load(tmp_path, "fp32", torch.device("cpu"))
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == plain.config.model_type
+    assert (
+        json.loads((tmp_path / "config.json").read_text())["model_type"] == plain.config.model_type
+    )
     assert difference(loaded, plain, batch(9)) < 1e-4 * np.sqrt(SIZES["hidden_size"])
 
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification
 from goemotions.network import short_text
 from tests.network.models import HEADS, LAYERS, SIZES, batch, classifier
 
+
 def pair(kind, dropout=0.0):
     """The same model twice: transformers' own, and with the short-text path."""
     theirs = classifier(kind, dropout)
@@ -35,7 +36,7 @@ def assert_equal(theirs, ours):
 
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("length", [1, 2, 3, 17, 64, 128, 129, 130, 131, 257, 300, 512])
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_logits_and_all_gradients_are_those_of_transformers(kind, length, padded):
     theirs, ours = pair(kind)
     inputs = batch(length, padded=padded)
@@ -51,7 +52,7 @@ def test_lengths_one_by_one_up_to_the_buckets_that_widen_and_then_some():
 
 
 @pytest.mark.parametrize("length", [300, 512])
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_long_texts_differ_by_no_more_than_the_rounding_of_float32(kind, length):
     theirs, ours = pair(kind)
     inputs = batch(length)
@@ -113,6 +114,27 @@ def test_with_the_same_dropout_masks_logits_and_gradients_are_equal(monkeypatch)
     assert (found[0][0] - without).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
+def test_a_large_batch_is_computed_twice_with_the_same_result(kind, monkeypatch):
+    _, ours = pair(kind, dropout=0.3)
+    inputs, found, saved = batch(9), [], []
+    for most in (short_text.RECOMPUTED, 1):
+        monkeypatch.setattr(short_text, "RECOMPUTED", most)
+        torch.manual_seed(1)
+        ours.zero_grad()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, kept=kept: kept.append(x.numel()) or x, lambda x: x
+        ):
+            found.append(logits_and_gradients(ours, inputs))
+        saved.append(sum(kept))
+    (logits, gradients), (again, their_gradients) = found
+    assert torch.equal(logits, again)
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, their_gradients[name]), name
+    assert saved[1] < 0.7 * saved[0]
+
+
 def test_dropout_is_drawn_in_training_only():
     _, ours = pair("bert", dropout=0.3)
     inputs = batch(9)
@@ -120,7 +142,7 @@ def test_dropout_is_drawn_in_training_only():
     assert torch.equal(ours.eval()(**inputs).logits, ours(**inputs).logits)
 
 
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_what_it_saves_loads_in_plain_transformers(kind, tmp_path):
     theirs, ours = pair(kind)
     ours.save_pretrained(tmp_path)

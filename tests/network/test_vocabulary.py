@@ -18,7 +18,9 @@ def model(tiny):
 
 
 def rows(tokenizer, texts):
-    return Rows(tokenizer.backend_tokenizer, texts, np.zeros((len(texts), 28), dtype=bool), max_length=16)
+    return Rows(
+        tokenizer.backend_tokenizer, texts, np.zeros((len(texts), 28), dtype=bool), max_length=16
+    )
 
 
 def predict(model, split, padding):

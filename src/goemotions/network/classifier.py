@@ -66,7 +66,8 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
             trust_remote_code=False,
         )
     with torch.no_grad():
-        model.classifier.bias.copy_(_prior(train))
+        last = getattr(model.classifier, "out_proj", model.classifier)
+        last.bias.copy_(_prior(train))
         if recipe.pooling == "mean":
             _start_as_mean(model.bert)
     return model

@@ -160,7 +160,9 @@ class Network:
         def attend(layer: "_Layer", query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             compute = disentangled.first_token if layer.last else disentangled.all_tokens
             position_query, position_key = (
-                window.of(F.linear(rows, self.weights[f"{part}.weight"], self.weights[f"{part}.bias"]))
+                window.of(
+                    F.linear(rows, self.weights[f"{part}.weight"], self.weights[f"{part}.bias"])
+                )
                 for part in layer.projections[:2]
             )
             return compute(
