@@ -127,7 +127,7 @@ class Network:
             )
         elif _has_onednn(weight):
             packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-            then = ("gelu", [], "none") if gelu else ("none", [], "")
+            then: tuple[Any, ...] = ("gelu", [], "none") if gelu else ("none", [], "")
             return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, *then)
         else:
             product = lambda x: F.linear(x, weight, bias)  # noqa: E731
@@ -138,7 +138,7 @@ class Network:
 
         def attend(layer: "_Layer", query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             query, key, value = (
-                x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (query, key, value)
+                x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (query, key, value)
             )
             context = F.scaled_dot_product_attention(query, key, value, mask)
             return context.transpose(1, 2).flatten(2)
@@ -204,7 +204,7 @@ def _has_onednn(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
 

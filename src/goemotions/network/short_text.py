@@ -199,13 +199,10 @@ def _all_tokens(
     # Each [batch * heads, length, size].
     query, key, value = projected.permute(2, 0, 3, 1, 4).flatten(1, 2)
     key = (key * key.shape[-1] ** -0.5).transpose(1, 2)
-    if bias is None:
-        scores = query @ key
-    else:
-        scores = torch.baddbmm(bias.flatten(0, 1), query, key)
+    scores = query @ key if bias is None else torch.baddbmm(bias.flatten(0, 1), query, key)
     # Dropout sees [batch, heads, length, length], as in transformers.
     shares = dropout(scores.softmax(-1).view(batch, heads, length, length)).flatten(0, 1)
-    context = (shares.to(value.dtype) @ value).view(batch, heads, length, -1)
+    context: Tensor = (shares.to(value.dtype) @ value).view(batch, heads, length, -1)
     return context.transpose(1, 2).reshape(batch, length, width)
 
 
@@ -214,7 +211,7 @@ def _first_token(
 ) -> Tensor:
     """What the first token attends to, [batch, 1, width]; as `_all_tokens`."""
     query, key, value = (
-        projection(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+        projection(x).view(*x.shape[:2], heads, -1).transpose(1, 2)
         for projection, x in zip(projections, (hidden[:, :1], hidden, hidden), strict=True)
     )
     rate = dropout.p if dropout.training else 0.0

@@ -248,7 +248,9 @@ def _tokenizer(base: Path) -> Tokenizer:
     """The base model's tokenizer as transformers makes it, which can differ from the file."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(base, trust_remote_code=False).backend_tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    backend: Tokenizer = tokenizer.backend_tokenizer
+    return backend
 
 
 def _latest(saved: Checkpoints, *, is_main: bool) -> Path | None:
