@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import report
+from benchmarks import machine
 from goemotions import config
 from goemotions.data import splits
 from goemotions.data.labels import Labels
@@ -64,4 +64,4 @@ def run(settings: config.Params, data: Path, rows: int, rounds: int) -> None:
                     flush=True,
                 )
     one, two = (statistics.median(found) for found in runs.values())
-    print(f"{report.machine()}: two processes have {two / one:.2f} times the throughput of one")
+    print(f"{machine.name()}: two processes have {two / one:.2f} times the throughput of one")
