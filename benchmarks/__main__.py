@@ -36,7 +36,7 @@ from goemotions.io import digests
 from goemotions.training.trainer import uses_bf16
 
 # Seconds that a training is watched for, and texts that are predicted: more where a step is long.
-SECONDS = {"minilm-l6": 6.0, "deberta-v3-6x768": 10.0, "mpnet-12x768": 15.0}
+SECONDS = {"minilm-l6": 6.0, "deberta-v3-6x768": 8.0, "mpnet-12x768": 12.0}
 TEXTS = {"minilm-l6": 1536, "deberta-v3-6x768": 768}
 PARTS = {
     "minilm-l6": ("fp32", "bf16"),

