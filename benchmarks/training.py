@@ -281,7 +281,21 @@ def _plain(
     arguments.per_device_train_batch_size = train.batch_size
     if contender.grouped:
         arguments.train_sampling_strategy = "group_by_length"
-    return Trainer(classifier, arguments, collate, train_dataset=_Features(rows)), rows
+
+    class Shuffled(Trainer):  # type: ignore[misc]  # transformers is untyped
+        """With an epoch's batches in random order, so that the first of them are like the rest.
+
+        Those that are grouped by length come by falling length.
+        """
+
+        def _get_train_sampler(self, *arguments: Any) -> list[int]:
+            order = list(super()._get_train_sampler(*arguments))
+            size = train.batch_size
+            batches = [order[start : start + size] for start in range(0, len(order) - size, size)]
+            np.random.default_rng(train.seed).shuffle(batches)
+            return [index for batch in batches for index in batch]
+
+    return Shuffled(classifier, arguments, collate, train_dataset=_Features(rows)), rows
 
 
 class _Features(Dataset[dict[str, Any]]):
