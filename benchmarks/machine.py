@@ -4,6 +4,8 @@ import resource
 import statistics
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,9 @@ def peak_memory() -> float:
     """Of this process, in bytes; on a GPU, of what torch allocated there."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
+    with suppress(OSError):  # Linux; getrusage counts what the parent had before the start, too
+        status = Path("/proc/self/status").read_text()
+        return 1024.0 * int(status.partition("VmHWM:")[2].split()[0])
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS)
 
 

@@ -56,7 +56,7 @@ def _cells(row: dict[str, float]) -> list[str]:
         f"{row['ratio']:.2f}",
         f"{row['share_of_peak']:.2f}" if row["share_of_peak"] else "",
         f"{row['tokens_per_second']:,.0f}",
-        f"{row['peak_memory_gb']:.2f}",
+        f"{row['peak_memory_gb']:.2f}" if "peak_memory_gb" in row else "",
         f"{row['padding']:.1%}",
     ]
 
