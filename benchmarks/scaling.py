@@ -56,10 +56,10 @@ def _predict(folder: Path, split: Split, here: Path) -> tuple[Rates, Rates]:
         source.write_text("".join(f"{text}\n" for text in islice(cycle(split.texts), count)))
         command = ["-m", "goemotions.cli", "predict", "--model", str(folder)]
         start = time.perf_counter()
+        command += ["--file", str(source), "--output", str(output)]
         done = subprocess.run(
             # Started from a small process, since a child's peak begins with its parent's.
-            [sys.executable, "-c", _PEAK, *command]
-            + ["--file", str(source), "--output", str(output)],
+            [sys.executable, "-c", _PEAK, *command],
             capture_output=True,
             text=True,
         )
