@@ -85,7 +85,7 @@ losses: setup  ## docs/losses.svg: every loss's value and gradient
 	$(BIN)/python tools/loss_curves.py docs/losses.svg
 
 results: setup  ## docs/results.md's table from docs/results.json
-	$(BIN)/python tools/results_table.py docs/results.json docs/results.md
+	$(BIN)/python -m tools.results_table docs/results.json docs/results.md
 
 schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
 	$(BIN)/python tools/write_schema.py

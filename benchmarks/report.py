@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import training
-from goemotions.errors import UserError
+from tools import between
 
 BEGIN, END = "<!-- made by `make bench` from metrics/bench.json -->", "<!-- end -->"
 
@@ -115,15 +115,7 @@ def write(found: Found, document: Path) -> None:
     Raises:
         UserError: the markers are not there.
     """
-    text = document.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(
-            f"{document} is missing the lines {BEGIN} and {END}, between which the tables go"
-        )
-    tables = "\n".join(_tables(found))
-    document.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    between.put(document, BEGIN, END, "\n".join(_tables(found)))
 
 
 def _tables(found: Found) -> Iterator[str]:

@@ -29,7 +29,7 @@ def imported_packages(*folders: str) -> set[str]:
                     names |= {alias.name for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     names.add(node.module)
-    ours = {"goemotions", "benchmarks", "conftest", "disk"}
+    ours = {"goemotions", "benchmarks", "tools", "conftest", "disk"}
     modules = {name.split(".")[0] for name in names} - ours - sys.stdlib_module_names
     known = packages_distributions()
     return {known[name][0].lower().replace("_", "-") for name in modules}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from goemotions.comparison.conclusion import limits
-from goemotions.errors import UserError, reported
+from goemotions.errors import reported
+from tools import between
 
 BEGIN, END = "<!-- made by `make results` from results.json -->", "<!-- end -->"
 COLUMNS = ("loss", "seed", "macro-F1", "95% interval", "micro-F1", "seconds", "commit")
@@ -49,15 +50,8 @@ def write(source: Path, target: Path) -> None:
     Raises:
         UserError: the markers are not there.
     """
-    text = target.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(
-            f"{target} is missing the lines {BEGIN} and {END}, between which the table goes"
-        )
     runs = json.loads(source.read_text(encoding="utf-8"))
-    target.write_text(f"{before}{BEGIN}\n{table(runs)}\n{END}{after}", encoding="utf-8")
+    between.put(target, BEGIN, END, table(runs))
 
 
 def _row(cells: Any) -> str:
