@@ -150,17 +150,20 @@ def _sections(options: argparse.Namespace, data: Path, here: Path) -> Any:
     contenders: dict[str, Any] = {}
     for name, base in bases.items():
         tasks = [
-            (Task("training", contender, str(base), str(data), SECONDS.get(name, 10.0), 0))
+            Task("training", contender, str(base), str(data), SECONDS.get(name, 10.0), 0)
             for contender in training.CONTENDERS
             if _worth_it(contender, name)
         ]
         contenders[f"training, {name}"] = _take_turns(tasks, training.REFERENCE, rounds)
         yield {"contenders": contenders}
-    for name in TEXTS.keys() & bases:
+    for name, texts in TEXTS.items():
+        if name not in bases:
+            continue
         folder = models.trained(bases[name], models.some(data, 1000), here / f"trained-{name}")
-        inference.export(folder)
+        if not torch.cuda.is_available():
+            inference.export(folder)
         tasks = [
-            Task("inference", contender, str(folder), str(data), TEXTS[name], 0)
+            Task("inference", contender, str(folder), str(data), texts, 0)
             for contender in inference.CONTENDERS
             if _worth_it(contender, name)
         ]
@@ -189,7 +192,7 @@ def _sections(options: argparse.Namespace, data: Path, here: Path) -> Any:
         rates: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for trainings, measured in rates.items():
-                measured.append(commands.side_by_side(trainings, json.dumps(asdict(task))))
+                measured.append(sum(commands.side_by_side(trainings, json.dumps(asdict(task)))))
         one, two = map(statistics.median, rates.values())
         yield {"two trainings side by side, throughput against one": two / one}
     yield {"scaling": scaling.run(settings)}
@@ -202,11 +205,13 @@ def _precision(contender: str) -> str:
 def _worth_it(contender: str, model: str) -> bool:
     if "bf16" in contender and not uses_bf16("auto"):
         return False  # it would be emulated
+    if torch.cuda.is_available() and ("ONNX" in contender or "int8" in contender):
+        return False  # they are for CPUs here
     if "sentence-transformers" in contender or "computed twice" in contender:
         return model == "minilm-l6"  # which the one was made for, and the other matters to
     if model == "mpnet-12x768":  # its steps are long
         return "bf16" in contender or contender in ("ours", training.REFERENCE)
-    return "ONNX" not in contender or not torch.cuda.is_available()
+    return True
 
 
 def _take_turns(tasks: list[Task], reference: str, rounds: int) -> dict[str, dict[str, float]]:

@@ -26,8 +26,8 @@ def seconds(command: str, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def side_by_side(trainings: int, task: str) -> float:
-    """Real tokens a second of several trainings at once that share the cores.
+def side_by_side(trainings: int, task: str) -> list[float]:
+    """Real tokens a second of each of several trainings at once that share the cores.
 
     Args:
         task: what `python -m benchmarks --one` measures, in JSON.
@@ -45,5 +45,4 @@ def side_by_side(trainings: int, task: str) -> float:
     outputs = [child.communicate()[0] for child in children]
     if any(child.returncode for child in children):
         raise UserError(f"one of {trainings} trainings side by side failed")
-    rates = [json.loads(output.splitlines()[-1])["tokens_per_second"] for output in outputs]
-    return float(sum(rates))
+    return [json.loads(output.splitlines()[-1])["tokens_per_second"] for output in outputs]

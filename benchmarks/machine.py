@@ -1,9 +1,9 @@
 """What the machine can do, and what a model needs of it."""
 
 import resource
-import statistics
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,33 +48,25 @@ def product_rate(precision: str) -> float:
     size = 8192 if cuda else 2048
     dtype, device = DTYPES[precision], "cuda" if cuda else "cpu"
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / _best(lambda: a @ b)
+    return 2 * size**3 / min(seconds(lambda: a @ b, 6))
 
 
 def copy_rate() -> float:
     """The rate at which memory is read and written, in bytes a second."""
     source = torch.zeros(2**26, device="cuda" if torch.cuda.is_available() else "cpu")
     target = torch.empty_like(source)
-    return 2 * source.nbytes / _best(lambda: target.copy_(source))
+    return 2 * source.nbytes / min(seconds(lambda: target.copy_(source), 6))
 
 
-def _best(work: Any) -> float:
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        work()
-        synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def median_seconds(work: Any, times: int) -> float:
-    seconds = []
+def seconds(work: Callable[[], Any], times: int) -> list[float]:
+    """How long `work` takes, each time."""
+    measured = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        synchronize()
+        measured.append(time.perf_counter() - start)
+    return measured
 
 
 def operations(config: Any, lengths: NDArray[np.integer]) -> float:

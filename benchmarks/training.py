@@ -62,7 +62,7 @@ CONTENDERS = {
 }
 REFERENCE = "Trainer, dynamic padding"
 
-UPDATE = "clipping, AdamW and the average"
+UPDATE, OTHER = "clipping, AdamW and the average", "all else"
 # The operators of each part of a step, by how their names begin; all others are the last part.
 PARTS = {
     "products with weights": ("aten::mm", "aten::addmm"),
@@ -77,7 +77,7 @@ PARTS = {
         "aten::sum",
         "aten::cat",
     ),
-    "all else": ("",),
+    OTHER: ("",),
 }
 # Each parameter's float32 numbers that an update reads or writes: the gradient for its norm (1),
 # scaled (2), AdamW's gradient, weight and two moments (7), the average (3).
@@ -121,7 +121,7 @@ def parts(
         row = result[_part(event.name)]
         row["seconds"] += event.self_cpu_time_total / clock.steps / 1e6
         row["operations"] += (event.flops or 0) / clock.steps
-        if any(event.name.startswith(names) for names in PARTS.values() if names != ("",)):
+        if row is not result[OTHER]:
             sizes = [math.prod(shape) for shape in event.input_shapes or () if shape]
             row["bytes"] += 4 * (sum(sizes) + max(sizes, default=0)) / clock.steps
     weights = sum(parameter.numel() for parameter in loop.model.parameters())

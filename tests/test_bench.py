@@ -89,6 +89,7 @@ def test_scores_have_every_precision(trained, data):
     assert list(found) == ["fp32", "bf16", "int8"]
     for score in found.values():
         assert abs(score["average_precision"] - found["fp32"]["average_precision"]) < 0.02
+    assert len({score["average_precision"] for score in found.values()}) == 3
 
 
 def test_the_parts_of_a_step_are_its_time_and_its_products(tiny, data, monkeypatch):
@@ -141,10 +142,12 @@ def test_a_task_runs_in_a_process_of_its_own(tiny, data, monkeypatch):
         broken.run()
 
 
-def test_trainings_side_by_side_are_added_up(tiny, data, monkeypatch):
+def test_each_of_the_trainings_side_by_side_is_measured(tiny, data, monkeypatch):
     monkeypatch.chdir(ROOT)
     task = {"kind": "training", "contender": "ours", "folder": str(tiny), "data": str(data)}
-    assert commands.side_by_side(2, json.dumps(task | {"amount": 0.0, "seed": 0})) > 0
+    one, two = commands.side_by_side(2, json.dumps(task | {"amount": 0.0, "seed": 0}))
+    assert one > 0 < two
+    assert one != two
 
 
 @pytest.mark.parametrize(
