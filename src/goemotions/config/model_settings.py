@@ -47,6 +47,20 @@ class PackageModel(Settings):
     """Each file with its SHA-256."""
 
 
+class ArchiveModel(Settings):
+    """A model in a zip archive, whose parts are inside installed Python packages."""
+
+    source: Literal["archive"]
+    distributions: Annotated[list[str], Field(min_length=1)]
+    """The packages' names on PyPI, in the order of the parts."""
+    setup: str
+    """What installs them: make setup MODELS=<this>, from requirements-<this>.txt."""
+    folder: str
+    """Where the files are in the archive."""
+    files: Files
+    """Each file with its SHA-256."""
+
+
 class ScratchModel(Settings):
     """A DeBERTa-v3 with random weights and a SentencePiece tokenizer trained on sample texts."""
 
@@ -60,4 +74,4 @@ class ScratchModel(Settings):
     dropout: Annotated[float, Ge(0), Le(0.9)]
 
 
-Model = HubModel | PackageModel | ScratchModel
+Model = HubModel | PackageModel | ArchiveModel | ScratchModel

