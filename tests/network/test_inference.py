@@ -26,7 +26,7 @@ def difference(network, model, inputs):
 
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("length", [1, 2, 3, 17, 64, 128, 129, 130, 131, 257, 300, 512])
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_logits_are_those_of_transformers(kind, length, padded):
     model = classifier(kind)
     assert difference(network(model), model, batch(length, padded=padded)) < 1e-10
@@ -40,6 +40,7 @@ def test_logits_are_those_of_transformers(kind, length, padded):
         ("deberta", {"num_hidden_layers": 1}),
         ("deberta", {"layer_norm_eps": 1e-2}),
         ("bert", {"num_hidden_layers": 1, "layer_norm_eps": 1e-2}),
+        ("mpnet", {"num_hidden_layers": 1, "layer_norm_eps": 1e-2}),
     ],
 )
 def test_other_settings_of_the_same_models_count(kind, changes):
@@ -62,6 +63,8 @@ def test_other_settings_of_the_same_models_count(kind, changes):
         ("deberta", {"hidden_act": "relu"}),
         ("deberta", {"pooler_hidden_act": "tanh"}),
         ("bert", {"hidden_act": "gelu_new"}),
+        ("mpnet", {"hidden_act": "gelu_new"}),
+        ("mpnet", {"relative_attention_num_buckets": 16}),
     ],
 )
 def test_a_model_that_computes_otherwise_is_not_supported(kind, changes):
@@ -70,11 +73,17 @@ def test_a_model_that_computes_otherwise_is_not_supported(kind, changes):
     assert not supports(config | changes)
 
 
+def test_mpnet_gives_its_padding_token_no_position_inside_a_text_either():
+    model, inputs = classifier("mpnet"), batch(20)
+    inputs["input_ids"][:, 3:5] = 1
+    assert difference(network(model), model, inputs) < 1e-10
+
+
 def test_another_architecture_is_not_supported():
     assert not supports(RobertaConfig().to_dict())
 
 
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 @pytest.mark.parametrize(("precision", "largest"), [("fp32", 1e-4), ("bf16", 0.3), ("int8", 0.3)])
 def test_what_is_rounded_is_as_far_as_its_bits(kind, precision, largest):
     """In units of the logits' standard deviation, over texts of several lengths."""
@@ -88,7 +97,7 @@ def test_what_is_rounded_is_as_far_as_its_bits(kind, precision, largest):
         assert (away > 1e-4) == (precision != "fp32")
 
 
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_same_batch_gives_the_same_logits(kind, precision):
     model, inputs = classifier(kind).float(), batch(20)
@@ -96,7 +105,7 @@ def test_the_same_batch_gives_the_same_logits(kind, precision):
     assert torch.equal(found(**inputs), found(**inputs))
 
 
-@pytest.mark.parametrize("kind", ["deberta", "bert"])
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_it_loads_what_transformers_saves(kind, tmp_path):
     model = classifier(kind).float()
     model.save_pretrained(tmp_path)

@@ -51,10 +51,10 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
     else:
         config.classifier_dropout = recipe.head_dropout
     if recipe.pooling == "mean":
-        if config.model_type != "bert":
+        if config.model_type not in ("bert", "mpnet"):
             raise UserError(
-                f"the recipe's pooling is 'mean', which is for bert models; {config.model_type} "
-                "models take 'cls'"
+                "the recipe's pooling is 'mean', which is for bert and mpnet models; "
+                f"{config.model_type} models take 'cls'"
             )
         config.num_hidden_layers += 1
     with silenced():
@@ -69,7 +69,7 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
         last = getattr(model.classifier, "out_proj", model.classifier)
         last.bias.copy_(_prior(train))
         if recipe.pooling == "mean":
-            _start_as_mean(model.bert)
+            _start_as_mean(model)
     return model
 
 
@@ -82,27 +82,47 @@ def _prior(train: Split) -> Tensor:
     return torch.log(positive / (len(train.targets) + 2 - positive))
 
 
-def _start_as_mean(bert: Any) -> None:
-    """Make BERT's last layer and pooler hand the mean over all tokens to the classifier.
+def _start_as_mean(model: Any) -> None:
+    """Make the last layer, and the layer before the classifier, hand on the mean over all tokens.
 
-    all-MiniLM was pretrained to be pooled by the mean, but BertForSequenceClassification reads
-    the first token only. A further layer with zero keys attends to every token alike, padding
-    excepted, so its first token becomes the mean; and as a layer of BERT it loads anywhere and
-    learns. The queries are not zero, or no gradient would reach the keys.
+    all-MiniLM and all-MPNet were pretrained to be pooled by the mean, but transformers' classifiers
+    read the first token only. A further layer that attends to every token alike, padding excepted,
+    makes its first token the mean; and as a layer of the model it loads anywhere and learns.
     """
-    layer = bert.encoder.layer[-1]
-    attention, output = layer.attention.self, layer.attention.output.dense
-    identity = torch.eye(bert.config.hidden_size)
-    for part in (attention.query, attention.key, attention.value, output, layer.output.dense):
+    layer, hidden_size = model.base_model.encoder.layer[-1], model.config.hidden_size
+    identity = torch.eye(hidden_size)
+    if model.config.model_type == "bert":
+        attention, pooler = layer.attention.self, model.bert.pooler.dense
+        query, key, value = attention.query, attention.key, attention.value
+        output = layer.attention.output.dense
+    else:
+        attention, pooler = layer.attention.attn, model.classifier.dense
+        query, key, value, output = attention.q, attention.k, attention.v, attention.o
+    for part in (query, key, value, output, layer.output.dense, pooler):
         part.bias.zero_()
-    attention.key.weight.zero_()
-    attention.value.weight.copy_(identity)
-    # Four times the mean, beside which the first token, which the residual adds, counts little.
-    output.weight.copy_(4 * identity)
+    # Zero keys make every score zero. The queries are not, or no gradient would reach the keys.
+    key.weight.zero_()
+    if model.config.model_type == "mpnet":
+        _outweigh_positions(query, key, attention.attention_head_size)
+    value.weight.copy_(identity)
+    # So many times the mean that the first token, which the residual adds, counts little.
+    output.weight.copy_((4 if model.config.model_type == "bert" else 64) * identity)
     layer.output.dense.weight.zero_()
     # Layer norm leaves entries near 1, where tanh is flat; at half of that it is nearly linear.
-    bert.pooler.dense.weight.copy_(0.5 * identity)
-    bert.pooler.dense.bias.zero_()
+    pooler.weight.copy_(0.5 * identity)
+
+
+def _outweigh_positions(query: nn.Linear, key: nn.Linear, size: int) -> None:
+    """Make every score of a layer 2^60 / sqrt(size / 64), and keep it so.
+
+    MPNet adds one bias by position to the scores of all layers. Beside 2^60 it vanishes: the
+    nearest other numbers of 64 bits, and of 32 or 16, are 128 away or more. So all tokens are
+    attended to alike, exactly. In float16, which ends at 65504, such a layer gives NaN.
+    """
+    query.weight.zero_()
+    for part, exponent in ((query, 32), (key, 31)):
+        part.bias[::size] = 2.0**exponent
+        part.requires_grad_(False)
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> list[dict[str, Any]]:
@@ -113,6 +133,8 @@ def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> l
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         rate = recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate
         decays = parameter.ndim > 1 and "word_embeddings" not in name
         groups.setdefault((rate, weight_decay if decays else 0.0), []).append(parameter)

@@ -1,4 +1,4 @@
-"""A trained BERT or DeBERTa-v3 classifier, computed without transformers' code.
+"""A trained BERT, MPNet or DeBERTa-v3 classifier, computed without transformers' code.
 
 Importing that takes longer than torch itself, and it serves training. Here is only what predicting
 needs, from the same files: queries, keys and values are one product, the last layer computes the
@@ -6,10 +6,11 @@ first token only, since the classifier reads no other, and products can be in fe
 """
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -26,12 +27,51 @@ _Product = Callable[[Tensor], Tensor]
 _Attention = Callable[["_Layer", Tensor, Tensor, Tensor], Tensor]
 
 
+class _Names(NamedTuple):
+    """What transformers calls the parts of a kind of model."""
+
+    base: str
+    projections: list[str]
+    attended: str
+    attended_norm: str
+    pool: str
+    classify: str
+
+
+_BERT = _Names(
+    "bert",
+    [f"attention.self.{part}" for part in ("query", "key", "value")],
+    "attention.output.dense",
+    "attention.output",
+    "bert.pooler.dense",
+    "classifier",
+)
+_NAMES = {
+    "bert": _BERT,
+    "deberta-v2": _BERT._replace(
+        base="deberta",
+        projections=[f"{name}_proj" for name in _BERT.projections],
+        pool="pooler.dense",
+    ),
+    "mpnet": _Names(
+        "mpnet",
+        [f"attention.attn.{part}" for part in "qkv"],
+        "attention.attn.o",
+        "attention",
+        "classifier.dense",
+        "classifier.out_proj",
+    ),
+}
+
+
 def supports(config: Mapping[str, Any]) -> bool:
     """Whether a config.json, as transformers writes it, is of a model that `Network` computes."""
     if config.get("hidden_act") != "gelu":
         return False
     if config.get("model_type") == "bert":
         return bool(config.get("position_embedding_type", "absolute") == "absolute")
+    if config.get("model_type") == "mpnet":
+        return bool(config.get("relative_attention_num_buckets", _BUCKETS) == _BUCKETS)
     return (
         config.get("model_type") == "deberta-v2"
         and bool(config.get("relative_attention"))
@@ -65,14 +105,14 @@ class Network:
         if precision == "bf16":
             weights = {name: weight.bfloat16() for name, weight in weights.items()}
         self.weights = weights
-        self.is_bert = config["model_type"] == "bert"
+        self.kind, self.names = config["model_type"], _NAMES[config["model_type"]]
         self.heads: int = config["num_attention_heads"]
-        base = "bert" if self.is_bert else "deberta"
+        base = self.names.base
         self.embeddings, self.encoder = f"{base}.embeddings", f"{base}.encoder"
-        names = [f"{self.encoder}.layer.{i}" for i in range(config["num_hidden_layers"])]
-        self.layers = [_Layer(self, name, last=name == names[-1]) for name in names]
-        self.pool = self.linear(["bert.pooler.dense" if self.is_bert else "pooler.dense"], "fp32")
-        self.classify = self.linear(["classifier"], "fp32")
+        layers = [f"{self.encoder}.layer.{i}" for i in range(config["num_hidden_layers"])]
+        self.layers = [_Layer(self, name, last=name == layers[-1]) for name in layers]
+        self.pool = self.linear([self.names.pool], "fp32")
+        self.classify = self.linear([self.names.classify], "fp32")
         self.windows: dict[int, Window] = {}
 
     @classmethod
@@ -94,15 +134,23 @@ class Network:
         """
         length, padding = input_ids.shape[1], attention_mask == 0
         hidden = F.embedding(input_ids, self.weights[f"{self.embeddings}.word_embeddings.weight"])
-        if self.is_bert:
+        if self.kind == "bert":
             hidden = hidden + self.weights[f"{self.embeddings}.token_type_embeddings.weight"][0]
             hidden += self.weights[f"{self.embeddings}.position_embeddings.weight"][:length]
+        elif self.kind == "mpnet":
+            counted = input_ids != _MPNET_PADDING
+            positions = counted.cumsum(1) * counted + _MPNET_PADDING
+            table = self.weights[f"{self.embeddings}.position_embeddings.weight"]
+            hidden = hidden + F.embedding(positions, table)
         hidden = self.norm(hidden, self.embeddings)
-        attention = self._plain(padding) if self.is_bert else self._disentangled(length, padding)
+        if self.kind == "deberta-v2":
+            attention = self._disentangled(length, padding)
+        else:
+            attention = self._plain(length, padding)
         for layer in self.layers:
             hidden = layer(hidden, attention)
         pooled = self.pool(hidden[:, 0])
-        return self.classify(pooled.tanh() if self.is_bert else F.gelu(pooled))
+        return self.classify(F.gelu(pooled) if self.kind == "deberta-v2" else pooled.tanh())
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         """The layer norm of the module `name`."""
@@ -133,14 +181,19 @@ class Network:
             product = lambda x: F.linear(x, weight, bias)  # noqa: E731
         return (lambda x: F.gelu(product(x))) if gelu else product
 
-    def _plain(self, padding: Tensor) -> _Attention:
+    def _plain(self, length: int, padding: Tensor) -> _Attention:
         mask = ~padding[:, None, None] if padding.any() else None
+        if self.kind == "mpnet":
+            table = self.weights[f"{self.encoder}.relative_attention_bias.weight"]
+            bias = table[_buckets(length, table.device)].permute(2, 0, 1)[None]
+            mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
 
         def attend(layer: "_Layer", query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             query, key, value = (
                 x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (query, key, value)
             )
-            context = F.scaled_dot_product_attention(query, key, value, mask)
+            asking = mask if mask is None or self.kind == "bert" else mask[:, :, : query.shape[2]]
+            context = F.scaled_dot_product_attention(query, key, value, asking)
             return context.transpose(1, 2).flatten(2)
 
         return attend
@@ -174,15 +227,13 @@ class Network:
 
 class _Layer:
     def __init__(self, network: Network, name: str, *, last: bool) -> None:
-        self.name, self.last, self.norm = name, last, network.norm
-        suffix = "" if network.is_bert else "_proj"
-        self.projections = [
-            f"{name}.attention.self.{part}{suffix}" for part in ("query", "key", "value")
-        ]
+        self.last, self.norm, names = last, network.norm, network.names
+        self.attended_norm, self.output_norm = f"{name}.{names.attended_norm}", f"{name}.output"
+        self.projections = [f"{name}.{part}" for part in names.projections]
         precision = network.precision
         self.query = network.linear(self.projections[:1], precision) if last else None
         self.project = network.linear(self.projections[1 if last else 0 :], precision)
-        self.attended = network.linear([f"{name}.attention.output.dense"], precision)
+        self.attended = network.linear([f"{name}.{names.attended}"], precision)
         self.widen = network.linear([f"{name}.intermediate.dense"], precision, gelu=True)
         self.narrow = network.linear([f"{name}.output.dense"], precision)
 
@@ -195,9 +246,28 @@ class _Layer:
             asking = hidden
             query, key, value = self.project(hidden).chunk(3, -1)
         context = self.attended(attention(self, query, key, value))
-        attended = self.norm(context.add_(asking), f"{self.name}.attention.output")
+        attended = self.norm(context.add_(asking), self.attended_norm)
         output = self.narrow(self.widen(attended))
-        return self.norm(output.add_(attended), f"{self.name}.output")
+        return self.norm(output.add_(attended), self.output_norm)
+
+
+_BUCKETS, _FURTHEST = 32, 128  # of MPNet's relative positions; constants in transformers, too
+_MPNET_PADDING = 1  # this token has no position, and the first other one has the next number
+
+
+def _buckets(length: int, device: torch.device) -> Tensor:
+    """The rows of MPNet's table of position biases, int64 [queries, keys].
+
+    Half of the rows are for each direction: one for each of the nearest 8 positions, then fewer
+    and fewer, on a logarithmic scale, up to 128 and beyond (Raffel et al. 2020, section 2.1).
+    """
+    positions = torch.arange(length, device=device)
+    offsets = positions[None, :] - positions[:, None]
+    half, exact = _BUCKETS // 2, _BUCKETS // 4
+    distance = offsets.abs()
+    ratio = torch.log(distance.float().clamp(min=1) / exact) / math.log(_FURTHEST / exact)
+    far = (exact + (ratio * (half - exact)).long()).clamp(max=half - 1)
+    return torch.where(distance < exact, distance, far) + half * (offsets > 0)
 
 
 def _has_onednn(weight: Tensor) -> bool:
