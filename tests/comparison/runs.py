@@ -27,6 +27,8 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         macro_f1_low=0.0,
         macro_f1_high=1.0,
         micro_f1=0.5,
+        average_precision=0.5,
+        validation_average_precision=0.5,
         seconds=60.0 * seed,
         commit="abc",
         revision=name or f"{loss}-{seed}",

@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from goemotions.data.labels import Labels
 from goemotions.metrics import bootstrap, by_label, scores
-from goemotions.metrics.f1 import decide, probabilities, sigmoid
+from goemotions.metrics.f1 import average_precision, decide, probabilities, sigmoid
 
 LABELS = (
     "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion",
@@ -158,7 +158,7 @@ def test_the_interval_holds_the_score_and_narrows_with_the_rows():
 def test_average_precision_is_scikit_learns_and_0_for_an_empty_label():
     logits, targets = data(rows=40)
     targets[:, 4] = False
-    scored = scores.average_precision(logits, targets)
+    scored = average_precision(logits, targets)
     assert scored[4] == 0
     assert scored[0] == pytest.approx(average_precision_score(targets[:, 0], logits[:, 0]))
     assert scored.shape == (28,)

@@ -11,7 +11,7 @@ from goemotions.io import preflight
 from goemotions.io.project import project_folder
 
 WORKSPACE = "workspace"  # so DVC calls it, too
-SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1")
+SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Experiment:
 
     Attributes:
         name: the experiment's or revision's, or "workspace".
-        seconds: the training's wall-clock time; None where the summary is not in the DVC cache.
+        validation_average_precision: by which recipes are chosen, since the test split is not for
+            that; None where the training's summary is not in the DVC cache.
+        seconds: the training's wall-clock time; None as above.
         commit: the one that the experiment started from.
         revision: the experiment's own; None for the workspace.
         protocol: all that must be equal for runs to be compared: dataset and model, their digests,
@@ -45,6 +47,8 @@ class Experiment:
     macro_f1_low: float
     macro_f1_high: float
     micro_f1: float
+    average_precision: float
+    validation_average_precision: float | None
     seconds: float | None
     commit: str
     revision: str | None
@@ -142,6 +146,7 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
     return Experiment(
         name=name,
         **{key: scores[key] for key in SCORES},
+        validation_average_precision=summary.get("validation_average_precision"),
         seconds=summary.get("seconds"),
         commit=commit[:7],
         revision=revision,

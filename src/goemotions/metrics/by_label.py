@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.metrics.f1 import Bools, Floats, counts, f1
-from goemotions.metrics.scores import average_precision
+from goemotions.metrics.f1 import Bools, Floats, average_precision, counts, f1
 
 COLUMNS = {
     "per_label": (

@@ -1,4 +1,4 @@
-"""Logits to probabilities to decisions to F1.
+"""Logits to probabilities to decisions to F1, and logits to average precision.
 
 Averages over labels are over those with at least one positive row: the F1 of a label that no row
 has says nothing about finding it.
@@ -80,3 +80,31 @@ def label_mean(values: Floats, targets: Bools) -> float:
 def with_positives(values: Floats, targets: Bools) -> Floats:
     """The part of values, [..., labels], of the labels that a row of targets has, in C order."""
     return np.compress(targets.any(0), values, axis=-1)
+
+
+def average_precision(scores: NDArray[np.floating], targets: Bools) -> Floats:
+    """Average precision of each label, [labels]; 0 for a label without positives.
+
+    Args:
+        scores: what ranks the rows, [rows, labels].
+    """
+    from sklearn.metrics import average_precision_score
+
+    return np.array(
+        [
+            average_precision_score(targets[:, label], scores[:, label])
+            if targets[:, label].any()
+            else 0.0
+            for label in range(targets.shape[1])
+        ]
+    )
+
+
+def macro_average_precision(logits: NDArray[np.floating], targets: Bools, *, single: bool) -> float:
+    """The mean of average precision over the labels with positives.
+
+    Args:
+        logits, targets: [rows, labels].
+        single: single-label data, whose logits are compared after softmax.
+    """
+    return label_mean(average_precision(ranking(logits, single=single), targets), targets)

@@ -14,9 +14,9 @@ from goemotions.metrics.f1 import (
     decide,
     f1,
     label_mean,
+    macro_average_precision,
     macro_f1,
     probabilities,
-    ranking,
 )
 
 NOT_SCORED = "labels_without_test_rows"
@@ -66,10 +66,9 @@ def headline(
     result["micro_f1"] = float(f1(true_positives.sum(), predicted.sum(), actual.sum()))
     if labels.single:
         result["accuracy"] = float((decisions & targets).any(1).mean())
-    precision = average_precision(ranking(logits, single=labels.single), targets)
     result |= {
         "weighted_f1": float((by_label * actual).sum() / max(actual.sum(), 1)),
-        "average_precision": label_mean(precision, targets),
+        "average_precision": macro_average_precision(logits, targets, single=labels.single),
     }
     for level, groups in labels.groupings.items():
         both = (grouped(matrix, labels.names, groups) for matrix in (decisions, targets))
@@ -91,24 +90,6 @@ def not_averaged(missing: Sequence[str]) -> str:
     return (
         f"{len(missing)} {labels} {have} no row in the test split and {are} left out of every "
         f"average over labels: {some}."
-    )
-
-
-def average_precision(scores: NDArray[np.floating], targets: Bools) -> Floats:
-    """Average precision of each label, [labels]; 0 for a label without positives.
-
-    Args:
-        scores: what ranks the rows, [rows, labels].
-    """
-    from sklearn.metrics import average_precision_score
-
-    return np.array(
-        [
-            average_precision_score(targets[:, label], scores[:, label])
-            if targets[:, label].any()
-            else 0.0
-            for label in range(targets.shape[1])
-        ]
     )
 
 

@@ -18,7 +18,7 @@ class Curves(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
 
     _COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
         "training": ("step", "loss", "learning_rate", "grad_norm"),
-        "validation": ("step", "epoch", "macro_f1", "loss"),
+        "validation": ("step", "epoch", "macro_f1", "loss", "average_precision"),
     }
 
     def __init__(self, folder: Path) -> None:
@@ -31,7 +31,8 @@ class Curves(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
             self.points["training"].append(row)
             self._write("training")
         elif "eval_macro_f1" in logs:
-            row = [state.global_step, state.epoch, logs["eval_macro_f1"], logs["eval_loss"]]
+            names = ("eval_macro_f1", "eval_loss", "eval_average_precision")
+            row = [state.global_step, state.epoch, *(logs[name] for name in names)]
             self.points["validation"].append(row)
             self._write("validation")
 

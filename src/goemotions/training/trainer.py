@@ -105,7 +105,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation loss and macro-F1; the best epoch so far is kept."""
+        """Validation loss, macro-F1 and average precision; the best epoch so far is kept."""
         self.check_finite()
         with self.average.applied():
             scores = self._validation_logits()
@@ -113,9 +113,9 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
                 raise _not_finite("prediction", self.state.global_step)
             targets = self.eval_dataset.targets
             epoch = round(self.state.epoch or 0)
-            macro_f1 = self.best.update(self.model, scores, targets.numpy() > 0.5, epoch)
+            found = self.best.update(self.model, scores, targets.numpy() > 0.5, epoch)
         loss = float(self.loss(torch.from_numpy(scores), targets))
-        measured = {"eval_loss": loss, "eval_macro_f1": macro_f1}
+        measured = {"eval_loss": loss} | {f"eval_{name}": value for name, value in found.items()}
         self.log(measured)
         return measured
 
