@@ -125,7 +125,7 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument(
         "--thresholds",
-        choices=("per_label", "shrunk", "global"),
+        choices=("per_label", "calibrated", "global"),
         help="which of the folder's thresholds (default: those its validation preferred)",
     )
     parser.add_argument(

@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from goemotions import config
 from goemotions.metrics import thresholds
 from goemotions.metrics.f1 import decide, macro_f1, probabilities, sigmoid
 from goemotions.metrics.f1 import f1 as f1_of_counts
-from goemotions.metrics.thresholds import Fit, fit, preferred, validation_macro_f1
+from goemotions.metrics.thresholds import (
+    Fit,
+    calibration,
+    fit,
+    preferred,
+    validation_macro_f1,
+)
 
 
 def f1(decided, actual):
@@ -150,26 +157,65 @@ def test_a_label_without_positives_takes_the_threshold_for_all():
     fits = fit(logits, targets)
     shared = fits["global"].probabilities[0]
     assert fits["per_label"].probabilities[1] == pytest.approx(shared)
-    assert fits["shrunk"].probabilities[1] == pytest.approx(shared)
+    assert fits["calibrated"].probabilities[1] == pytest.approx(shared)
     assert fits["per_label"].probabilities[0] != pytest.approx(shared)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_threshold_is_shrunk_by_n_over_n_plus_k(seed):
-    logits, targets = noisy(rows=40, labels=5, seed=seed)
-    fits = fit(logits, targets)
-    k = fits["shrunk"].shrinkage
-    separate, shared, shrunk = (
-        logit(fits[method].probabilities) for method in ("per_label", "global", "shrunk")
+@pytest.mark.parametrize("positives", [1, 2, 40, 199])
+def test_the_calibration_is_that_of_a_logistic_regression_on_platts_targets(positives):
+    rng = np.random.default_rng(positives)
+    targets = (np.arange(200) < positives)[:, None]
+    scores = 3 * rng.normal(size=(200, 1)) + 4 * targets - 9
+    (slope,), (intercept,) = calibration(scores, targets)
+    wanted = np.where(targets, (positives + 1) / (positives + 2), 1 / (202 - positives))[:, 0]
+    expected = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(
+        np.vstack([scores, scores]),
+        np.repeat([1, 0], 200),
+        sample_weight=np.concatenate([wanted, 1 - wanted]),
     )
-    for label, positives in enumerate(targets.sum(0)):
-        weight = positives / (positives + k)
-        expected = weight * separate[label] + (1 - weight) * shared[label]
-        assert shrunk[label] == pytest.approx(expected, abs=1e-9)
-        between = sorted((separate[label], shared[label]))
-        assert between[0] - 1e-9 <= shrunk[label] <= between[1] + 1e-9
-    assert fits["per_label"].shrinkage is None
-    assert fits["global"].shrinkage is None
+    assert slope == pytest.approx(expected.coef_[0, 0], rel=1e-3)
+    assert intercept == pytest.approx(expected.intercept_[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_cut_has_a_higher_expected_f1_than_the_calibrated_threshold(seed):
+    logits, targets = noisy(rows=40, labels=5, seed=seed)
+    slope, intercept = calibration(logits, targets)
+    chances = sigmoid(slope * logits + intercept)
+    found = fit(logits, targets)["calibrated"].probabilities
+    for scores, chance, probability in zip(logits.T, chances.T, found, strict=True):
+
+        def expected_f1(chosen, chance=chance):
+            return 2 * chance[chosen].sum() / (chosen.sum() + chance.sum())
+
+        best = max(expected_f1(scores >= cut) for cut in scores)
+        assert expected_f1(sigmoid(scores) >= probability) == pytest.approx(best)
+
+
+def test_a_rare_label_is_found_better_by_the_calibrated_threshold():
+    """On rows that were not seen, on average over 40 labels alike, each with about 10 positives."""
+    rng = np.random.default_rng(0)
+
+    def draw(rows):
+        targets = rng.random((rows, 40)) < 0.01
+        return rng.normal(size=targets.shape) + 3 * targets - 6, targets
+
+    fits, (logits, targets) = fit(*draw(1000)), draw(20_000)
+    scored = {
+        method: macro_f1(sigmoid(logits) >= found.probabilities, targets)
+        for method, found in fits.items()
+    }
+    assert scored["calibrated"] > scored["per_label"] + 0.01
+    assert fits["calibrated"].macro_f1 > fits["per_label"].macro_f1
+
+
+def test_labels_of_very_different_spread_are_calibrated_alike():
+    logits, targets = noisy(rows=60, labels=1, seed=3)
+    units, shifts = np.array([1e-4, 1.0, 1e3]), np.array([0.0, 5.0, -7.0])
+    slope, intercept = calibration(logits * units + shifts, np.repeat(targets, 3, axis=1))
+    assert slope * units == pytest.approx(np.full(3, slope[1]), rel=1e-3)
+    alike = intercept + slope * shifts
+    assert alike == pytest.approx(np.full(3, alike[1]), rel=1e-3)
 
 
 def test_the_same_rows_give_the_same_thresholds():
@@ -203,7 +249,7 @@ def test_one_row_is_fitted_and_scores_0_because_nothing_can_be_held_out():
     fits = fit(np.array([[1.0, -1.0]]), np.array([[True, False]]))
     assert {method: f.macro_f1 for method, f in fits.items()} == {
         "per_label": 0.0,
-        "shrunk": 0.0,
+        "calibrated": 0.0,
         "global": 0.0,
     }
     separate = fits["per_label"].probabilities
@@ -217,26 +263,26 @@ def test_two_rows_are_enough_to_hold_one_out():
 
 
 @pytest.mark.parametrize(
-    ("per_label", "shrunk", "shared", "method"),
+    ("per_label", "calibrated", "shared", "method"),
     [
         (0.5, 0.4, 0.3, "per_label"),
-        (0.3, 0.5, 0.4, "shrunk"),
+        (0.3, 0.5, 0.4, "calibrated"),
         (0.3, 0.4, 0.5, "global"),
         (0.5, 0.5, 0.5, "global"),
-        (0.5, 0.5, 0.3, "shrunk"),
+        (0.5, 0.5, 0.3, "calibrated"),
     ],
 )
 def test_the_highest_score_is_preferred_and_the_simpler_method_on_a_tie(
-    per_label, shrunk, shared, method
+    per_label, calibrated, shared, method
 ):
-    scores = {"per_label": per_label, "shrunk": shrunk, "global": shared}
-    fits = {name: Fit(name, [0.5], score) for name, score in scores.items()}
+    scores = {"per_label": per_label, "calibrated": calibrated, "global": shared}
+    fits = {name: Fit([0.5], score) for name, score in scores.items()}
     assert thresholds.preferred(fits) == method
 
 
 def test_the_setting_selects_a_method_or_the_preferred_one():
     allowed = get_args(config.Evaluate.model_fields["thresholds"].annotation)
     assert allowed == ("cross_validated", *thresholds.METHODS)
-    assert thresholds.selected("cross_validated", "shrunk") == "shrunk"
+    assert thresholds.selected("cross_validated", "calibrated") == "calibrated"
     for method in thresholds.METHODS:
-        assert thresholds.selected(method, "shrunk") == method
+        assert thresholds.selected(method, "calibrated") == method

@@ -66,7 +66,7 @@ def test_curves_have_a_row_every_twenty_steps_and_every_epoch(workspace):
     assert training[0] == "step,loss,learning_rate,grad_norm"
     assert [line.split(",")[0] for line in training[1:]] == ["20", "40"]
     validation = (folder / "validation.csv").read_text().splitlines()
-    assert validation[0] == "step,epoch,macro_f1,loss"
+    assert validation[0] == "step,epoch,macro_f1,loss,average_precision"
     assert [line.split(",")[0] for line in validation[1:]] == [str(5 * n) for n in range(1, 9)]
     summary = json.loads((folder / "summary.json").read_text())
     best = max(float(line.split(",")[2]) for line in validation[1:])

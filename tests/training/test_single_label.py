@@ -107,8 +107,8 @@ def test_a_prediction_is_one_label_with_its_probability(trained, params, capsys)
         for text, row in zip(texts, shares, strict=True)
     ]
     assert capsys.readouterr().out == "".join(expected)
-    with pytest.raises(UserError, match=r"--thresholds is 'shrunk', and .* exactly one label"):
-        predict(texts, None, None, folder, method="shrunk")
+    with pytest.raises(UserError, match=r"--thresholds is 'calibrated', and .* exactly one label"):
+        predict(texts, None, None, folder, method="calibrated")
 
 
 def test_the_baseline_decides_by_the_highest_logit(trained, params, tmp_path):

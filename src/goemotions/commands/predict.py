@@ -37,8 +37,8 @@ def predict(
     file, named after all that determines them; the same command resumes from there.
 
     Args:
-        method: per_label, shrunk or global; None takes the one that the folder prefers, and is all
-            that a folder for single-label data takes.
+        method: per_label, calibrated or global; None takes the one that the folder prefers, and
+            is all that a folder for single-label data takes.
         precision: of the computation.
 
     Raises:

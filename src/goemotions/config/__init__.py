@@ -39,12 +39,19 @@ from goemotions.config.loss_settings import (
     WeightedBce,
 )
 from goemotions.config.messages import choose, explain, spelling
-from goemotions.config.model_settings import HubModel, Model, PackageModel, ScratchModel
+from goemotions.config.model_settings import (
+    ArchiveModel,
+    HubModel,
+    Model,
+    PackageModel,
+    ScratchModel,
+)
 from goemotions.errors import UserError
 
 __all__ = [
     "SPLITS",
     "TEXTS",
+    "ArchiveModel",
     "Asl",
     "Bce",
     "ClassBalancedFocal",
@@ -115,7 +122,7 @@ class Train(Settings):
 class Evaluate(Settings):
     """How the test split is scored."""
 
-    thresholds: Literal["cross_validated", "per_label", "shrunk", "global"]
+    thresholds: Literal["cross_validated", "per_label", "calibrated", "global"]
     """How thresholds are fitted; cross_validated takes the best of the three others.
 
     It has no effect on single-label data, where the highest logit decides.

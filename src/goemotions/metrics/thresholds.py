@@ -1,21 +1,22 @@
-"""Decision thresholds, fitted on validation by F1: per label, one for all labels, or in between.
+"""Decision thresholds, fitted on validation by F1: per label, calibrated, or one for all labels.
 
-A rare label's best threshold on validation is mostly noise: GoEmotions has 13 validation rows of
-grief. So a label's own threshold is shrunk, in logits, toward the one that is best for all labels
-together: with n positives it gets the weight n / (n + k). k = 0 is one threshold per label,
-k = infinity one for all; cross-validation inside the validation split chooses k.
+A rare label's best cut on validation is mostly noise: GoEmotions has 13 validation rows of grief.
+Calibrated, its logits become probabilities by a curve of two numbers, fitted to all rows, and the
+threshold is the one with the highest F1 that these probabilities let expect. Cross-validation
+inside the validation split chooses among the methods.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from goemotions.metrics.f1 import Bools, Floats, decide, f1, macro_f1, probabilities, sigmoid
 
-_SHRINKAGE = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)  # the k that are tried between 0 and inf
 _FOLDS, _REPEATS = 5, 2
-METHODS = ("per_label", "shrunk", "global")  # the simplest last
+METHODS = ("per_label", "calibrated", "global")  # the simplest last
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,8 @@ class Fit:
     `macro_f1` is cross-validated: each row is decided by thresholds fitted without it.
     """
 
-    method: str
     probabilities: list[float]
     macro_f1: float
-    shrinkage: float | None = None
 
 
 def fit(logits: NDArray[np.floating], targets: Bools) -> dict[str, Fit]:
@@ -39,23 +38,14 @@ def fit(logits: NDArray[np.floating], targets: Bools) -> dict[str, Fit]:
         targets: multi-hot, [rows, labels].
 
     Returns:
-        method -> its thresholds, fitted on all rows, and its cross-validated macro-F1; for
-        "shrunk", those of the k in `_SHRINKAGE` that cross-validation prefers.
+        method -> its thresholds, fitted on all rows, and its cross-validated macro-F1.
     """
     scores = np.asarray(logits, dtype=np.float64)
-    candidates = {"per_label": (0.0,), "shrunk": _SHRINKAGE, "global": (np.inf,)}
-    cross_validated = _cross_validate(scores, targets)
-    everything = _Fitted(scores, targets)
-    fits = {}
-    for method in METHODS:
-        best = max(candidates[method], key=cross_validated.__getitem__)
-        fits[method] = Fit(
-            method=method,
-            probabilities=sigmoid(everything.thresholds(best)).tolist(),
-            macro_f1=cross_validated[best],
-            shrinkage=best if method == "shrunk" else None,
-        )
-    return fits
+    judged = _cross_validate(scores, targets)
+    return {
+        method: Fit(sigmoid(found).tolist(), judged[method])
+        for method, found in _every_method(scores, targets).items()
+    }
 
 
 def preferred(fits: dict[str, Fit]) -> str:
@@ -81,57 +71,99 @@ def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single:
     return fits[preferred(fits)].macro_f1
 
 
-class _Fitted:
-    """The label-wise and the global thresholds of one set of rows, in logits."""
-
-    def __init__(self, scores: Floats, targets: Bools) -> None:
-        self.positives = targets.sum(0)
-        self.shared = _best_shared(scores, targets)
-        # A label without positives has no best threshold of its own.
-        self.per_label = np.where(self.positives > 0, _best_per_label(scores, targets), self.shared)
-
-    def thresholds(self, k: float) -> Floats:
-        weight = (
-            np.zeros(len(self.per_label))
-            if np.isinf(k)
-            else self.positives / (self.positives + k + 1e-12)
-        )
-        return weight * self.per_label + (1.0 - weight) * self.shared
+def _every_method(scores: Floats, targets: Bools) -> dict[str, Floats]:
+    """Method -> the thresholds that it fits, in logits, [labels]."""
+    shared = _best_shared(scores, targets)
+    # A label without positives has no best threshold of its own.
+    own = targets.any(0)
+    return {
+        "per_label": np.where(own, _best_per_label(scores, targets), shared),
+        "calibrated": np.where(own, _best_calibrated(scores, targets), shared),
+        "global": np.full(scores.shape[1], shared),
+    }
 
 
-def _cross_validate(scores: Floats, targets: Bools) -> dict[float, float]:
-    """k -> macro-F1 of decisions made by thresholds fitted without the row, over all repeats."""
-    ks = (0.0, *_SHRINKAGE, np.inf)
+def _cross_validate(scores: Floats, targets: Bools) -> dict[str, float]:
+    """Method -> macro-F1 of decisions made by thresholds fitted without the row, over repeats."""
     folds = min(_FOLDS, len(scores))
+    total = dict.fromkeys(METHODS, 0.0)
     if folds < 2:
-        return dict.fromkeys(ks, 0.0)
-    total = dict.fromkeys(ks, 0.0)
+        return total
     rng = np.random.default_rng(0)  # the folds are part of the method, not of the run's seed
     for _ in range(_REPEATS):
         fold = rng.permutation(len(scores)) % folds
-        decisions = {k: np.zeros_like(targets) for k in ks}
+        decisions = {method: np.zeros_like(targets) for method in METHODS}
         for held_out in range(folds):
             rows = fold == held_out
-            fitted = _Fitted(scores[~rows], targets[~rows])
-            for k in ks:
-                decisions[k][rows] = scores[rows] >= fitted.thresholds(k)
-        for k in ks:
-            total[k] += macro_f1(decisions[k], targets) / _REPEATS
+            for method, found in _every_method(scores[~rows], targets[~rows]).items():
+                decisions[method][rows] = scores[rows] >= found
+        for method in METHODS:
+            total[method] += macro_f1(decisions[method], targets) / _REPEATS
     return total
 
 
 def _best_per_label(scores: Floats, targets: Bools) -> Floats:
-    """The cut with the highest F1 of each label: midway between two neighbouring scores."""
+    """The cut with the highest F1 of each label, in logits, [labels]."""
     order = np.argsort(-scores, axis=0, kind="stable")
-    ranked = np.take_along_axis(scores, order, axis=0)
     true_positives = np.cumsum(np.take_along_axis(targets, order, axis=0), axis=0)
-    predicted = np.arange(1, len(scores) + 1)[:, None]
-    value = f1(true_positives, predicted, targets.sum(0)[None, :])
+    return _best_cut(np.take_along_axis(scores, order, axis=0), true_positives, targets.sum(0))
+
+
+def _best_calibrated(scores: Floats, targets: Bools) -> Floats:
+    """The cut with the highest expected F1 of each label, in logits, [labels].
+
+    Expected means the expected true positives, over what is predicted and the expected positives.
+    """
+    slope, intercept = calibration(scores, targets)
+    ranked = -np.sort(-scores, axis=0)
+    expected = sigmoid(slope * ranked + intercept).cumsum(0)
+    return _best_cut(ranked, expected, expected[-1])
+
+
+def _best_cut(ranked: Floats, true_positives: NDArray[Any], actual: NDArray[Any]) -> Floats:
+    """The cut with the highest F1 of each label: midway between two neighbouring scores.
+
+    Args:
+        ranked: scores, the highest first, [rows, labels].
+        true_positives: among the rows so far, [rows, labels].
+        actual: positives of each label, [labels].
+    """
+    value = f1(true_positives, np.arange(1, len(ranked) + 1)[:, None], actual)
     following = np.vstack([ranked[1:], ranked[-1:] - 1.0])
     value[ranked == following] = -1.0  # a threshold cannot separate equal scores
     best = value.argmax(0)[None, :]
     above, below = (np.take_along_axis(x, best, axis=0)[0] for x in (ranked, following))
     return np.asarray((above + below) / 2.0)
+
+
+def calibration(scores: Floats, targets: Bools) -> tuple[Floats, Floats]:
+    """Slope and intercept, [labels] each, with which the sigmoid makes scores probabilities.
+
+    By maximum likelihood, with targets moved inward a little so that a label whose positives are
+    all above its negatives has an answer, too (Platt 1999, section 2.2).
+
+    Args:
+        scores: [rows, labels].
+        targets: [rows, labels].
+    """
+    positives = targets.sum(0)
+    negatives = len(targets) - positives
+    wanted = np.where(targets, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    # In units of their own spread, where every label's curve is found in as many steps.
+    center, spread = scores.mean(0), np.maximum(scores.std(0), 1e-9)
+    scaled = (scores - center) / spread
+
+    def likelihood(curve: Floats) -> tuple[float, Floats]:
+        slope, intercept = curve.reshape(2, -1)
+        z = slope * scaled + intercept
+        error = sigmoid(z) - wanted
+        loss = float((np.logaddexp(0, z) - wanted * z).sum())
+        return loss, np.concatenate([(error * scaled).sum(0), error.sum(0)])
+
+    start = np.concatenate([spread, center])  # the scores as they are
+    found = minimize(likelihood, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    slope, intercept = found.x.reshape(2, -1)
+    return slope / spread, intercept - slope * center / spread
 
 
 def _best_shared(scores: Floats, targets: Bools) -> float:

@@ -37,6 +37,8 @@ from goemotions.training.curves import Curves
 from goemotions.training.resuming import Resuming
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+# These count positions from the one after the padding token's number.
+_POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 # The base model's files that the trained folder replaces; the tokenizer's are copied.
 _REPLACED = {"config.json", "model.safetensors", "tokenizer.json", digests.MANIFEST}
 
@@ -110,6 +112,8 @@ def _check_max_length(params: Params) -> None:
     """Raise UserError where train.max_length is more than the base model has positions for."""
     config = json.loads((params.model_folder / "config.json").read_text(encoding="utf-8"))
     most = config.get("max_position_embeddings")
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        most -= config["pad_token_id"] + 1
     if most is not None and params.train.max_length > most:
         raise UserError(
             f"train.max_length is {params.train.max_length}; {params.model} takes at most {most} "
@@ -310,7 +314,6 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
                 "methods": {
                     method: {
                         "validation_macro_f1": fit.macro_f1,
-                        "shrinkage": fit.shrinkage,
                         "probabilities": dict(
                             zip(loop.model.config.id2label.values(), fit.probabilities, strict=True)
                         ),
@@ -335,6 +338,7 @@ def _summary(run: _Run, loop: trainer.LossTrainer, seconds: float) -> dict[str, 
         "steps": loop.state.global_step,
         "best_epoch": loop.best.epoch,
         "validation_macro_f1": loop.best.macro_f1,
+        "validation_average_precision": loop.best.average_precision,
         "processes": loop.args.world_size,
         "device": device,
         "precision": "bf16" if loop.args.bf16 else "fp32",
