@@ -11,7 +11,7 @@ LOSSES := bce asl combined_70 combined_50 combined_30
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 19
 
-setup: $(BIN)/goemotions $(MODELS:%=.venv/%-installed)  ## make .venv from requirements.txt; MODELS=mpnet for its weights, TORCH_INDEX=URL for another torch
+setup: $(BIN)/goemotions $(MODELS:%=.venv/%-installed)  ## make .venv; MODELS=mpnet adds its weights, TORCH_INDEX=URL takes another torch
 
 $(BIN)/goemotions: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
