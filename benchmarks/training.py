@@ -255,7 +255,7 @@ def _ours(
     if contender.without == twice:
         short_text.RECOMPUTED = 2**63
     batches = trainer.training_batches(rows, train.batch_size, Collator(padding_id), arguments)
-    return trainer.LossTrainer(classifier, arguments, loss, recipe, batches, rows), rows
+    return trainer.LossTrainer(classifier, arguments, loss, recipe, train, batches, rows), rows
 
 
 def _plain(

@@ -1,4 +1,4 @@
-"""The command line: goemotions data | verify | compare | predict."""
+"""The command line: goemotions data | verify | compare | predict | teach."""
 
 import argparse
 import os
@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_compare(commands)
     _add_predict(commands)
+    _add_teach(commands)
     return parser
 
 
@@ -138,6 +139,21 @@ def _add_predict(commands: Any) -> None:
     parser.set_defaults(run=_predict)
 
 
+def _add_teach(commands: Any) -> None:
+    parser = commands.add_parser(
+        "teach",
+        help="a teacher from experiments, for a smaller model to learn from",
+        description="Compute the logits of experiments' trained models for the training split of "
+        "the selected dataset, and write their mean to teachers/NAME. A model learns from them "
+        "beside the labels with `dvc exp run -S teacher=NAME`.",
+    )
+    parser.add_argument("name", metavar="NAME", help="of the teacher")
+    parser.add_argument(
+        "experiments", nargs="+", metavar="EXPERIMENT", help="whose logits are averaged"
+    )
+    parser.set_defaults(run=_teach)
+
+
 # The imports below are inside the functions so that --help does not wait for torch.
 
 
@@ -223,6 +239,16 @@ def _predict(options: argparse.Namespace) -> int:
         method=options.thresholds,
         precision=options.precision,
     )
+    return 0
+
+
+def _teach(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import teach
+    from goemotions.io import preflight
+
+    preflight.name_user()
+    teach.teach(options.name, options.experiments, config.load(any_loss=True))
     return 0
 
 

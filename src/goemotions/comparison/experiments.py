@@ -225,7 +225,7 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
     inputs = {
         path: digest
         for path, digest in _digests(stage["deps"]).items()
-        if path.startswith(("data/", "models/"))
+        if path.startswith(("data/", "models/", "teachers/"))
     }
     code = {
         path: digest

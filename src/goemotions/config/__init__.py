@@ -18,6 +18,7 @@ from goemotions.config.base import (
     Positive,
     Seed,
     Settings,
+    Share,
     Task,
 )
 from goemotions.config.dataset_settings import (
@@ -115,6 +116,10 @@ class Train(Settings):
     """0 switches clipping off."""
     precision: Literal["auto", "bf16", "fp32"]
     """auto uses bf16 autocast where the hardware has it."""
+    teacher_share: Share
+    """Of the loss: how much of it is the distance from the teacher, where there is one."""
+    temperature: Positive
+    """By which the teacher's logits and the model's are divided before they are compared."""
     short_text: bool
     """Shortcuts for short texts; false runs transformers' own code."""
 
@@ -141,6 +146,8 @@ class Params(Settings):
     """The selected entry of `models`."""
     dataset: str
     """The selected entry of `datasets`."""
+    teacher: str
+    """The selected folder of teachers/; none for learning from the labels alone."""
     train: Train
     evaluate: Evaluate
     losses: Annotated[
@@ -161,6 +168,10 @@ class Params(Settings):
     @property
     def model_folder(self) -> Path:
         return Path("models", self.model)
+
+    @property
+    def teacher_folder(self) -> Path:
+        return Path("teachers", self.teacher)
 
     def trained_folder(self, loss: str) -> Path:
         return Path("models", "trained", loss)

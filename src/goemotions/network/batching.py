@@ -30,11 +30,13 @@ class Rows(Dataset[dict[str, Any]]):
 
     Args:
         tokenizer: cuts texts longer than `max_length` tokens from now on.
+        taught: a teacher's logits, [rows, labels].
 
     Attributes:
         tokens: int32, the rows one after the other.
         lengths: of the rows in tokens, [rows].
         targets: float32 [rows, labels], or None.
+        taught: a teacher's logits, float32 [rows, labels], or None.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Rows(Dataset[dict[str, Any]]):
         texts: Sequence[str],
         targets: NDArray[np.bool_] | None,
         max_length: int,
+        taught: NDArray[np.float32] | None = None,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
@@ -56,6 +59,7 @@ class Rows(Dataset[dict[str, Any]]):
         self.tokens = torch.from_numpy(np.concatenate([np.empty(0, np.int32), *rows]))
         self._ends = np.cumsum(self.lengths)
         self.targets = None if targets is None else torch.from_numpy(targets.astype(np.float32))
+        self.taught = None if taught is None else torch.from_numpy(taught)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -65,14 +69,16 @@ class Rows(Dataset[dict[str, Any]]):
         item: dict[str, Any] = {"input_ids": self.tokens[end - self.lengths[index] : end]}
         if self.targets is not None:
             item["labels"] = self.targets[index]
+        if self.taught is not None:
+            item["taught"] = self.taught[index]
         return item
 
 
 class Collator:
     """Pad a batch to its own longest row.
 
-    Returns `input_ids` and `attention_mask`, int64 [batch, tokens], and `labels`, float32
-    [batch, labels], where the rows have them.
+    Returns `input_ids` and `attention_mask`, int64 [batch, tokens], and `labels` and `taught`,
+    float32 [batch, labels], where the rows have them.
     """
 
     def __init__(self, pad_token_id: int) -> None:
@@ -86,8 +92,9 @@ class Collator:
             "input_ids": padded.long(),
             "attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
         }
-        if "labels" in rows[0]:
-            batch["labels"] = torch.stack([row["labels"] for row in rows])
+        for name in ("labels", "taught"):
+            if name in rows[0]:
+                batch[name] = torch.stack([row[name] for row in rows])
         return batch
 
 

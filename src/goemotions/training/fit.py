@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import TrainingArguments
 
@@ -31,7 +33,7 @@ from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.classifier import build_classifier
 from goemotions.network.vocabulary import Vocabulary
-from goemotions.training import losses, trainer
+from goemotions.training import losses, teacher, trainer
 from goemotions.training.clock import Clock
 from goemotions.training.curves import Curves
 from goemotions.training.resuming import Resuming
@@ -51,6 +53,7 @@ class _Run:
         train: the rows that it trains on.
         available: how many rows the training split has.
         base: the digests of the base model's files.
+        taught: the teacher's logits for the rows of `train`; None without a teacher.
     """
 
     params: Params
@@ -59,6 +62,7 @@ class _Run:
     val: Split
     available: int
     base: dict[str, str]
+    taught: NDArray[np.float32] | None
 
     @property
     def folder(self) -> Path:
@@ -87,7 +91,11 @@ def train(params: Params, loss: str) -> None:
     check_loss(params, loss, Labels.read(params.data_folder).task)
     data = splits.load(params.data_folder, "train", "val")
     available = len(data["train"].ids)
-    run = _Run(params, loss, _limited(data["train"], params), data["val"], available, base)
+    rows = _limited(data["train"], params)
+    taught = None
+    if params.teacher != teacher.NONE:
+        taught = teacher.read(params.teacher_folder, rows)
+    run = _Run(params, loss, rows, data["val"], available, base, taught)
     accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
     arguments = trainer.arguments(params.train, params.recipes[params.model], accumulation)
     launch.check_processes(arguments.world_size)
@@ -215,8 +223,10 @@ def _announce(run: _Run, arguments: TrainingArguments) -> None:
     epochs = f"{recipe.epochs} epoch(s)"
     if settings.max_minutes is not None:
         epochs = f"at most {epochs} and {settings.max_minutes:g} minute(s)"
+    taught = "" if run.taught is None else f", taught by {run.params.teacher}"
     print(
-        f"training {run.params.model} with {run.loss} on {rows} of {run.params.dataset}: {epochs}, "
+        f"training {run.params.model} with {run.loss} on {rows} of {run.params.dataset}{taught}: "
+        f"{epochs}, "
         f"{arguments.world_size} process(es) on {arguments.device.type}, "
         f"{'bf16' if arguments.bf16 else 'fp32'}",
         flush=True,
@@ -231,8 +241,8 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
     loss = losses.build(params.losses[run.loss], counts)
     tokenizer = _tokenizer(params.model_folder)
     train_rows, val_rows = (
-        Rows(tokenizer, split.texts, split.targets, params.train.max_length)
-        for split in (run.train, run.val)
+        Rows(tokenizer, split.texts, split.targets, params.train.max_length, taught)
+        for split, taught in ((run.train, run.taught), (run.val, None))
     )
     set_seed(params.train.seed)
     classifier = build_classifier(params.model_folder, recipe, run.train)
@@ -244,7 +254,7 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
         dropout.enable(classifier)
     collator = Collator(vocabulary.padding)
     batches = trainer.training_batches(train_rows, params.train.batch_size, collator, arguments)
-    loop = trainer.LossTrainer(classifier, arguments, loss, recipe, batches, val_rows)
+    loop = trainer.LossTrainer(classifier, arguments, loss, recipe, params.train, batches, val_rows)
     return loop, vocabulary
 
 
@@ -281,6 +291,7 @@ def _determined_by(run: _Run, arguments: TrainingArguments) -> dict[str, Any]:
         "bf16": arguments.bf16,
         "versions": [torch.__version__, transformers.__version__],
         "data": [digests.sha256(path) for path in data],
+        "taught": None if run.taught is None else sha256(run.taught.tobytes()).hexdigest(),
         "base model": run.base,
         "code": code_digest("train"),
     }

@@ -270,6 +270,31 @@ def build(settings: LossSettings, class_counts: Tensor) -> Loss:
     return partial(FUNCTIONS[settings.function], **given)
 
 
+def distillation(logits: Tensor, taught: Tensor, *, temperature: float, single: bool) -> Tensor:
+    """T^2 times the divergence of a student's probabilities from its teacher's at temperature T.
+
+    The Kullback-Leibler divergence KL(teacher || student) of the logits divided by T; the factor
+    keeps the gradient's size (Hinton et al. 2015, section 2). In multi-label data each label is a
+    distribution of two outcomes, and the result the mean over both dimensions; in single-label
+    data the labels are one distribution, and the result the mean over rows.
+
+    Args:
+        taught: the teacher's logits, [batch, labels].
+        temperature: T, above 0; a higher one makes less of what either is sure of.
+        single: single-label data.
+    """
+    z, t = _wide(logits, taught)
+    z, t = z / temperature, t / temperature
+    if single:
+        own, wanted = F.log_softmax(z, -1), F.log_softmax(t, -1)
+        divergence = F.kl_div(own, wanted, reduction="batchmean", log_target=True)
+    else:
+        p = torch.sigmoid(t)
+        cross_entropy = F.binary_cross_entropy_with_logits(z, p)
+        divergence = cross_entropy - F.binary_cross_entropy_with_logits(t, p)
+    return temperature**2 * divergence
+
+
 @lru_cache(maxsize=8)
 def _moved(values: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     return values.to(dtype).to(device)  # in this order: the device may have no float64

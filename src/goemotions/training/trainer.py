@@ -15,9 +15,10 @@ from goemotions.config import Recipe, Train
 from goemotions.errors import UserError
 from goemotions.network import classifier
 from goemotions.network.batching import Collator, EpochLoader, MicroBatches, Rows, logits
+from goemotions.network.classifier import is_single_label
 from goemotions.training.averaging import WeightAverage
 from goemotions.training.best_epoch import BestEpoch
-from goemotions.training.losses import Loss
+from goemotions.training.losses import Loss, distillation
 from goemotions.training.resuming import Progress, Resuming
 
 LOG_EVERY = 20  # steps between two points of the training curve
@@ -29,6 +30,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     Args:
         model: a sequence classifier, which is moved to the arguments' device.
         recipe: gives the learning rates and the average's decay.
+        settings: give the teacher's share of the loss and the temperature.
         batches: of the training split, from `training_batches`.
         val: the validation split.
     """
@@ -39,6 +41,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         arguments: TrainingArguments,
         loss: Loss,
         recipe: Recipe,
+        settings: Train,
         batches: EpochLoader,
         val: Rows,
     ) -> None:
@@ -50,7 +53,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             eval_dataset=val,
         )
         self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
-        self.loss, self.recipe, self.batches = loss, recipe, batches
+        self.loss, self.recipe, self.settings, self.batches = loss, recipe, settings, batches
         self.average, self.best = WeightAverage(self.model, recipe.ema_decay), BestEpoch()
         self.resuming: Resuming | None = None
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
@@ -81,9 +84,14 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
         inputs = dict(inputs)
-        targets = inputs.pop("labels")
+        targets, taught = inputs.pop("labels"), inputs.pop("taught", None)
         outputs = model(**inputs)
         loss = self.loss(outputs.logits, targets)
+        if taught is not None:
+            share, single = self.settings.teacher_share, is_single_label(model)
+            temperature = self.settings.temperature
+            apart = distillation(outputs.logits, taught, temperature=temperature, single=single)
+            loss = (1 - share) * loss + share * apart
         if num_items_in_batch is not None:
             # The mean over the global batch: this micro-batch's share of its entries, times the
             # processes, over which DDP averages. Right also where the last batch is uneven.

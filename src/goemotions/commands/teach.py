@@ -1,0 +1,94 @@
+"""A teacher from experiments: the mean of their logits for the training split."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from tqdm import tqdm
+
+from goemotions.comparison import experiments
+from goemotions.comparison.experiments import Experiment
+from goemotions.config import Params
+from goemotions.config.base import Entry
+from goemotions.data import splits
+from goemotions.data.splits import Split
+from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
+from goemotions.io.tracked import untracked
+from goemotions.training import teacher
+from goemotions.training.trainer import uses_bf16
+
+
+def teach(name: str, chosen: list[str], params: Params) -> None:
+    """Write teachers/<name> from experiments' trained models.
+
+    Args:
+        name: of the teacher.
+        chosen: the experiments' names; their logits are averaged.
+        params: selects the dataset.
+
+    Raises:
+        UserError: the name is taken for no teacher or no folder's name, an experiment is unknown,
+            its model is not in DVC's cache, or it was trained on other data.
+    """
+    try:
+        TypeAdapter(Entry).validate_python(name)
+    except ValidationError:
+        name_problem = "it must be letters, digits, - and _"
+    else:
+        name_problem = "that name selects no teacher" if name == teacher.NONE else ""
+    if name_problem:
+        raise UserError(f"the teacher's name is {name!r}; {name_problem}")
+    split = splits.load(params.data_folder, "train")["train"]
+    found = [_find(experiment, params) for experiment in chosen]
+    logits = np.mean([_logits(experiment, split) for experiment in found], axis=0)
+    folder = Path("teachers", name)
+    fields = ("name", "model", "loss", "seed", "validation_average_precision", "commit")
+    origin = {
+        "dataset": params.dataset,
+        "experiments": [{key: getattr(one, key) for key in fields} for one in found],
+    }
+    teacher.write(folder, split, logits, origin)
+    print(f"{folder}: the mean logits of {len(found)} model(s) for {len(split.ids):,} texts")
+    if untracked([folder / teacher.LOGITS]):
+        print(f"experiments use what is tracked: `git add {folder}` or `dvc add {folder}`")
+    print(f"to learn from it: dvc exp run -S teacher={name} -S model=minilm-l6")
+
+
+def _find(name: str, params: Params) -> Experiment:
+    matching = [one for one in experiments.experiments(name) if one.name == name]
+    if not matching:
+        raise UserError(f"no evaluated experiment is called {name!r}; see `goemotions compare`")
+    if matching[0].dataset != params.dataset:
+        raise UserError(
+            f"{name} was trained on {matching[0].dataset}, and the selected dataset is "
+            f"{params.dataset}; name experiments on {params.dataset}"
+        )
+    return matching[0]
+
+
+def _logits(experiment: Experiment, split: Split) -> NDArray[np.float32]:
+    """An experiment's logits for a split, [rows, labels]."""
+    from dvc.repo import Repo
+
+    path = f"models/trained/{experiment.loss}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "model")
+        with Repo() as repo, experiments.at(repo, experiment.revision) as files:
+            try:
+                files.get(path, str(folder), recursive=True)
+            except experiments.not_cached():
+                raise UserError(
+                    f"{path} of {experiment.name} is not in DVC's cache; "
+                    f"`dvc exp pull <git remote> {experiment.name}` brings it from where it was "
+                    f"pushed to, `{experiment.command}` makes it again"
+                ) from None
+        classifier = Classifier.load(folder, "bf16" if uses_bf16("auto") else "fp32")
+        if tuple(classifier.labels) != split.labels.names:
+            raise UserError(f"{experiment.name} was trained for other labels than the dataset has")
+        bar = tqdm(total=len(split.ids), unit="text", desc=experiment.name, file=sys.stderr)
+        with bar:
+            return classifier.logits(split.texts, advance=bar.update)

@@ -1,0 +1,74 @@
+"""teachers/<name>: the logits of other models for the training split, to learn from.
+
+It holds logits.npz (`ids` and `labels`, text, and `logits`, float16 [rows, labels]), and
+teacher.json, which says where they came from.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goemotions.data.splits import Split
+from goemotions.errors import UserError, first_line
+from goemotions.io import digests, publish
+
+LOGITS = "logits.npz"
+NONE = "none"  # the name that selects no teacher
+
+
+def write(folder: Path, split: Split, logits: NDArray[np.floating], origin: dict[str, Any]) -> None:
+    """Write a teacher's folder, completely or not at all.
+
+    Args:
+        split: the training split.
+        logits: of its rows, [rows, labels].
+        origin: what teacher.json holds.
+    """
+    with publish.published(folder) as draft:
+        np.savez_compressed(
+            draft / LOGITS,
+            ids=np.array(split.ids),
+            labels=np.array(split.labels.names),
+            logits=logits.astype(np.float16),
+        )
+        digests.write_json(draft / "teacher.json", origin)
+
+
+def read(folder: Path, split: Split) -> NDArray[np.float32]:
+    """The teacher's logits for rows of the training split, [rows, labels], in the rows' order.
+
+    Raises:
+        UserError: there is no such teacher, or it knows other labels or lacks some of the rows.
+    """
+    path = folder / LOGITS
+    if not path.is_file():
+        known = sorted(file.parent.name for file in folder.parent.glob(f"*/{LOGITS}"))
+        raise UserError(
+            f"teacher is {folder.name!r}, and {path} does not exist; make it by `goemotions teach "
+            f"{folder.name} EXPERIMENT`, or choose one of {', '.join([NONE, *known])}"
+        )
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as content:
+            ids, labels, logits = (content[name] for name in ("ids", "labels", "logits"))
+        if logits.shape != (len(ids), len(labels)) or not np.isfinite(logits).all():
+            raise ValueError(f"its logits are not {len(ids)} x {len(labels)} finite numbers")
+    except Exception as error:  # whatever damaged bytes make numpy and zipfile raise
+        raise UserError(
+            f"{path} is damaged ({first_line(error)}); make it again by `goemotions teach "
+            f"{folder.name} EXPERIMENT`"
+        ) from None
+    if tuple(labels.tolist()) != split.labels.names:
+        raise UserError(
+            f"{path} is for the labels {', '.join(labels[:5].tolist())}..., and the training split "
+            "has others; make a teacher from experiments on the selected dataset"
+        )
+    known_rows = {row: number for number, row in enumerate(ids.tolist())}
+    if missing := [row for row in split.ids if row not in known_rows]:
+        raise UserError(
+            f"{path} is missing {len(missing)} of {len(split.ids)} training rows, such as "
+            f"{missing[0]!r}; make it again by `goemotions teach {folder.name} EXPERIMENT`"
+        )
+    return np.asarray(logits[[known_rows[row] for row in split.ids]], dtype=np.float32)
