@@ -88,8 +88,8 @@ bench-distributed: setup  ## training throughput with one process and with two
 losses: setup  ## docs/losses.svg: every loss's value and gradient
 	$(BIN)/python tools/loss_curves.py docs/losses.svg
 
-results: setup  ## docs/results.md's table from docs/results.json
-	$(BIN)/python -m tools.results_table docs/results.json docs/results.md
+results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments
+	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD))
 
 schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
 	$(BIN)/python tools/write_schema.py

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import scipy.stats
 
 from goemotions.errors import UserError
 from tools import results_table
@@ -19,24 +20,60 @@ RUN = {
 }
 
 
-def test_each_dataset_and_model_has_a_table_with_its_best_run_first():
+SUMMARY = "| loss | runs | macro-F1 | 95% interval | average precision | on validation |"
+COLUMNS = (
+    "| loss | seed | macro-F1 | 95% interval | micro-F1 | average precision | on validation "
+    "| seconds | commit |"
+)
+
+
+def test_each_dataset_model_and_teacher_has_its_losses_and_its_runs_the_best_first():
     better = RUN | {"loss": "asl", "macro_f1": 0.52, "seconds": None}
-    other = RUN | {"model": "deberta-v3-large"}
-    assert results_table.table([RUN, better, other]).splitlines() == [
+    other = RUN | {"model": "mpnet-base", "average_precision": 0.5, "teacher": "none"}
+    taught = RUN | {"teacher": "big"}
+    assert results_table.table([RUN, better, other, taught]).splitlines() == [
         "",
         "### minilm-l6 on goemotions",
         "",
-        "| loss | seed | macro-F1 | 95% interval | micro-F1 | seconds | commit |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| asl | 1 | 0.5200 | 0.4825 to 0.5327 | 0.5915 |  | 739a7b2 |",
-        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 | 1,725 | 739a7b2 |",
+        SUMMARY,
+        "| --- | --- | --- | --- | --- | --- |",
+        "| asl | 1 | 0.5200 |  |  |  |",
+        "| bce | 1 | 0.5102 |  |  |  |",
         "",
-        "### deberta-v3-large on goemotions",
+        COLUMNS,
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| asl | 1 | 0.5200 | 0.4825 to 0.5327 | 0.5915 |  |  |  | 739a7b2 |",
+        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 |  |  | 1,725 | 739a7b2 |",
         "",
-        "| loss | seed | macro-F1 | 95% interval | micro-F1 | seconds | commit |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 | 1,725 | 739a7b2 |",
+        "### mpnet-base on goemotions",
+        "",
+        SUMMARY,
+        "| --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 |  | 0.5000 |  |",
+        "",
+        COLUMNS,
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 | 0.5000 |  | 1,725 | 739a7b2 |",
+        "",
+        "### minilm-l6 on goemotions, taught by big",
+        "",
+        SUMMARY,
+        "| --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 |  |  |  |",
+        "",
+        COLUMNS,
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 |  |  | 1,725 | 739a7b2 |",
     ]
+
+
+def test_the_mean_over_seeds_has_students_interval():
+    scores = [0.50, 0.53, 0.52]
+    precise = {"average_precision": 0.4, "validation_average_precision": 0.6}
+    runs = [RUN | precise | {"seed": n, "macro_f1": score} for n, score in enumerate(scores)]
+    low, high = scipy.stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    expected = f"| bce | 3 | 0.5167 | {low:.4f} to {high:.4f} | 0.4000 | 0.6000 |"
+    assert results_table.table(runs).splitlines()[5] == expected
 
 
 def test_limited_trainings_have_a_table_of_their_own():
@@ -47,7 +84,7 @@ def test_limited_trainings_have_a_table_of_their_own():
         "### minilm-l6 on goemotions",
         "### minilm-l6 on goemotions, limited: train.rows 500",
     ]
-    assert sum(line.startswith("| bce") for line in lines) == 3
+    assert sum(line.startswith("| bce") for line in lines) == 3 + 2
 
 
 def test_only_the_text_between_the_markers_is_replaced(tmp_path):

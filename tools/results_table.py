@@ -1,51 +1,137 @@
-"""docs/results.md's table, made from docs/results.json: `make results`.
+"""docs/results.md's tables, made from docs/results.json: `make results`.
 
-results.json is a list of runs, each with the keys that `goemotions compare --json` prints; of a run
-with a limited training, its `protocol` as well.
+results.json is a list of runs, each with the keys of KEPT that `goemotions compare --json` prints.
+`make results ADD=PREFIX` first adds the experiments whose names begin so.
 """
 
+import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+from scipy import stats
+
+from goemotions.comparison import experiments
 from goemotions.comparison.conclusion import limits
-from goemotions.errors import reported
+from goemotions.errors import UserError, reported
 from tools import between
 
 BEGIN, END = "<!-- made by `make results` from results.json -->", "<!-- end -->"
-COLUMNS = ("loss", "seed", "macro-F1", "95% interval", "micro-F1", "seconds", "commit")
+KEPT = (
+    "dataset", "model", "teacher", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
+    "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit",
+)  # fmt: skip
+SUMMARY = ("loss", "runs", "macro-F1", "95% interval", "average precision", "on validation")
+COLUMNS = (
+    "loss", "seed", "macro-F1", "95% interval", "micro-F1", "average precision", "on validation",
+    "seconds", "commit",
+)  # fmt: skip
+Run = dict[str, Any]
 
 
-def table(runs: list[dict[str, Any]]) -> str:
-    """Markdown: one table per dataset, model and limit of the training, best run first."""
+def add(source: Path, prefix: str) -> int:
+    """Put the experiments whose names begin with `prefix` into results.json; how many these are.
+
+    A run that is there already, of the same commit, is replaced.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = [_kept(vars(experiment)) for experiment in experiments.experiments(prefix)]
+    if not found:
+        raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
+    runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}
+    source.write_text(json.dumps(list(runs.values()), indent=1) + "\n", encoding="utf-8")
+    return len(found)
+
+
+def _kept(experiment: Run) -> Run:
+    protocol = experiment["protocol"]
+    run = {key: experiment[key] for key in KEPT if key in experiment}
+    run["teacher"] = protocol.get("teacher", "none")
+    limited = {
+        key: protocol[key] for key in ("train.rows", "train.max_minutes") if protocol.get(key)
+    }
+    return run | ({"protocol": limited} if limited else {})
+
+
+def _key(run: Run) -> str:
+    names = ("dataset", "model", "teacher", "loss", "seed", "commit", "protocol")
+    return json.dumps([run.get(name, "none") for name in names])
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Markdown: for each dataset, model, teacher and limit of the training, its losses and runs."""
     lines: list[str] = []
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
-        limit = limits(run.get("protocol", {}))
-        heading = f"{run['model']} on {run['dataset']}" + (f", limited: {limit}" if limit else "")
-        groups.setdefault(heading, []).append(run)
+        teacher = run.get("teacher", "none")
+        taught = "" if teacher == "none" else f", taught by {teacher}"
+        limited = limits(run.get("protocol", {}))
+        heading = f"{run['model']} on {run['dataset']}{taught}"
+        groups.setdefault(heading + (f", limited: {limited}" if limited else ""), []).append(run)
     for heading, group in groups.items():
-        lines += ["", f"### {heading}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
-        lines += [
-            _row(
-                [
-                    run["loss"],
-                    str(run["seed"]),
-                    f"{run['macro_f1']:.4f}",
-                    f"{run['macro_f1_low']:.4f} to {run['macro_f1_high']:.4f}",
-                    f"{run['micro_f1']:.4f}",
-                    "" if run["seconds"] is None else f"{run['seconds']:,.0f}",
-                    run["commit"],
-                ]
-            )
-            for run in sorted(group, key=lambda run: -run["macro_f1"])
-        ]
+        lines += ["", f"### {heading}", "", *_rows(SUMMARY, _by_loss(group))]
+        best_first = sorted(group, key=lambda run: -run["macro_f1"])
+        lines += ["", *_rows(COLUMNS, [_cells(run) for run in best_first])]
     return "\n".join([*lines, ""])
 
 
+def _by_loss(group: Sequence[Run]) -> list[list[str]]:
+    """A row of cells for each loss, the highest mean macro-F1 first."""
+    by_loss: dict[str, list[Run]] = {}
+    for run in group:
+        by_loss.setdefault(run["loss"], []).append(run)
+
+    def average(runs: list[Run], key: str) -> float | None:
+        values = [run[key] for run in runs if run.get(key) is not None]
+        return mean(values) if len(values) == len(runs) else None
+
+    return [
+        [
+            loss,
+            str(len(runs)),
+            _number(average(runs, "macro_f1")),
+            _interval([run["macro_f1"] for run in runs]),
+            _number(average(runs, "average_precision")),
+            _number(average(runs, "validation_average_precision")),
+        ]
+        for loss, runs in sorted(
+            by_loss.items(), key=lambda item: -mean(run["macro_f1"] for run in item[1])
+        )
+    ]
+
+
+def _interval(scores: list[float]) -> str:
+    """Of the mean over seeds, by Student's t; empty for a single run."""
+    if len(scores) < 2:
+        return ""
+    half = stats.t.ppf(0.975, len(scores) - 1) * stdev(scores) / len(scores) ** 0.5
+    return f"{mean(scores) - half:.4f} to {mean(scores) + half:.4f}"
+
+
+def _cells(run: Run) -> list[str]:
+    return [
+        run["loss"],
+        str(run["seed"]),
+        _number(run["macro_f1"]),
+        f"{run['macro_f1_low']:.4f} to {run['macro_f1_high']:.4f}",
+        _number(run["micro_f1"]),
+        _number(run.get("average_precision")),
+        _number(run.get("validation_average_precision")),
+        "" if run["seconds"] is None else f"{run['seconds']:,.0f}",
+        run["commit"],
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
 def write(source: Path, target: Path) -> None:
-    """Put the table of `source` between the markers in `target`.
+    """Put the tables of `source` between the markers in `target`.
 
     Raises:
         UserError: the markers are not there.
@@ -54,10 +140,21 @@ def write(source: Path, target: Path) -> None:
     between.put(target, BEGIN, END, table(runs))
 
 
-def _row(cells: Any) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _rows(columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *rows)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.results_table", description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--add", metavar="PREFIX", help="first add these experiments")
+    options = parser.parse_args()
+    if options.add:
+        print(f"{options.source}: {add(options.source, options.add)} experiment(s) added")
+    write(options.source, options.target)
 
 
 if __name__ == "__main__":
     with reported():
-        write(Path(sys.argv[1]), Path(sys.argv[2]))
+        main()
