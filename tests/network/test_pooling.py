@@ -61,6 +61,15 @@ def test_the_classifier_first_reads_the_mean(base, recipe, shortcuts, dtype, tol
     assert torch.allclose(pooled, expected(base, inputs, dtype), atol=tolerance)
 
 
+def test_the_heads_dropout_is_the_recipes(base, recipe):
+    recipe = recipe.model_copy(update={"head_dropout": 0.37})
+    classifier = build_classifier(base, recipe, TRAIN)
+    rates = {name: part.p for name, part in classifier.named_modules() if "dropout" in name}
+    head = "dropout" if classifier.config.model_type == "bert" else "classifier.dropout"
+    assert {name for name, rate in rates.items() if rate == 0.37} == {head}
+    assert set(rates.values()) == {0.37, 0.1}
+
+
 def trained_a_little(base, recipe, *, shortcuts):
     """The classifier after ten steps, with dropout off, and its parameters' names that moved."""
     torch.manual_seed(0)

@@ -65,6 +65,8 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
         )
+    if config.model_type == "mpnet":  # whose config has no setting for it
+        model.classifier.dropout.p = recipe.head_dropout
     with torch.no_grad():
         last = getattr(model.classifier, "out_proj", model.classifier)
         last.bias.copy_(_prior(train))
