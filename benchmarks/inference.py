@@ -14,8 +14,7 @@ from benchmarks import machine, models
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.io.silence import silenced
-from goemotions.metrics.f1 import decide, label_mean, macro_f1, probabilities
-from goemotions.metrics.scores import average_precision
+from goemotions.metrics.f1 import average_precision, decide, label_mean, macro_f1, probabilities
 from goemotions.network import batching
 from goemotions.network.batching import Rows
 from goemotions.network.inference import PRECISIONS
