@@ -1,4 +1,4 @@
-"""The command line: goemotions data | verify | compare | predict | teach."""
+"""The command line: goemotions data | verify | compare | predict | teach | tune."""
 
 import argparse
 import os
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_predict(commands)
     _add_teach(commands)
+    _add_tune(commands)
     return parser
 
 
@@ -154,6 +155,26 @@ def _add_teach(commands: Any) -> None:
     parser.set_defaults(run=_teach)
 
 
+def _add_tune(commands: Any) -> None:
+    parser = commands.add_parser(
+        "tune",
+        help="queue the same small search for several losses, or show what it found",
+        description="Queue experiments that try drawn settings on the selected model and dataset: "
+        "learning rates and the loss's own numbers, each up to twice or half of what it is. The "
+        "first try of a loss has the present settings. `dvc queue start` runs them.",
+        epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start",
+    )
+    parser.add_argument("losses", nargs="*", metavar="LOSS", help="entries of `losses`")
+    parser.add_argument(
+        "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    parser.add_argument(
+        "--best", action="store_true", help="show what was tried, the best first for each loss"
+    )
+    parser.set_defaults(run=_tune)
+
+
 # The imports below are inside the functions so that --help does not wait for torch.
 
 
@@ -249,6 +270,27 @@ def _teach(options: argparse.Namespace) -> int:
 
     preflight.name_user()
     teach.teach(options.name, options.experiments, config.load(any_loss=True))
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import tune
+    from goemotions.errors import UserError
+    from goemotions.io import preflight
+
+    if bool(options.losses) == options.best:
+        raise UserError("give either losses or --best; see `goemotions tune --help`")
+    if options.draws < 1 or options.seed < 0:
+        wrong = "draws" if options.draws < 1 else "seed"
+        least = 1 if options.draws < 1 else 0
+        raise UserError(f"--{wrong} is {getattr(options, wrong)}; it must be at least {least}")
+    preflight.name_user()
+    if options.best:
+        tune.best()
+    else:
+        params = config.load(any_loss=True)
+        tune.queue(params, options.losses, options.draws, options.seed)
     return 0
 
 

@@ -1,0 +1,110 @@
+"""The same small search for every loss: drawn settings, queued as DVC experiments.
+
+A recipe that was tuned with one loss measures which loss fits that recipe (Bouthillier et al. 2021,
+arXiv 2103.03098), so each loss gets as many tries as any other, at its own settings too.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from goemotions.comparison import experiments
+from goemotions.config import Params, check_loss
+from goemotions.config.messages import choose
+from goemotions.errors import UserError
+
+PREFIX = "tune-"
+_RATES = ("learning_rate", "head_learning_rate")
+_FACTOR = 2.0  # a drawn value is the present one, times or over this much at most
+
+
+def draws(params: Params, loss: str, count: int, seed: int) -> Iterator[dict[str, float]]:
+    """Settings to try, by their dotted names in params.yaml; first none, for the present ones.
+
+    The recipe's two rates and each number of the loss are multiplied by a factor between 1/2 and 2,
+    drawn log-uniformly; a label smoothing of 0 becomes one of up to 0.1. What tells entries of
+    `losses` apart, the ratio of the combined ones, stays.
+
+    Args:
+        params: the present settings.
+        loss: an entry of `losses`.
+        count: how many to draw, the present ones included.
+        seed: of the draws; another loss's draws are independent of these.
+    """
+    rng = np.random.default_rng([seed, *loss.encode()])
+    recipe, settings = params.recipes[params.model], params.losses[loss]
+    present = {f"recipes.{params.model}.{name}": getattr(recipe, name) for name in _RATES}
+    present |= {
+        f"losses.{loss}.{name}": value
+        for name, value in settings.model_dump().items()
+        if isinstance(value, int | float) and name != "ratio"
+    }
+    yield {}
+    for _ in range(count - 1):
+        yield {name: _drawn(name, value, rng) for name, value in present.items()}
+
+
+def _drawn(name: str, value: float, rng: np.random.Generator) -> float:
+    setting, factor = name.rpartition(".")[2], _FACTOR ** rng.uniform(-1, 1)
+    if setting == "smoothing" and value == 0:
+        drawn = rng.uniform(0, 0.1)
+    elif setting == "beta":  # what counts is its distance from 1
+        drawn = 1 - (1 - value) * factor
+    else:
+        drawn = value * factor
+    if setting in ("alpha", "power", "smoothing", "clip"):
+        drawn = min(drawn, 0.99)
+    if setting.startswith("gamma") and drawn < 1:
+        drawn = round(drawn)  # in between the gradient is infinite
+    return float(f"{drawn:.4g}" if setting == "beta" else f"{drawn:.2g}")
+
+
+def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
+    """Queue `count` experiments for each loss on the selected model and dataset.
+
+    Raises:
+        UserError: a loss is unknown or not for the dataset, or dvc refuses.
+    """
+    for loss in losses:
+        if loss not in params.losses:
+            raise UserError(f"loss {loss!r} is unknown; {choose(loss, params.losses)}")
+        if task := params.datasets[params.dataset].kind:
+            check_loss(params, loss, task)
+    for loss in losses:
+        for number, changes in enumerate(draws(params, loss, count, seed), start=1):
+            name = f"{PREFIX}{params.model}-{loss}-{number}"
+            given = {"loss": loss, "model": params.model, "dataset": params.dataset} | changes
+            options = [part for key, value in given.items() for part in ("-S", f"{key}={value}")]
+            command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "-n", name, *options]
+            done = subprocess.run([*command, "evaluate"], capture_output=True, text=True)  # noqa: S603 - this Python's dvc
+            if done.returncode:
+                said = (done.stderr or done.stdout).strip().splitlines()
+                raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
+            print(f"queued {name}: {' '.join(map(shlex.quote, options[1::2]))}", flush=True)
+    print("to run them: dvc queue start; to see the best: goemotions tune --best")
+
+
+def best() -> None:
+    """Print each loss's tried settings, those with the highest validation average precision first.
+
+    Raises:
+        UserError: no such experiment has run.
+    """
+    runs = [
+        run
+        for run in experiments.experiments(PREFIX)
+        if run.validation_average_precision is not None
+    ]
+    if not runs:
+        raise UserError(f"no experiment whose name begins with {PREFIX} has been evaluated yet")
+    runs.sort(key=lambda run: (run.model, run.loss, -(run.validation_average_precision or 0)))
+    shown = None
+    for run in runs:
+        if shown != (run.model, run.loss):
+            shown = (run.model, run.loss)
+            print(f"{run.loss} on {run.model}: average precision on validation")
+        changes = run.command.removeprefix("dvc exp run").strip() or "(the settings as they are)"
+        print(f"  {run.validation_average_precision:.4f}  {run.name}  {changes}")

@@ -1,0 +1,32 @@
+"""`goemotions tune` in a clone: as many tries for each loss, queued, run and ranked."""
+
+import json
+
+
+def test_each_loss_has_its_tries_and_the_best_is_first(clone):
+    assert "no experiment whose name begins with tune-" in clone.goemotions(
+        "tune", "--best", ok=False
+    )
+    queued = clone.goemotions("tune", "bce", "asl", "--draws", "2")
+    names = [f"tune-deberta-v3-tiny-{loss}-{n}" for loss in ("bce", "asl") for n in (1, 2)]
+    lines = queued.splitlines()
+    assert [line.split(":")[0] for line in lines[:4]] == [f"queued {name}" for name in names]
+    clone.env["PATH"] = f"{clone.folder / '.venv/bin'}:{clone.env['PATH']}"
+    clone.dvc("exp", "run", "--run-all")
+
+    runs = json.loads(clone.goemotions("compare", "--json"))["runs"]
+    scores = {run["name"]: run["validation_average_precision"] for run in runs}
+    assert sorted(scores) == sorted(names)
+    found = clone.goemotions("tune", "--best").splitlines()
+    assert [line for line in found if not line.startswith("  ")] == [
+        "asl on deberta-v3-tiny: average precision on validation",
+        "bce on deberta-v3-tiny: average precision on validation",
+    ]
+    for place, loss in ((1, "asl"), (4, "bce")):
+        shown = [line.split()[:2] for line in found[place : place + 2]]
+        own = {name: score for name, score in scores.items() if f"-{loss}-" in name}
+        ranked = sorted(own, key=own.get, reverse=True)
+        assert shown == [[f"{own[name]:.4f}", name] for name in ranked]
+    drawn = next(line for line in found if "-asl-2" in line)
+    assert "-S losses.asl.gamma_neg=" in drawn
+    assert "-S recipes.deberta-v3-tiny.learning_rate=" in drawn
