@@ -182,6 +182,7 @@ class Network:
         return (lambda x: F.gelu(product(x))) if gelu else product
 
     def _plain(self, length: int, padding: Tensor) -> _Attention:
+        """Scores of queries and keys alone, to which MPNet adds a bias by position."""
         mask = ~padding[:, None, None] if padding.any() else None
         if self.kind == "mpnet":
             table = self.weights[f"{self.encoder}.relative_attention_bias.weight"]
@@ -192,8 +193,8 @@ class Network:
             query, key, value = (
                 x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (query, key, value)
             )
-            asking = mask if mask is None or self.kind == "bert" else mask[:, :, : query.shape[2]]
-            context = F.scaled_dot_product_attention(query, key, value, asking)
+            seen = mask if mask is None else mask[:, :, : query.shape[2]]
+            context = F.scaled_dot_product_attention(query, key, value, seen)
             return context.transpose(1, 2).flatten(2)
 
         return attend
