@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
 from goemotions.data import splits
+from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.models.tokenizer import PROBES
@@ -38,6 +39,22 @@ def test_the_trained_folders_tokenizer_is_the_one_it_was_trained_with(project):
     expected = plain(list(PROBES), truncation=True, max_length=64)["input_ids"]
     assert ids(Classifier.load(trained).tokenizer, list(PROBES)) == expected
     assert AutoTokenizer.from_pretrained(trained)(list(PROBES))["input_ids"] == expected
+
+
+def test_thresholds_that_an_older_folder_does_not_have_are_refused_by_name(project):
+    folder = project / "models/trained/bce"
+    content = json.loads((folder / "thresholds.json").read_text())
+    content["methods"]["shrunk"] = content["methods"].pop("calibrated")
+    (folder / "thresholds.json").write_text(json.dumps(content | {"preferred": "shrunk"}))
+    digests.write_manifest(folder)
+    classifier = Classifier.load(folder)
+    assert len(classifier.chosen(None)) == 28
+    with pytest.raises(UserError) as refused:
+        classifier.chosen("calibrated")
+    assert str(refused.value) == (
+        "the trained model has no 'calibrated' thresholds, only per_label, global, shrunk; choose "
+        "one of these, or train it again"
+    )
 
 
 def test_two_labels_whose_names_transformers_leaves_out_are_found(project):

@@ -108,8 +108,20 @@ class Classifier:
         )  # fmt: skip
 
     def chosen(self, method: str | None) -> NDArray[np.float64] | None:
-        """The thresholds of a method, or of the preferred one; None in single-label data."""
-        return None if self.single else self.thresholds[method or str(self.preferred)]
+        """The thresholds of a method, or of the preferred one; None in single-label data.
+
+        Raises:
+            UserError: the folder, which older code wrote, has no thresholds of that method.
+        """
+        if self.single:
+            return None
+        name = method or str(self.preferred)
+        if name not in self.thresholds:
+            raise UserError(
+                f"the trained model has no {name!r} thresholds, only {', '.join(self.thresholds)}; "
+                "choose one of these, or train it again"
+            )
+        return self.thresholds[name]
 
     def logits(
         self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None
