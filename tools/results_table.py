@@ -21,7 +21,7 @@ from tools import between
 BEGIN, END = "<!-- made by `make results` from results.json -->", "<!-- end -->"
 KEPT = (
     "dataset", "model", "teacher", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
-    "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit",
+    "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit", "command",
 )  # fmt: skip
 SUMMARY = ("loss", "runs", "macro-F1", "95% interval", "average precision", "on validation")
 COLUMNS = (
@@ -34,7 +34,7 @@ Run = dict[str, Any]
 def add(source: Path, prefix: str) -> int:
     """Put the experiments whose names begin with `prefix` into results.json; how many these are.
 
-    A run that is there already, of the same commit, is replaced.
+    A run that is there already, of the same commit and command, is replaced.
 
     Raises:
         UserError: there are none.
@@ -58,8 +58,9 @@ def _kept(experiment: Run) -> Run:
 
 
 def _key(run: Run) -> str:
-    names = ("dataset", "model", "teacher", "loss", "seed", "commit", "protocol")
-    return json.dumps([run.get(name, "none") for name in names])
+    # The command has all settings that differ from the commit's; older runs are without it.
+    names = ("dataset", "model", "loss", "seed", "commit", "command")
+    return json.dumps([run.get(name) for name in names])
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -17,6 +17,18 @@ def test_each_loss_has_its_tries_and_the_best_is_first(clone):
     runs = json.loads(clone.goemotions("compare", "--json"))["runs"]
     scores = {run["name"]: run["validation_average_precision"] for run in runs}
     assert sorted(scores) == sorted(names)
+    (clone.folder / "docs/results.json").write_text("[]")
+    results = ["docs/results.json", "docs/results.md", "--add", "tune-"]
+    for _ in range(2):  # the second time replaces what the first one added
+        python = str(clone.folder / ".venv/bin/python")
+        said = clone.run(python, "-m", "tools.results_table", *results).stdout
+        assert said == "docs/results.json: 4 experiment(s) added\n"
+    added = json.loads((clone.folder / "docs/results.json").read_text())
+    kept = {run["validation_average_precision"]: run["loss"] for run in added}
+    assert kept == {run["validation_average_precision"]: run["loss"] for run in runs}
+    assert {run["teacher"] for run in added} == {"none"}
+    assert {run["command"] for run in added} == {run["command"] for run in runs}
+
     found = clone.goemotions("tune", "--best").splitlines()
     assert [line for line in found if not line.startswith("  ")] == [
         "asl on deberta-v3-tiny: average precision on validation",

@@ -369,6 +369,17 @@ def test_more_tokens_than_the_model_has_positions_for_are_refused(workspace, mod
     assert not (workspace / "models/trained").exists()
 
 
+def test_mpnet_takes_two_tokens_fewer_than_it_has_positions(workspace):
+    """Its positions are numbered from the one after the padding token's, 1."""
+    raw = settings()
+    p = config.parse(raw | {"train": raw["train"] | {"max_length": 511}})
+    sizes = {"model_type": "mpnet", "max_position_embeddings": 512, "pad_token_id": 1}
+    (workspace / p.model_folder / "config.json").write_text(json.dumps(sizes))
+    with pytest.raises(UserError, match="takes at most 510 tokens: set it to 510 or less"):
+        fit._check_max_length(p)
+    fit._check_max_length(config.parse(raw | {"train": raw["train"] | {"max_length": 510}}))
+
+
 def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
     train = splits.read(workspace / "data/sample/train.jsonl")
     p = config.parse(settings())

@@ -71,7 +71,7 @@ def _find(name: str, params: Params) -> Experiment:
 
 
 def _logits(experiment: Experiment, split: Split) -> NDArray[np.float32]:
-    """An experiment's logits for a split, [rows, labels]."""
+    """An experiment's logits for a split, [rows, labels], in bfloat16 where training uses it."""
     from dvc.repo import Repo
 
     path = f"models/trained/{experiment.loss}"
