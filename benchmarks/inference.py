@@ -14,7 +14,7 @@ from benchmarks import machine, models
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.io.silence import silenced
-from goemotions.metrics.f1 import average_precision, decide, label_mean, macro_f1, probabilities
+from goemotions.metrics.f1 import decide, macro_average_precision, macro_f1
 from goemotions.network import batching
 from goemotions.network.batching import Rows
 from goemotions.network.inference import PRECISIONS
@@ -161,12 +161,11 @@ def scores(folder: Path, data: Path) -> dict[str, dict[str, float]]:
     for precision in PRECISIONS:
         classifier = Classifier.load(folder, precision)
         logits = classifier.logits(split.texts)
-        shares = probabilities(logits, single=classifier.single)
-        decisions = decide(shares, classifier.chosen(None))
+        decisions = decide(logits, classifier.chosen(None))
         found[precision] = {
             "macro_f1": macro_f1(decisions, split.targets),
-            "average_precision": label_mean(
-                average_precision(shares, split.targets), split.targets
+            "average_precision": macro_average_precision(
+                logits, split.targets, single=classifier.single
             ),
         }
     return found

@@ -40,7 +40,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         command="dvc exp run",
     )
     labels = Labels(tuple(NAMES))
-    scored = Scored(IDS, labels, TARGETS, decisions.astype(float), np.full(len(NAMES), 0.5))
+    scored = Scored(IDS, labels, TARGETS, np.where(decisions, 1.0, -1.0), np.zeros(len(NAMES)))
     return experiment, scored
 
 

@@ -302,7 +302,7 @@ def read_predictions(content, folder=None):
     table = "\n".join(["label,threshold", *(f"label {n},0.5" for n in range(28))]).encode()
     with message_of_ten_letters():
         read = predictions.parse(content, table, "run")
-        assert read.probabilities.shape == read.targets.shape == (len(read.ids), 28)
+        assert read.logits.shape == read.targets.shape == (len(read.ids), 28)
 
 
 def read_all_flipped(read, columns, flips, folder):

@@ -23,8 +23,8 @@ GROUPINGS = {
     "any": {"all": LABELS},
 }
 DATA = Labels(LABELS, "multi_label", GROUPINGS)
-THRESHOLDS = np.linspace(0.2, 0.7, 28)
-HALVES = np.full(28, 0.5)
+THRESHOLDS = np.linspace(-1.4, 0.8, 28)
+ZEROS = np.zeros(28)
 
 
 def data(rows=60, seed=0):
@@ -39,7 +39,7 @@ def matrix(*rows):
     return np.array([[label in row.split() for label in LABELS] for row in rows])
 
 
-def headline(logits, targets, thresholds=THRESHOLDS, per_label=HALVES, resamples=100, seed=0):
+def headline(logits, targets, thresholds=THRESHOLDS, per_label=ZEROS, resamples=100, seed=0):
     return scores.headline(
         logits, targets, DATA, thresholds, per_label, resamples=resamples, seed=seed
     )
@@ -65,7 +65,7 @@ def test_headline_starts_with_macro_f1_and_its_interval():
 def test_headline_agrees_with_scikit_learn(seed):
     logits, targets = data(seed=seed)
     scored = headline(logits, targets)
-    decided = sigmoid(logits) >= THRESHOLDS
+    decided = logits >= THRESHOLDS
 
     def score(decisions, average):
         return pytest.approx(f1_score(targets, decisions, average=average, zero_division=0))
@@ -86,14 +86,14 @@ def test_headline_agrees_with_scikit_learn(seed):
 def test_each_of_the_two_sets_of_thresholds_has_its_own_score():
     targets = matrix("joy", "love")
     logits = np.where(matrix("joy", ""), 1.0, -9.0)
-    scored = headline(logits, targets, thresholds=np.full(28, 0.9), per_label=HALVES)
+    scored = headline(logits, targets, thresholds=np.full(28, 2.0), per_label=ZEROS)
     assert scored["macro_f1"] == 0
     assert scored["macro_f1_per_label"] == pytest.approx(1 / 2)
 
 
-def test_a_probability_equal_to_its_threshold_is_a_yes():
+def test_a_logit_equal_to_its_threshold_is_a_yes():
     logits = np.where(matrix("joy"), 0.0, -9.0)
-    assert headline(logits, matrix("joy"), thresholds=HALVES)["micro_f1"] == 1
+    assert headline(logits, matrix("joy"), thresholds=ZEROS)["micro_f1"] == 1
 
 
 def test_the_right_group_is_a_hit_even_where_the_label_is_wrong():
@@ -165,7 +165,7 @@ def test_average_precision_is_scikit_learns_and_0_for_an_empty_label():
 
 
 def per_label(logits, targets):
-    return by_label.per_label(logits, sigmoid(logits) >= 0.5, targets, HALVES, LABELS)
+    return by_label.per_label(logits, sigmoid(logits) >= 0.5, targets, ZEROS, LABELS)
 
 
 def precision_recall(logits, targets, points=101):
@@ -324,7 +324,7 @@ def test_single_label_scores_agree_with_scikit_learn(seed):
 def test_the_table_of_single_label_data_has_no_thresholds():
     logits, targets, labels = single()
     shares = probabilities(logits, single=True)
-    rows = by_label.per_label(shares, decide(shares, None), targets, None, labels.names)
+    rows = by_label.per_label(shares, decide(logits, None), targets, None, labels.names)
     assert [row["threshold"] for row in rows] == [None] * 5
     assert rows[2]["f1"] == pytest.approx(f1_score(targets.argmax(1) == 2, logits.argmax(1) == 2))
     assert tuple(rows[0]) == by_label.COLUMNS["per_label"]
@@ -334,7 +334,7 @@ def test_labels_without_a_test_row_are_left_out_of_averages_and_counted():
     logits, targets = data()
     targets[:, [2, 5]] = False
     scored = headline(logits, targets)
-    decided = sigmoid(logits) >= THRESHOLDS
+    decided = logits >= THRESHOLDS
     present = [label for label in range(28) if label not in (2, 5)]
     expected = f1_score(targets[:, present], decided[:, present], average="macro")
     assert scored["macro_f1"] == pytest.approx(expected)

@@ -3,7 +3,6 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
@@ -44,7 +43,7 @@ def test_sigmoid_of_float32_is_computed_in_float64():
 
 
 def test_a_higher_logit_never_has_a_lower_probability():
-    """So probabilities compared with a threshold decide as logits compared with its logit."""
+    """So whoever compares probabilities with a threshold's decides as its logit does."""
     logits = np.random.default_rng(0).normal(scale=5, size=100_000).astype(np.float32)
     above = np.nextafter(logits.astype(np.float64), np.inf)
     assert (sigmoid(above) >= sigmoid(logits)).all()
@@ -65,10 +64,11 @@ def test_macro_f1_is_the_mean_over_the_labels_that_have_rows():
 
 
 def test_the_most_probable_label_decides_where_there_are_no_thresholds():
-    shares = probabilities(np.array([[1.0, 3.0, 2.0], [2.0, 2.0, -1.0]]), single=True)
+    logits = np.array([[1.0, 3.0, 2.0], [2.0, 2.0, -1.0]])
+    shares = probabilities(logits, single=True)
     assert shares.sum(1) == pytest.approx([1, 1])
     assert shares[0] == pytest.approx(np.exp([1, 3, 2]) / np.exp([1, 3, 2]).sum())
-    assert decide(shares, None).astype(int).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert decide(logits, None).astype(int).tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("single", [True, False])
@@ -100,65 +100,74 @@ def test_validation_is_scored_by_cross_validated_thresholds_in_multi_label_data(
 def test_a_separable_label_is_cut_midway_between_its_two_sides():
     logits = np.array([[3.0], [2.0], [-1.0], [-4.0]])
     targets = np.array([[True], [True], [False], [False]])
-    assert logit(fit(logits, targets)["per_label"].probabilities) == pytest.approx([0.5])
+    assert fit(logits, targets)["per_label"].logits == pytest.approx([0.5])
 
 
 def test_each_label_gets_its_own_cut():
     logits = np.array([[3.0, -3.0], [1.0, -4.0], [0.0, -5.0], [-2.0, -9.0]])
     targets = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], dtype=bool)
-    separate = logit(fit(logits, targets)["per_label"].probabilities)
+    separate = fit(logits, targets)["per_label"].logits
     assert separate == pytest.approx([0.5, -3.5])
 
 
 def test_rows_with_equal_scores_are_never_separated():
     logits = np.array([[2.0], [2.0], [1.0], [1.0]])
     targets = np.array([[True], [False], [False], [False]])
-    assert logit(fit(logits, targets)["per_label"].probabilities) == pytest.approx([1.5])
+    assert fit(logits, targets)["per_label"].logits == pytest.approx([1.5])
 
 
 def test_all_rows_are_taken_where_that_is_best():
     logits = np.array([[1.0], [0.0]])
     targets = np.array([[False], [True]])
-    probability = fit(logits, targets)["per_label"].probabilities[0]
-    assert (sigmoid(logits) >= probability).all()
+    assert (logits >= fit(logits, targets)["per_label"].logits[0]).all()
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_cut_of_a_label_is_better_than_its_own_threshold(seed):
     logits, targets = noisy(rows=12, labels=3, seed=seed)
-    separate = fit(logits, targets)["per_label"].probabilities
-    for scores, actual, probability in zip(logits.T, targets.T, separate, strict=True):
+    separate = fit(logits, targets)["per_label"].logits
+    for scores, actual, threshold in zip(logits.T, targets.T, separate, strict=True):
         best = max(f1(scores >= cut, actual) for cut in scores)
-        assert f1(sigmoid(scores) >= probability, actual) == pytest.approx(best)
+        assert f1(scores >= threshold, actual) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_point_of_the_grid_is_better_than_the_global_threshold(seed):
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (1, -9), (1, 5), (0.01, 0), (30, 100)])
+def test_no_cut_is_better_than_the_global_threshold(seed, scale, shift):
     logits, targets = noisy(rows=30, labels=4, seed=seed)
-    shared = fit(logits, targets)["global"].probabilities
+    logits = logits * scale + shift
+    shared = fit(logits, targets)["global"].logits
     assert len(set(shared)) == 1
-    best = max(
-        np.mean([f1(s >= cut, a) for s, a in zip(logits.T, targets.T, strict=True)])
-        for cut in np.arange(-6, 3, 0.05)
-    )
-    assert macro_f1(sigmoid(logits) >= shared, targets) == pytest.approx(best)
+    best = max(macro_f1(logits >= cut, targets) for cut in logits.ravel())
+    assert macro_f1(logits >= shared[0], targets) == pytest.approx(best)
+    assert shared[0] not in logits
 
 
-def test_a_score_at_the_global_threshold_is_a_yes():
-    point = np.arange(-6, 3, 0.05)[40]
-    logits = np.array([[point], [point - 0.01]])
-    shared = fit(logits, np.array([[True], [False]]))["global"].probabilities
-    assert (sigmoid(logits) >= shared).tolist() == [[True], [False]]
+def test_labels_without_positives_do_not_move_the_global_threshold():
+    logits, targets = noisy(rows=30, labels=3, seed=0)
+    expected = fit(logits, targets)["global"].logits[0]
+    wider = np.hstack([logits, 100 + logits[:, :1]])
+    targets = np.hstack([targets, np.zeros((30, 1), dtype=bool)])
+    assert fit(wider, targets)["global"].logits[0] == expected
+
+
+def test_logits_whose_probabilities_are_all_1_are_told_apart():
+    targets = np.array([[True], [True], [False], [False]])
+    logits = np.array([[53.0], [52.0], [51.0], [50.0]])
+    assert (sigmoid(logits) == 1).all()
+    fits = fit(logits, targets)
+    assert fits["per_label"].logits == fits["global"].logits == [51.5]
+    assert (decide(logits, np.array([51.5])) == targets).all()
 
 
 def test_a_label_without_positives_takes_the_threshold_for_all():
     logits, targets = noisy(rows=20, labels=3, seed=1)
     targets[:, 1] = False
     fits = fit(logits, targets)
-    shared = fits["global"].probabilities[0]
-    assert fits["per_label"].probabilities[1] == pytest.approx(shared)
-    assert fits["calibrated"].probabilities[1] == pytest.approx(shared)
-    assert fits["per_label"].probabilities[0] != pytest.approx(shared)
+    shared = fits["global"].logits[0]
+    assert fits["per_label"].logits[1] == shared
+    assert fits["calibrated"].logits[1] == shared
+    assert fits["per_label"].logits[0] != pytest.approx(shared)
 
 
 @pytest.mark.parametrize("positives", [1, 2, 40, 199])
@@ -182,14 +191,14 @@ def test_no_cut_has_a_higher_expected_f1_than_the_calibrated_threshold(seed):
     logits, targets = noisy(rows=40, labels=5, seed=seed)
     slope, intercept = calibration(logits, targets)
     chances = sigmoid(slope * logits + intercept)
-    found = fit(logits, targets)["calibrated"].probabilities
-    for scores, chance, probability in zip(logits.T, chances.T, found, strict=True):
+    found = fit(logits, targets)["calibrated"].logits
+    for scores, chance, threshold in zip(logits.T, chances.T, found, strict=True):
 
         def expected_f1(chosen, chance=chance):
             return 2 * chance[chosen].sum() / (chosen.sum() + chance.sum())
 
         best = max(expected_f1(scores >= cut) for cut in scores)
-        assert expected_f1(sigmoid(scores) >= probability) == pytest.approx(best)
+        assert expected_f1(scores >= threshold) == pytest.approx(best)
 
 
 def test_a_rare_label_is_found_better_by_the_calibrated_threshold():
@@ -201,10 +210,7 @@ def test_a_rare_label_is_found_better_by_the_calibrated_threshold():
         return rng.normal(size=targets.shape) + 3 * targets - 6, targets
 
     fits, (logits, targets) = fit(*draw(1000)), draw(20_000)
-    scored = {
-        method: macro_f1(sigmoid(logits) >= found.probabilities, targets)
-        for method, found in fits.items()
-    }
+    scored = {method: macro_f1(logits >= found.logits, targets) for method, found in fits.items()}
     assert scored["calibrated"] > scored["per_label"] + 0.01
     assert fits["calibrated"].macro_f1 > fits["per_label"].macro_f1
 
@@ -241,7 +247,7 @@ def test_the_score_of_a_method_comes_from_held_out_rows():
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(size=(40, 3)), rng.random((40, 3)) < 0.1
     per_label = fit(logits, targets)["per_label"]
-    fitted = macro_f1(sigmoid(logits) >= per_label.probabilities, targets)
+    fitted = macro_f1(logits >= per_label.logits, targets)
     assert per_label.macro_f1 < 0.7 * fitted
 
 
@@ -252,9 +258,7 @@ def test_one_row_is_fitted_and_scores_0_because_nothing_can_be_held_out():
         "calibrated": 0.0,
         "global": 0.0,
     }
-    separate = fits["per_label"].probabilities
-    assert separate[0] == pytest.approx(sigmoid(np.array([0.5]))[0])
-    assert separate[1] == pytest.approx(fits["global"].probabilities[1])
+    assert fits["per_label"].logits == [0.5, fits["global"].logits[1]]
 
 
 def test_two_rows_are_enough_to_hold_one_out():
@@ -276,7 +280,7 @@ def test_the_highest_score_is_preferred_and_the_simpler_method_on_a_tie(
     per_label, calibrated, shared, method
 ):
     scores = {"per_label": per_label, "calibrated": calibrated, "global": shared}
-    fits = {name: Fit([0.5], score) for name, score in scores.items()}
+    fits = {name: Fit([0.0], score) for name, score in scores.items()}
     assert thresholds.preferred(fits) == method
 
 

@@ -15,8 +15,13 @@ ENTRY = {
 
 
 @pytest.fixture
-def own(clone):
-    """A clone with a dataset whose file git does not track yet."""
+def own(clone, tmp_path):
+    """A clone with a dataset whose file git does not track yet, and with a cache of its own.
+
+    In a shared cache `dvc repro` could find what another test's stage made from the same file and
+    settings, and would not run the stage at all.
+    """
+    clone.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
     clone.params({"datasets.mine": ENTRY, "dataset": "mine", "loss": "cross_entropy"})
     folder = clone.folder / "texts" / "mine"
     folder.mkdir()

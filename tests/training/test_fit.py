@@ -55,8 +55,9 @@ def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
     assert set(saved["methods"]) == set(thresholds.METHODS)
     assert saved["preferred"] in thresholds.METHODS
     for method in saved["methods"].values():
-        assert list(method["probabilities"]) == list(names)
-        assert all(0 < p < 1 for p in method["probabilities"].values())
+        assert list(method["logits"]) == list(method["probabilities"]) == list(names)
+        for name, threshold in method["logits"].items():
+            assert method["probabilities"][name] == pytest.approx(1 / (1 + np.exp(-threshold)))
 
 
 def test_curves_have_a_row_every_twenty_steps_and_every_epoch(workspace):

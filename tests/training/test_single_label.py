@@ -91,7 +91,6 @@ def test_the_comparison_reads_the_labels_of_the_run(trained, params):
     labels = splits.read(params.data_folder / "test.jsonl").labels
     assert read.labels == labels
     assert read.thresholds is None
-    assert read.probabilities.sum(1) == pytest.approx(1)
     scores = json.loads((trained / "metrics/evaluation.json").read_text())
     assert macro_f1(read.decisions, read.targets) == scores["macro_f1"]
 

@@ -16,7 +16,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.io.locks import HeldError, take
-from goemotions.metrics.f1 import decide, probabilities
+from goemotions.metrics.f1 import decide, probabilities, sigmoid
 from goemotions.network.inference import Precision
 
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
@@ -59,7 +59,9 @@ def predict(
     with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
         if output is None:
             needed = (
-                {} if thresholds is None else dict(zip(classifier.labels, thresholds, strict=True))
+                {}
+                if thresholds is None
+                else dict(zip(classifier.labels, sigmoid(thresholds), strict=True))
             )
             for result in _classify(classifier, thresholds, source, bar):
                 line = json.dumps(result, ensure_ascii=False)
@@ -137,7 +139,7 @@ def _classify(
     while chunk := list(islice(texts, CHUNK)):
         logits = classifier.logits(chunk, advance=bar.update)
         shares = probabilities(logits, single=classifier.single)
-        for text, row, given in zip(chunk, shares, decide(shares, thresholds), strict=True):
+        for text, row, given in zip(chunk, shares, decide(logits, thresholds), strict=True):
             by_label = zip(classifier.labels, row, given, strict=True)
             scored = sorted(((p, label, on) for label, p, on in by_label), reverse=True)
             yield {

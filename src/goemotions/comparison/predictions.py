@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 
 from goemotions.comparison import experiments
 from goemotions.comparison.experiments import Experiment
@@ -15,7 +16,7 @@ from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line
 from goemotions.evaluation import prediction_file
 from goemotions.io.parquet import read_parquet
-from goemotions.metrics.f1 import Bools, Floats, decide, probabilities
+from goemotions.metrics.f1 import Bools, Floats, decide
 
 Points = list[dict[str, float]]
 
@@ -27,8 +28,8 @@ class Scored:
     Attributes:
         ids: of the rows.
         labels: the columns' names, and the task.
-        targets, probabilities: [rows, labels].
-        thresholds: [labels]; fixed on validation. None in single-label data.
+        targets, logits: [rows, labels].
+        thresholds: logits, [labels]; fixed on validation. None in single-label data.
         training, validation: the points of the curves, each with its step; empty where the files
             are not in the DVC cache.
     """
@@ -36,7 +37,7 @@ class Scored:
     ids: list[str]
     labels: Labels
     targets: Bools
-    probabilities: Floats
+    logits: Floats
     thresholds: Floats | None
     training: Points = field(default_factory=list)
     validation: Points = field(default_factory=list)
@@ -44,7 +45,7 @@ class Scored:
     @property
     def decisions(self) -> Bools:
         """Whether each label is given, [rows, labels]."""
-        return decide(self.probabilities, self.thresholds)
+        return decide(self.logits, self.thresholds)
 
 
 class NotCachedError(UserError):
@@ -128,9 +129,11 @@ def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
         if not all(label in range(len(labels)) for label in row["targets"]):
             raise ValueError(f"row {row['id']!r} has the targets {row['targets']}")
         targets[index, row["targets"]] = True
-    thresholds = None
-    if not labels.single:
-        thresholds = np.array([float(by_label[label]) for label in labels.names])
+    thresholds = prediction_file.read_thresholds(table.schema)
+    if thresholds is None and not labels.single:  # older runs have them in the table alone
+        thresholds = logit([float(by_label[label]) for label in labels.names])
+    if not (labels.single if thresholds is None else thresholds.shape == (len(labels),)):
+        raise ValueError(f"there are no thresholds for {len(labels)} labels")
     points = {
         name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
         for name, content in curves.items()
@@ -139,7 +142,7 @@ def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
         [row["id"] for row in rows],
         labels,
         targets,
-        probabilities(logits, single=labels.single),
+        logits,
         thresholds,
         **points,
     )

@@ -14,7 +14,7 @@ from goemotions.comparison.predictions import Points, Scored
 from goemotions.config import parse_loss
 from goemotions.errors import UserError
 from goemotions.metrics.by_label import at_thresholds, precision_by_recall
-from goemotions.metrics.f1 import Bools, Floats
+from goemotions.metrics.f1 import Bools, Floats, ranking, sigmoid
 from goemotions.pages import render
 
 POINTS = 61  # of a precision-recall curve; more would not be seen
@@ -88,7 +88,11 @@ def _group(
         },
         "columns": {label.label: labels.index(label.label) for label in comparison.labels},
         "thresholds": {
-            loss: {"threshold": one.thresholds, "predicted": one.decisions.sum(0)} | scores[loss]
+            loss: {
+                "threshold": None if one.thresholds is None else sigmoid(one.thresholds),
+                "predicted": one.decisions.sum(0),
+            }
+            | scores[loss]
             for loss, one in first.items()
         },
         "precision_recall": _precision_recall(
@@ -136,9 +140,10 @@ def _precision_recall(
     curves: dict[str, dict[str, plots.Curve]] = {}
     for loss, run in runs.items():
         recall, precision = scores[loss]["recall"], scores[loss]["precision"]
+        ranked = ranking(run.logits, single=run.labels.single)
         for label, column in columns.items():
             if (actual := run.targets[:, column]).any():
-                curve = precision_by_recall(run.probabilities[:, column], actual, POINTS)
+                curve = precision_by_recall(ranked[:, column], actual, POINTS)
                 at_threshold = float(recall[column]), float(precision[column])
                 curves.setdefault(label, {})[loss] = *curve, at_threshold
     return plots.precision_recall(curves)

@@ -1,4 +1,4 @@
-"""predictions.parquet: each row's id, targets and logits, and in its schema the labels."""
+"""predictions.parquet: each row's id, targets and logits; in its schema labels and thresholds."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,20 @@ from goemotions.data.splits import Split
 if TYPE_CHECKING:
     from pyarrow import Schema
 
-_KEY = b"goemotions"  # of the labels, in the schema's metadata
+_LABELS, _THRESHOLDS = b"goemotions", b"goemotions.thresholds"  # in the schema's metadata
 
 
-def write(path: Path, read: dict[str, Split], logits: dict[str, NDArray[np.float32]]) -> None:
-    """Write splits of one dataset, by name, with their logits, [rows, labels]."""
+def write(
+    path: Path,
+    read: dict[str, Split],
+    logits: dict[str, NDArray[np.float32]],
+    thresholds: NDArray[np.float64] | None,
+) -> None:
+    """Write splits of one dataset, by name, with their logits, [rows, labels].
+
+    Args:
+        thresholds: those that decide, as logits, [labels]; None in single-label data.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -28,7 +37,10 @@ def write(path: Path, read: dict[str, Split], logits: dict[str, NDArray[np.float
         columns["targets"] += [np.flatnonzero(row) for row in split.targets]
         columns["logits"] += list(logits[name])
     labels = json.dumps(next(iter(read.values())).labels.content(), ensure_ascii=False)
-    table = pyarrow.table(columns).replace_schema_metadata({_KEY: labels.encode()})
+    metadata = {_LABELS: labels.encode()}
+    if thresholds is not None:
+        metadata[_THRESHOLDS] = json.dumps(thresholds.tolist()).encode()
+    table = pyarrow.table(columns).replace_schema_metadata(metadata)
     parquet.write_table(table, path)
 
 
@@ -38,5 +50,15 @@ def read_labels(schema: "Schema") -> Labels | None:
     Raises:
         ValueError, KeyError, TypeError, AttributeError: these are no labels.
     """
-    written = (schema.metadata or {}).get(_KEY)
+    written = (schema.metadata or {}).get(_LABELS)
     return None if written is None else Labels.parse(json.loads(written))
+
+
+def read_thresholds(schema: "Schema") -> NDArray[np.float64] | None:
+    """The thresholds that decided, as logits; None without any, and in a file of older code.
+
+    Raises:
+        ValueError, TypeError: these are no thresholds.
+    """
+    written = (schema.metadata or {}).get(_THRESHOLDS)
+    return None if written is None else np.array(json.loads(written), dtype=float)

@@ -17,7 +17,7 @@ from goemotions.evaluation import prediction_file
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests, publish
 from goemotions.metrics import by_label
-from goemotions.metrics.f1 import Bools, Floats, decide, probabilities, ranking
+from goemotions.metrics.f1 import Bools, Floats, decide, ranking
 from goemotions.metrics.scores import headline, not_averaged, without_rows
 
 
@@ -59,7 +59,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
     )
     scores |= classifier.limits
     with publish.replaced(folder) as draft:
-        prediction_file.write(draft / "predictions.parquet", read, logits)
+        prediction_file.write(draft / "predictions.parquet", read, logits, thresholds)
         for name, rows in _tables(logits["test"], targets, labels, thresholds).items():
             write_csv(draft / f"{name}.csv", by_label.COLUMNS[name], rows)
         digests.write_json(draft / "evaluation.json", scores)
@@ -79,7 +79,7 @@ def _tables(
     logits: NDArray[np.float32], targets: Bools, labels: Labels, thresholds: Floats | None
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table and curve, by the name of its file; arguments as of `headline`."""
-    decisions = decide(probabilities(logits, single=labels.single), thresholds)
+    decisions = decide(logits, thresholds)
     ranked, names = ranking(logits, single=labels.single), labels.names
     return {
         "per_label": by_label.per_label(ranked, decisions, targets, thresholds, names),

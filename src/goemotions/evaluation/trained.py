@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Classifier:
         network: from input_ids and attention_mask, [batch, length], to logits, [batch, labels].
         labels: the label names, in the order of the logits.
         single: whether each text gets exactly one label, that with the highest logit.
-        thresholds: method -> one probability per label; empty in single-label data.
+        thresholds: method -> one logit per label; empty in single-label data.
         preferred: the method that cross-validation on validation preferred; None without methods.
         limits: of a training that was small on purpose: limited_rows, limited_minutes.
     """
@@ -74,8 +75,7 @@ class Classifier:
             raise UserError(f"{folder} does not load: {first_line(error)}") from None
         try:
             thresholds = {
-                method: np.array([entry["probabilities"][label] for label in labels], dtype=float)
-                for method, entry in content["methods"].items()
+                method: _logits(entry, labels) for method, entry in content["methods"].items()
             }
             preferred, max_length = content["preferred"], int(content["max_length"])
             limits = dict(content.get("limits", {}))
@@ -108,7 +108,7 @@ class Classifier:
         )  # fmt: skip
 
     def chosen(self, method: str | None) -> NDArray[np.float64] | None:
-        """The thresholds of a method, or of the preferred one; None in single-label data.
+        """Thresholds, as logits, of a method or of the preferred one; None in single-label data.
 
         Raises:
             UserError: the folder, which older code wrote, has no thresholds of that method.
@@ -140,6 +140,13 @@ class Classifier:
             device=self.device,
             advance=advance,
         )
+
+
+def _logits(method: dict[str, Any], labels: list[str]) -> NDArray[np.float64]:
+    """A method's thresholds from thresholds.json, where older folders have probabilities alone."""
+    if "logits" in method:
+        return np.array([method["logits"][label] for label in labels], dtype=float)
+    return np.asarray(logit([float(method["probabilities"][label]) for label in labels]))
 
 
 def _of_transformers(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.metrics.f1 import Bools, Floats, average_precision, counts, f1
+from goemotions.metrics.f1 import Bools, Floats, average_precision, counts, f1, sigmoid
 
 COLUMNS = {
     "per_label": (
@@ -39,7 +39,8 @@ def per_label(
     Args:
         scores: what ranks the rows, [rows, labels].
         decisions, targets: [rows, labels].
-        thresholds: [labels]; None, where the highest score decides, leaves the column empty.
+        thresholds: logits, [labels], listed as probabilities; None, where the highest score
+            decides, leaves the column empty.
         names: of the labels.
     """
     columns: dict[str, Any] = at_thresholds(decisions, targets)
@@ -48,7 +49,7 @@ def per_label(
         {
             "label": label,
             **{name: float(values[index]) for name, values in columns.items()},
-            "threshold": None if thresholds is None else float(thresholds[index]),
+            "threshold": None if thresholds is None else float(sigmoid(thresholds[index])),
             "support": int(targets[:, index].sum()),
         }
         for index, label in enumerate(names)

@@ -38,17 +38,17 @@ def ranking(logits: NDArray[np.floating], *, single: bool) -> NDArray[np.floatin
     return probabilities(logits, single=True) if single else logits
 
 
-def decide(probabilities: Floats, thresholds: Floats | None) -> Bools:
+def decide(logits: NDArray[np.floating], thresholds: Floats | None) -> Bools:
     """Which labels each row is given, [rows, labels].
 
     Args:
-        probabilities: [rows, labels].
-        thresholds: a label is given from its threshold on, [labels]; None, for single-label data,
-            gives the label with the highest probability, the first one of equals.
+        logits: [rows, labels]. Not probabilities, which round to 1 from a logit of 37 on.
+        thresholds: a label is given from its threshold on, a logit, [labels]; None, for
+            single-label data, gives the label with the highest logit, the first one of equals.
     """
     if thresholds is not None:
-        return np.asarray(probabilities >= thresholds)
-    return one_hot(probabilities.argmax(1), probabilities.shape[1])
+        return np.asarray(logits >= thresholds)
+    return one_hot(logits.argmax(1), logits.shape[1])
 
 
 def one_hot(indices: NDArray[np.integer], labels: int) -> Bools:

@@ -16,7 +16,7 @@ from goemotions.metrics.f1 import (
     label_mean,
     macro_average_precision,
     macro_f1,
-    probabilities,
+    sigmoid,
 )
 
 NOT_SCORED = "labels_without_test_rows"
@@ -41,14 +41,13 @@ def headline(
         logits: of the test split, [rows, labels].
         targets: multi-hot, [rows, labels].
         labels: the columns' names, the task, and the groupings to score at.
-        thresholds: those that decide, as probabilities, [labels]; None in single-label data.
-        per_label: those fitted per label, for `macro_f1_per_label`, as probabilities, [labels];
-            None in single-label data.
+        thresholds: those that decide, as logits, [labels]; None in single-label data.
+        per_label: those fitted per label, for `macro_f1_per_label`, as logits, [labels]; None in
+            single-label data.
         resamples: bootstrap resamples behind `macro_f1_low` and `macro_f1_high` (95%).
         seed: of the resamples.
     """
-    shares = probabilities(logits, single=labels.single)
-    decisions = decide(shares, thresholds)
+    decisions = decide(logits, thresholds)
     true_positives, predicted, actual = counts(decisions, targets)
     by_label = f1(true_positives, predicted, actual)
     low, high = interval(decisions, targets, resamples=resamples, seed=seed)
@@ -59,9 +58,9 @@ def headline(
     }
     if per_label is not None:
         result |= {
-            "macro_f1_per_label": macro_f1(decide(shares, per_label), targets),
-            "macro_f1_at_05": macro_f1(shares >= 0.5, targets),
-            "macro_f1_at_02": macro_f1(shares >= 0.2, targets),
+            "macro_f1_per_label": macro_f1(decide(logits, per_label), targets),
+            "macro_f1_at_05": macro_f1(sigmoid(logits) >= 0.5, targets),
+            "macro_f1_at_02": macro_f1(sigmoid(logits) >= 0.2, targets),
         }
     result["micro_f1"] = float(f1(true_positives.sum(), predicted.sum(), actual.sum()))
     if labels.single:

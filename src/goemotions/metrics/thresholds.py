@@ -7,13 +7,12 @@ inside the validation split chooses among the methods.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from goemotions.metrics.f1 import Bools, Floats, decide, f1, macro_f1, probabilities, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, decide, f1, macro_f1, sigmoid
 
 _FOLDS, _REPEATS = 5, 2
 METHODS = ("per_label", "calibrated", "global")  # the simplest last
@@ -21,12 +20,12 @@ METHODS = ("per_label", "calibrated", "global")  # the simplest last
 
 @dataclass(frozen=True)
 class Fit:
-    """Thresholds of one method, as probabilities, [labels], with the score that judges it.
+    """Thresholds of one method, as logits, [labels], with the score that judges it.
 
     `macro_f1` is cross-validated: each row is decided by thresholds fitted without it.
     """
 
-    probabilities: list[float]
+    logits: list[float]
     macro_f1: float
 
 
@@ -43,7 +42,7 @@ def fit(logits: NDArray[np.floating], targets: Bools) -> dict[str, Fit]:
     scores = np.asarray(logits, dtype=np.float64)
     judged = _cross_validate(scores, targets)
     return {
-        method: Fit(sigmoid(found).tolist(), judged[method])
+        method: Fit(found.tolist(), judged[method])
         for method, found in _every_method(scores, targets).items()
     }
 
@@ -66,7 +65,7 @@ def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single:
         single: single-label data, which the highest logit decides.
     """
     if single:
-        return macro_f1(decide(probabilities(logits, single=True), None), targets)
+        return macro_f1(decide(logits, None), targets)
     fits = fit(logits, targets)
     return fits[preferred(fits)].macro_f1
 
@@ -104,9 +103,9 @@ def _cross_validate(scores: Floats, targets: Bools) -> dict[str, float]:
 
 def _best_per_label(scores: Floats, targets: Bools) -> Floats:
     """The cut with the highest F1 of each label, in logits, [labels]."""
-    order = np.argsort(-scores, axis=0, kind="stable")
-    true_positives = np.cumsum(np.take_along_axis(targets, order, axis=0), axis=0)
-    return _best_cut(np.take_along_axis(scores, order, axis=0), true_positives, targets.sum(0))
+    ranked, actual = _ranked(scores, targets)
+    value = f1(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
+    return _best_cut(ranked, value)
 
 
 def _best_calibrated(scores: Floats, targets: Bools) -> Floats:
@@ -117,21 +116,37 @@ def _best_calibrated(scores: Floats, targets: Bools) -> Floats:
     slope, intercept = calibration(scores, targets)
     ranked = -np.sort(-scores, axis=0)
     expected = sigmoid(slope * ranked + intercept).cumsum(0)
-    return _best_cut(ranked, expected, expected[-1])
+    value = f1(expected, np.arange(1, len(ranked) + 1)[:, None], expected[-1])
+    return _best_cut(ranked, value)
 
 
-def _best_cut(ranked: Floats, true_positives: NDArray[Any], actual: NDArray[Any]) -> Floats:
-    """The cut with the highest F1 of each label: midway between two neighbouring scores.
+def _best_shared(scores: Floats, targets: Bools) -> float:
+    """The one cut for all labels with the highest macro-F1, in logits."""
+    ranked, actual = _ranked(scores, targets)
+    value = f1(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
+    # As the cut falls past a score, the F1 of that score's label changes and no other.
+    change = np.diff(value, axis=0, prepend=0.0)
+    order = np.argsort(-ranked, axis=None, kind="stable")
+    total = change.ravel()[order].cumsum()
+    return float(_best_cut(ranked.ravel()[order][:, None], total[:, None])[0])
+
+
+def _ranked(scores: Floats, targets: Bools) -> tuple[Floats, Bools]:
+    """Each label's scores, the highest first, and its targets in the same order."""
+    order = np.argsort(-scores, axis=0, kind="stable")
+    return np.take_along_axis(scores, order, axis=0), np.take_along_axis(targets, order, axis=0)
+
+
+def _best_cut(ranked: Floats, value: Floats) -> Floats:
+    """The best cut of each column: midway between two neighbouring scores, [columns].
 
     Args:
-        ranked: scores, the highest first, [rows, labels].
-        true_positives: among the rows so far, [rows, labels].
-        actual: positives of each label, [labels].
+        ranked: scores, the highest first, [rows, columns].
+        value: what a cut below each of them is worth, [rows, columns].
     """
-    value = f1(true_positives, np.arange(1, len(ranked) + 1)[:, None], actual)
     following = np.vstack([ranked[1:], ranked[-1:] - 1.0])
-    value[ranked == following] = -1.0  # a threshold cannot separate equal scores
-    best = value.argmax(0)[None, :]
+    # A threshold cannot separate equal scores.
+    best = np.where(ranked == following, -1.0, value).argmax(0)[None, :]
     above, below = (np.take_along_axis(x, best, axis=0)[0] for x in (ranked, following))
     return np.asarray((above + below) / 2.0)
 
@@ -164,17 +179,3 @@ def calibration(scores: Floats, targets: Bools) -> tuple[Floats, Floats]:
     found = minimize(likelihood, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000})
     slope, intercept = found.x.reshape(2, -1)
     return slope / spread, intercept - slope * center / spread
-
-
-def _best_shared(scores: Floats, targets: Bools) -> float:
-    """The one threshold, on a grid of 0.05 in logits, with the highest macro-F1."""
-    grid = np.arange(-6.0, 3.0, 0.05)
-    # How many scores, and how many scores of positives, reach each point of the grid.
-    predicted, true_positives = np.empty((2, len(grid), scores.shape[1]))
-    for label in range(scores.shape[1]):
-        column = scores[:, label]
-        positive = np.sort(column[targets[:, label]])
-        predicted[:, label] = len(column) - np.searchsorted(np.sort(column), grid)
-        true_positives[:, label] = len(positive) - np.searchsorted(positive, grid)
-    value = f1(true_positives, predicted, targets.sum(0)[None, :])
-    return float(grid[value.mean(1).argmax()])

@@ -29,6 +29,7 @@ from goemotions.io.locks import ORPHAN, only_one, orphaned
 from goemotions.io.project import code_digest
 from goemotions.io.silence import silenced
 from goemotions.metrics import thresholds
+from goemotions.metrics.f1 import sigmoid
 from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.classifier import build_classifier
@@ -308,6 +309,7 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
     settings, base = run.params.train, run.params.model_folder
     # Single-label data needs none: the highest logit decides.
     fits = {} if run.val.labels.single else thresholds.fit(loop.best.logits, run.val.targets)
+    labels = loop.model.config.id2label.values()
     with publish.published(run.folder) as draft:
         with silenced():
             loop.model.save_pretrained(draft)
@@ -325,8 +327,9 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
                 "methods": {
                     method: {
                         "validation_macro_f1": fit.macro_f1,
+                        "logits": dict(zip(labels, fit.logits, strict=True)),
                         "probabilities": dict(
-                            zip(loop.model.config.id2label.values(), fit.probabilities, strict=True)
+                            zip(labels, sigmoid(np.array(fit.logits)).tolist(), strict=True)
                         ),
                     }
                     for method, fit in fits.items()
