@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz soak lint lock audit losses results schema bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint lock audit losses results coverage schema bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -90,6 +90,9 @@ losses: setup  ## docs/losses.svg: every loss's value and gradient
 
 results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments
 	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD))
+
+coverage: setup  ## docs/statistics.md's table of simulated experiments; about an hour
+	$(BIN)/python -m tools.coverage docs/statistics.md
 
 schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
 	$(BIN)/python tools/write_schema.py

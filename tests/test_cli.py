@@ -110,7 +110,7 @@ def test_predict_uses_the_folders_own_thresholds(project, capsys):
     path = project / "models/trained/bce/thresholds.json"
     content = json.loads(path.read_text())
     for method in content["methods"].values():
-        method["probabilities"] = dict.fromkeys(method["probabilities"], 0.9999) | {"joy": 1e-9}
+        method["logits"] = dict.fromkeys(method["logits"], 9.0) | {"joy": -20.0}
     path.write_text(json.dumps(content))
     digests.write_manifest(path.parent)
     assert cli.main(["predict", "thank you", "so sad"]) == 0

@@ -87,18 +87,40 @@ def _add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
         help="which loss is best, and how sure that is, from the experiments",
-        description="Compare the losses of all DVC experiments and the workspace: macro-F1 over "
-        "seeds with its 95% interval, the difference from a baseline loss with its interval, its "
-        "p-value after Holm's correction and Cohen's d, and what may be concluded. Runs that "
-        "differ in anything but loss and seed are in separate tables. docs/statistics.md "
-        "explains the numbers.",
+        description="Compare the losses of all DVC experiments and the workspace: which may be "
+        "the best, how each compares with a baseline loss (better, worse, equivalent or "
+        "undecided), with 95% intervals over test rows and seeds, and which run would help most. "
+        "Runs that differ in anything but loss and seed are in separate tables. "
+        "docs/statistics.md explains the numbers.",
     )
     parser.add_argument(
         "--baseline", metavar="LOSS", help="what the others are compared with (bce, or the best)"
     )
+    parser.add_argument(
+        "--metric",
+        default="macro_f1",
+        help="what is compared: macro_f1 (the default), micro_f1, weighted_f1, average_precision, "
+        "neg_log_loss, accuracy, macro_f1_LEVEL or f1_LABEL",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.005,
+        help="losses whose difference is surely smaller are called equivalent "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--require",
+        metavar="CONDITION",
+        help="exit status 1 unless a loss is surely better than another one, for example "
+        '"asl>bce" or, for any loss, "bce+0.005"',
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
     form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
+    form.add_argument(
+        "--latex", action="store_true", help="print a table and a paragraph for a paper"
+    )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write a page with plots, for a browser"
     )
@@ -209,7 +231,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from goemotions.comparison import analysis, experiments, predictions, tables
+    from goemotions.comparison import analysis, experiments, measures, predictions, tables
     from goemotions.errors import UserError
     from goemotions.io import preflight
 
@@ -224,20 +246,36 @@ def _compare(options: argparse.Namespace) -> int:
     scored = {}
     for experiment in list(found):
         try:
-            scored[experiment.key] = predictions.read(experiment)
+            one = scored[experiment.key] = predictions.read(experiment)
         except predictions.NotCachedError as error:
             print(f"warning: left out: {error}", file=sys.stderr)
             found.remove(experiment)
+            continue
+        corrected, warning = measures.corrected(experiment, one)
+        found[found.index(experiment)] = corrected
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
     if not found:
         raise UserError("DVC's cache has no experiment's predictions: see above")
-    comparisons = analysis.analyse(found, scored, options.baseline)
-    form = "json" if options.json else "markdown" if options.markdown else "tables"
+    comparisons = analysis.analyse(
+        found, scored, options.baseline, metric=options.metric, margin=options.margin
+    )
+    form = next((form for form in tables.FORMS if getattr(options, form, False)), "tables")
     tables.show(found, comparisons, form=form)
     if options.html:
         from goemotions.comparison import report
 
-        report.write(options.html, found, comparisons, scored)
+        texts: dict[str, str] = {}
+        for experiment in {one.dataset: one for one in found}.values():
+            texts |= predictions.texts(experiment)
+        report.write(options.html, found, comparisons, scored, texts)
         print(f"{options.html}: open it in a browser", file=sys.stderr)
+    if options.require is not None:
+        from goemotions.comparison import requirement
+
+        answer = requirement.answer(options.require, comparisons)
+        print(answer.sentence, file=sys.stderr)
+        return 0 if answer.holds else 1
     return 0
 
 

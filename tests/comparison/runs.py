@@ -35,7 +35,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         protocol={"dataset": "goemotions", "model": "minilm-l6"} | protocol,
         settings=settings or {"function": "bce", "smoothing": 0.0},
         code=code or {"src/x.py": "1"},
-        baseline=0.25,
+        baseline={"macro_f1": 0.25},
         machine={},
         command="dvc exp run",
     )
@@ -44,7 +44,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
     return experiment, scored
 
 
-def analyse(*runs, baseline=None):
+def analyse(*runs, baseline=None, **options):
     scored = {experiment.name: one for experiment, one in runs}
     experiments = [experiment for experiment, _ in runs]
-    return analysis.analyse(experiments, scored, baseline, resamples=500)
+    return analysis.analyse(experiments, scored, baseline, **options)

@@ -17,9 +17,12 @@ EVIL = "<img src=x onerror=document.title='owned'>"
 LOSSES = ("asl", "bce", EVIL)
 
 
-def write(path, runs):
+TEXTS = {str(row): f"{EVIL} comment {row}" for row in range(600)}
+
+
+def write(path, runs, texts=None):
     experiments = [experiment for experiment, _ in runs]
-    write_page(path, experiments, analyse(*runs), {e.key: scored for e, scored in runs})
+    write_page(path, experiments, analyse(*runs), {e.key: scored for e, scored in runs}, texts)
     return path
 
 
@@ -36,7 +39,7 @@ def report(tmp_path_factory):
         for loss, error in zip(LOSSES, (0.05, 0.2, 0.1), strict=True)
         for experiment, scored in (run(loss, seed, error=error) for seed in (1, 2, 3))
     ]
-    return write(tmp_path_factory.mktemp("report") / "deep" / "page.html", runs)
+    return write(tmp_path_factory.mktemp("report") / "deep" / "page.html", runs, TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def column(browser, number):
 
 def test_a_click_sorts_the_table_down_and_another_up(browser):
     button = find(browser, ".losses th button")[2]
-    assert button.text == "macro-F1"
+    assert button.text == "macro_f1"
     button.click()
     values = [float(value) for value in column(browser, 3)]
     assert values == sorted(values, reverse=True)
@@ -108,11 +111,11 @@ def test_a_click_sorts_the_table_down_and_another_up(browser):
 def test_the_keyboard_sorts_and_empty_cells_stay_last(browser):
     from selenium.webdriver.common.keys import Keys
 
-    button = find(browser, ".losses th button")[7]
+    button = find(browser, ".losses th button")[8]
     assert button.text == "p"
     for _ in range(2):
         button.send_keys(Keys.ENTER)
-        values = column(browser, 8)
+        values = column(browser, 9)
         assert values[-1] == ""  # the baseline has no p
     assert [float(value) for value in values[:-1]] == sorted(float(v) for v in values[:-1])
     body = find(browser, "body")[0]
@@ -220,14 +223,95 @@ def test_text_stands_out_from_its_background_in_both_schemes(browser, scheme):
         assert (bright + 0.05) / (dim + 0.05) >= 4.5, html  # WCAG 2.2, 1.4.3
 
 
-def test_a_phone_scrolls_tables_and_not_the_page(browser):
-    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+@pytest.mark.parametrize("pixels", [360, 390, 1300, 1900])
+def test_only_tables_scroll_sideways_and_a_wide_screen_is_used(browser, pixels):
+    metrics = {"width": pixels, "height": 740, "deviceScaleFactor": 2, "mobile": pixels < 400}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     width, view = browser.execute_script(
         "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
+    figure = find(browser, "figure")[0].rect
+    conclusion = find(browser, ".conclusion")[0].rect
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert width <= view == 360
+    assert width <= view <= pixels
+    if pixels < 400:
+        assert figure["y"] > conclusion["y"] + conclusion["height"]
+    else:  # side by side
+        assert figure["x"] > pixels / 2 - 1
+        assert figure["x"] + figure["width"] > 0.85 * pixels
+        assert figure["y"] < conclusion["y"] + conclusion["height"]
+
+
+def test_the_first_screen_has_the_answer_and_the_losses(browser):
+    (conclusion,) = find(browser, ".conclusion")
+    assert conclusion.text.startswith("asl is the best loss (at 95% confidence, over test rows")
+    assert conclusion.rect["y"] < 300
+    assert find(browser, "figure")[0].rect["y"] < 500
+    verdicts = [cell for cell in column(browser, 11) if cell]
+    assert verdicts == ["better", "better"]
+    assert [cell.text for cell in find(browser, "td.strong")] == ["1.00"]
+    assert find(browser, "g.joined") == []  # all three are told apart
+
+
+def test_losses_that_are_not_told_apart_are_joined_by_a_line(tmp_path):
+    errors = {"a": 0.1, "b": 0.101, "c": 0.4}
+    runs = [run(loss, seed, error=e) for loss, e in errors.items() for seed in (1, 2, 3)]
+    html = write(tmp_path / "page.html", runs).read_text()
+    (joined,) = re.findall(r'<g class="joined"><title>([^<]*)', html)
+    assert sorted(joined.removeprefix("not told apart: ").split(", ")) == ["a", "b"]
+    alone = write(tmp_path / "alone.html", [run("a"), run("b")]).read_text()
+    assert 'class="joined"' not in alone  # one seed tells nothing
+
+
+def test_a_text_filters_the_labels(browser):
+    (box,) = find(browser, "input[type=search]")
+    box.send_keys("C")
+    shown = [row for row in find(browser, ".heat tbody tr") if row.is_displayed()]
+    assert [inside(row, "button")[0].text for row in shown] == ["c"]
+    box.clear()
+    box.send_keys(" ")
+    assert all(row.is_displayed() for row in find(browser, ".heat tbody tr"))
+
+
+def test_the_labels_are_sorted_by_a_loss(browser):
+    button = find(browser, ".heat th button")[2]
+    assert button.text == "asl"
+    button.click()
+    values = [
+        float(cell.get_attribute("data-value"))
+        for cell in find(browser, ".heat tbody td:nth-child(3)")
+    ]
+    assert values == sorted(values, reverse=True)
+
+
+def test_two_losses_are_compared_with_texts_that_one_gets_right(browser):
+    from selenium.webdriver.support.select import Select
+
+    first, second, label = (Select(find(browser, f"#g1-{end}")[0]) for end in ("a", "b", "of"))
+    first.select_by_visible_text("bce")
+    second.select_by_visible_text("asl")
+    label.select_by_visible_text("b")
+    (shown,) = [p for p in find(browser, "[data-pair-of]") if p.is_displayed()]
+    assert shown.text.startswith("asl minus bce: +0.")
+    assert shown.text.endswith("asl is better.")
+    (texts,) = find(browser, "[data-texts]")
+    titles = [title.text for title in inside(texts, "h4")]
+    assert titles == ["bce is right, asl wrong", "asl is right, bce wrong"]
+    (_, bce), (_, asl) = run("bce", 1, error=0.2), run("asl", 1, error=0.05)
+    right = {name: one.decisions[:, 1] == one.targets[:, 1] for name, one in
+             (("bce", bce), ("asl", asl))}  # fmt: skip
+    for part, (ours, theirs) in zip(
+        inside(texts, "div"), (("bce", "asl"), ("asl", "bce")), strict=True
+    ):
+        items = [item.text for item in inside(part, "li")]
+        assert len(items) == 4
+        for item in items:
+            row = int(item.removeprefix(f"{EVIL} comment ").split(" ")[0])
+            assert right[ours][row]
+            assert not right[theirs][row]
+            labels = [name for name, on in zip("abcde", asl.targets[row], strict=True) if on]
+            assert item == f"{EVIL} comment {row} {', '.join(labels)}".rstrip()
+    assert find(browser, "img") == []
 
 
 def test_the_printed_page_is_complete(browser):
@@ -318,7 +402,7 @@ def test_a_page_of_500_labels_stays_small_and_names_every_label(tmp_path, monkey
     made = made_up(monkeypatch, labels=500, rows=600)
     html = write(tmp_path / "page.html", made).read_text(encoding="utf-8")
     assert len(html.encode()) < 3_000_000
-    shown, rest = re.findall(r'<table class="heat">.*?</table>', html, re.S)
+    shown, rest = re.findall(r'<table class="heat".*?</table>', html, re.S)
     names = re.findall(r'data-label="([^"]+)"', shown), re.findall(r'data-label="([^"]+)"', rest)
     assert [len(part) for part in names] == [30, 470]
     assert {*names[0], *names[1]} == {f"label {number}!" for number in range(500)}

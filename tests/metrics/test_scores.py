@@ -368,13 +368,21 @@ def test_rows_without_any_label_score_0():
 
 
 def test_a_resample_that_misses_a_label_still_counts_it():
-    """As before labels without rows were left out: only the full split decides which those are."""
+    """Only the full split decides which labels are without rows."""
     targets = np.zeros((40, 3), dtype=bool)
     targets[:20, 0], targets[0, 1] = True, True
     decided = targets.copy()
-    drawn = bootstrap.resampled_f1([decided], targets, resamples=50, seed=1)[0]
+    means = bootstrap.resampled(decided, targets, resamples=50, seed=1)
     low, high = bootstrap.interval(decided, targets, resamples=50, seed=1)
-    means = drawn[:, :2].mean(1)
     assert set(means) == {0.5, 1.0}
     expected = 1 + np.quantile(means - means.mean(), [0.025, 0.975])
     assert (low, high) == pytest.approx(tuple(expected))
+
+
+def test_a_resample_is_macro_f1_on_resampled_rows():
+    logits, targets = data(rows=60, seed=4)
+    targets[0] = True
+    found = bootstrap.resampled(logits >= 0, targets, resamples=5, seed=3)
+    for score, rows in zip(found, np.random.default_rng(3).integers(60, size=(5, 60)), strict=True):
+        by_label = f1_score(targets[rows], logits[rows] >= 0, average=None, zero_division=0)
+        assert score == pytest.approx(by_label.mean(), abs=1e-12)

@@ -184,3 +184,20 @@ def test_after_a_failed_run_params_yaml_is_restored_by_the_documented_commands(c
         clone.git("checkout", "params.yaml")
         assert (clone.folder / "params.yaml").read_text() == before
     clone.dvc("exp", "run", "-S", "dataset=sample", "fetch_dataset")
+
+
+def test_an_evaluation_that_was_changed_is_named_and_its_predictions_count(clone):
+    clone.dvc("repro", "evaluate")
+    (right,) = compared(clone)
+    path = clone.folder / "metrics" / "evaluation.json"
+    scores = json.loads(path.read_text())
+    for wrong in (0.95, float("nan")):
+        path.write_text(json.dumps(scores | {"macro_f1": wrong}))
+        warning, written = clone.goemotions("compare", "--json").split("\n", 1)
+        assert warning.startswith(
+            f"warning: metrics/evaluation.json of workspace has {wrong:.4f} for macro_f1, but its "
+            f"predictions give {right['macro_f1']:.4f}, which is what counts here"
+        )
+        found = json.loads(written)
+        assert found["runs"] == [right]
+        assert found["comparisons"][0]["rows"][0]["scores"] == [right["macro_f1"]]

@@ -158,7 +158,7 @@ def test_a_project_in_a_larger_git_repository_is_compared(new_clone, shared_cach
         return json.loads(clone.git("show", f"{run['revision']}:./metrics/{name}.json"))
 
     assert run["macro_f1"] == committed("evaluation")["macro_f1"]
-    assert run["baseline"] == committed("baseline")["baseline"]["macro_f1"]
+    assert run["baseline"] == committed("baseline")["baseline"]
 
 
 def test_another_metrics_file_with_the_same_keys_is_not_mixed_up(clone):

@@ -3,45 +3,71 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import Any, Literal
 
 import numpy as np
 
-from goemotions.comparison import statistics
+from goemotions.comparison import measures, statistics
 from goemotions.comparison.conclusion import conclude, described, differing, listed
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
+from goemotions.comparison.statistics import LEVEL, Estimate, Improvement, Runs, Spread
 from goemotions.errors import UserError
-from goemotions.metrics import bootstrap
-from goemotions.metrics.f1 import counts, f1, with_positives
+from goemotions.metrics.f1 import macro_f1
 from goemotions.metrics.scores import not_averaged, without_rows
 
-RESAMPLES = 10_000
-LABEL_RESAMPLES = 2_000  # for the intervals of single labels, which are read off a plot
+MARGIN = 0.005
+DIVERGED = 0.5  # of the median score: a run below it is named
+
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two losses. Without a verdict where no loss has two seeds.
+
+    Attributes:
+        difference: the first one's score minus the second one's.
+        p: of no difference, Holm-adjusted over the family.
+        verdict: "better" where the first one is; "equivalent" where the difference is within the
+            margin, both at 0.05 after Holm's correction over the family.
+        improvement: the probability that a run of the first with a new seed scores higher.
+    """
+
+    loss: str
+    other: str
+    difference: Estimate
+    p: float | None
+    verdict: Verdict | None
+    improvement: Improvement | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One loss. Differences, p, welch and d are against the baseline, and None for itself.
+    """One loss.
 
     Attributes:
         runs: the keys of its experiments, in the order of the seeds.
+        scores: of the runs.
         spread: the standard deviation over seeds; None for one seed.
-        p: of the difference, Holm-adjusted over the table.
-        welch: the p of Welch's test over seeds alone, not adjusted.
-        d: Cohen's.
+        may_be_best: whether it cannot be excluded, at 95%, that this loss is the best.
+        best: the probability that it is; None where no loss has two seeds, as `may_be_best`.
+        against: the baseline, of which the family is one per other loss; None for itself.
+        g: Hedges's, of the difference from the baseline.
         seconds: training time, the mean of the known ones.
     """
 
     loss: str
     seeds: list[int]
     runs: list[str]
-    macro_f1: statistics.Estimate
+    scores: list[float]
+    score: Estimate
     spread: float | None
-    difference: statistics.Difference | None
-    p: float | None
-    welch: float | None
-    d: float | None
+    may_be_best: bool | None
+    best: float | None
+    against: Pair | None
+    g: float | None
     seconds: float | None
 
 
@@ -57,8 +83,8 @@ class Label:
 
     label: str
     support: int
-    f1: dict[str, statistics.Estimate]
-    difference: dict[str, statistics.Difference]
+    f1: dict[str, Estimate]
+    difference: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -67,20 +93,30 @@ class Comparison:
 
     Attributes:
         apart: the settings that differ from other comparisons.
+        metric: what is compared, one of `measures.names`.
+        margin: differences up to it are equivalent.
+        texts: of the test split.
         baseline: the loss that the others are compared with.
         rows: one per loss, the best first.
+        pairs: of all losses; Holm's family is all of them.
         labels: the most frequent first.
-        linear: macro-F1 of TF-IDF and logistic regression on the same data; None where it was not
-            run.
+        linear: the score of TF-IDF and logistic regression on the same data; None where it was not
+            run or has no such score.
+        next_run: the command of the run that helps most; None where none would.
     """
 
     dataset: str
     model: str
     apart: dict[str, Any]
+    metric: str
+    margin: float
+    texts: int
     baseline: str
     rows: list[Row]
+    pairs: list[Pair]
     labels: list[Label]
     linear: float | None
+    next_run: str | None
     conclusion: str
 
 
@@ -88,20 +124,26 @@ def analyse(
     experiments: list[Experiment],
     scored: Mapping[str, Scored],
     baseline: str | None = None,
-    resamples: int = RESAMPLES,
+    *,
+    metric: str = measures.DEFAULT,
+    margin: float = MARGIN,
 ) -> list[Comparison]:
     """One comparison for each group of experiments that share all but loss and seed.
 
     Args:
         experiments: the evaluated ones.
-        scored: the predictions of each experiment, by its key.
+        scored: the predictions of each experiment, by its key. All scores come from them.
         baseline: the loss that the others are compared with, by default bce; in a group without
             it, the best loss.
-        resamples: of the bootstrap.
+        metric: what is compared, one of `measures.names`.
+        margin: up to which difference two losses are equivalent, in units of the metric.
 
     Raises:
-        UserError: predictions are of different rows, or no group has the baseline.
+        UserError: predictions are of different rows, no group has the baseline, or the metric or
+            the margin is none.
     """
+    if not 0 < margin < float("inf"):
+        raise UserError(f"--margin is {margin:g}; it must be above 0")
     groups: dict[str, list[Experiment]] = {}
     for e in experiments:
         # Runs from before a setting existed do not have it, which is the same as null.
@@ -119,7 +161,8 @@ def analyse(
             baseline or "bce",
             {key: protocol.get(key) for key in apart},
             scored,
-            resamples,
+            metric,
+            margin,
         )
         for runs, protocol in zip(by_loss, protocols, strict=True)
     ]
@@ -160,125 +203,210 @@ def _compare(
     by_loss: dict[str, list[Experiment]],
     baseline: str,
     apart: dict[str, Any],
-    every: Mapping[str, Scored],
-    resamples: int,
+    scored: Mapping[str, Scored],
+    metric: str,
+    margin: float,
 ) -> Comparison:
-    experiments = [e for runs in by_loss.values() for e in runs]
-    scored = [every[e.key] for e in experiments]
-    targets, labels = scored[0].targets, scored[0].labels
-    for e, one in zip(experiments, scored, strict=True):
-        if (one.labels.names, one.labels.task) != (labels.names, labels.task):
+    _check_rows([e for runs in by_loss.values() for e in runs], scored)
+    by_loss, notes = _without_copies(by_loss, scored)
+    every = [e for runs in by_loss.values() for e in runs]
+    measured = {e.key: measures.measure(metric, scored[e.key]) for e in every}
+    runs = {
+        loss: Runs(
+            [measured[e.key].value for e in of_loss],
+            np.stack([measured[e.key].moves for e in of_loss]),
+        )
+        for loss, of_loss in by_loss.items()
+    }
+    notes += _diverged(by_loss, scored)
+    baseline_is_best = baseline not in by_loss
+    if baseline_is_best:
+        baseline = max(runs, key=lambda loss: runs[loss].mean)
+    spreads = statistics.spreads(runs)
+    draws = statistics.Draws(runs, spreads) if spreads else None
+    ranked = sorted(runs, key=lambda loss: -runs[loss].mean)
+    others = [(loss, baseline) for loss in ranked if loss != baseline]
+    against = {pair.loss: pair for pair in _pairs(others, runs, spreads, draws, margin)}
+    pairs = _pairs(list(combinations(ranked, 2)), runs, spreads, draws, margin)
+    rows = _rows(by_loss, runs, spreads, draws, ranked, against, metric)
+    first = scored[every[0].key]
+    if missing := without_rows(first.labels.names, first.targets):
+        notes.append(not_averaged(missing))
+    linear = next((e.baseline for e in every if e.baseline), {}).get(metric)
+    conclusion, next_run = conclude(
+        rows,
+        pairs,
+        by_loss,
+        runs,
+        baseline,
+        metric,
+        margin,
+        quieter=_quieter(by_loss, scored) if metric == measures.DEFAULT else None,
+        baseline_is_best=baseline_is_best,
+    )
+    return Comparison(
+        dataset=every[0].dataset,
+        model=every[0].model,
+        apart=apart,
+        metric=metric,
+        margin=margin,
+        texts=len(first.ids),
+        baseline=baseline,
+        rows=rows,
+        pairs=pairs,
+        labels=_labels(by_loss, scored, baseline),
+        linear=linear,
+        next_run=next_run,
+        conclusion=" ".join([conclusion, *notes]),
+    )
+
+
+def _check_rows(experiments: list[Experiment], scored: Mapping[str, Scored]) -> None:
+    first = scored[experiments[0].key]
+    for e in experiments:
+        one = scored[e.key]
+        if (one.labels.names, one.labels.task) != (first.labels.names, first.labels.task):
             raise UserError(
                 f"{e.name} has other labels than {experiments[0].name}: it is of another dataset; "
                 "leave it out by --only"
             )
-        if one.ids != scored[0].ids or not np.array_equal(one.targets, targets):
+        if one.ids != first.ids or not np.array_equal(one.targets, first.targets):
             raise UserError(f"{e.name} was tested on other rows than {experiments[0].name}")
-    position = {e.key: index for index, e in enumerate(experiments)}
-    positions = {loss: [position[e.key] for e in runs] for loss, runs in by_loss.items()}
-    macro, by_label = _resampled(scored, resamples)
-    runs = {
-        loss: statistics.Runs([experiments[i].macro_f1 for i in at], macro[at])
-        for loss, at in positions.items()
-    }
-    baseline_is_best = baseline not in by_loss
-    if baseline_is_best:
-        baseline = max(runs, key=lambda loss: float(np.mean(runs[loss].scores)))
-    rows = _rows(by_loss, runs, baseline)
-    compared = {
-        row.loss: (row.difference, row.p)
-        for row in rows
-        if row.difference is not None and row.p is not None
-    }
-    missing = without_rows(labels.names, targets)
-    conclusion = conclude(compared, baseline, by_loss, baseline_is_best=baseline_is_best)
-    return Comparison(
-        experiments[0].dataset,
-        experiments[0].model,
-        apart,
-        baseline,
-        rows,
-        _labels(scored, by_label, positions, baseline),
-        next((e.baseline for e in experiments if e.baseline is not None), None),
-        " ".join(filter(None, (conclusion, not_averaged(missing) if missing else ""))),
-    )
 
 
-def _resampled(scored: list[Scored], resamples: int) -> tuple[statistics.Floats, statistics.Floats]:
-    """Macro-F1 of each run on resampled rows, [runs, resamples], and the first resamples' F1.
+def _without_copies(
+    by_loss: dict[str, list[Experiment]], scored: Mapping[str, Scored]
+) -> tuple[dict[str, list[Experiment]], list[str]]:
+    """The runs, of which those with the same logits count once, and sentences that name these."""
+    kept: dict[str, list[Experiment]] = {}
+    notes = []
+    seen: dict[bytes, tuple[str, Experiment]] = {}
+    for loss, runs in by_loss.items():
+        for e in runs:
+            logits = scored[e.key].logits.tobytes()
+            if logits not in seen:
+                seen[logits] = loss, e
+                kept.setdefault(loss, []).append(e)
+                continue
+            same_loss, same = seen[logits]
+            notes.append(
+                f"{e.name} ({loss}, seed {e.seed}) predicted exactly what {same.name} "
+                f"({same_loss}, seed {same.seed}) did, so they are one run, which counts once."
+            )
+    return kept, notes
 
-    The latter is [runs, LABEL_RESAMPLES at most, labels].
-    """
-    decisions, targets = [one.decisions for one in scored], scored[0].targets
-    macro, by_label, kept = [], [], 0
-    for chunk in bootstrap.chunks(decisions, targets, resamples=resamples, seed=0):
-        macro.append(with_positives(chunk, targets).mean(2))
-        by_label.append(chunk[:, : LABEL_RESAMPLES - kept])
-        kept += by_label[-1].shape[1]
-    return np.concatenate(macro, axis=1), np.concatenate(by_label, axis=1)
+
+def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]) -> list[str]:
+    """Sentences about runs that seem to have diverged."""
+    every = [(loss, e) for loss, runs in by_loss.items() for e in runs]
+    values = {e.key: macro_f1(scored[e.key].decisions, scored[e.key].targets) for _, e in every}
+    median = float(np.median(list(values.values())))
+    return [
+        f"{loss} with seed {e.seed} has a macro-F1 of {values[e.key]:.3f}, less than half of the "
+        "median: look whether its training diverged. The run is in the mean of its loss."
+        for loss, e in every
+        if values[e.key] < DIVERGED * median
+    ]
+
+
+def _pairs(
+    losses: list[tuple[str, str]],
+    runs: Mapping[str, Runs],
+    spreads: Mapping[str, Spread] | None,
+    draws: statistics.Draws | None,
+    margin: float,
+) -> list[Pair]:
+    """Pairs of losses, which are one family for Holm's correction."""
+    of = spreads or {}
+    differences = [statistics.estimate(runs[a], of.get(a), runs[b], of.get(b)) for a, b in losses]
+    if draws is None:
+        return [
+            Pair(a, b, difference, None, None, None)
+            for (a, b), difference in zip(losses, differences, strict=True)
+        ]
+    ps = statistics.holm([one.p() for one in differences])
+    equivalent = statistics.holm([statistics.equivalence(one, margin) for one in differences])
+    found = []
+    for (a, b), difference, p, same in zip(losses, differences, ps, equivalent, strict=True):
+        verdict: Verdict = "equivalent" if same < LEVEL else "undecided"
+        if p < LEVEL:
+            verdict = "better" if difference.value > 0 else "worse"
+        found.append(Pair(a, b, difference, p, verdict, draws.improvement(a, b)))
+    return found
 
 
 def _rows(
-    by_loss: dict[str, list[Experiment]], runs: dict[str, statistics.Runs], baseline: str
+    by_loss: Mapping[str, list[Experiment]],
+    runs: Mapping[str, Runs],
+    spreads: Mapping[str, Spread] | None,
+    draws: statistics.Draws | None,
+    ranked: list[str],
+    against: Mapping[str, Pair],
+    metric: str,
 ) -> list[Row]:
-    estimates = {loss: statistics.estimate(one) for loss, one in runs.items()}
-    ranked = sorted(runs, key=lambda loss: -estimates[loss].value)
-    differences = {
-        loss: statistics.difference(runs[loss], runs[baseline])
-        for loss in ranked
-        if loss != baseline
-    }
-    adjusted = statistics.holm([difference.p for difference in differences.values()])
-    ps = dict(zip(differences, adjusted, strict=True))
+    candidates = statistics.may_be_best(runs, spreads) if spreads else []
+    chances = draws.best() if draws else {}
+    bounds = (-np.inf, 0.0) if metric == measures.UNBOUNDED else (0.0, 1.0)
     rows = []
     for loss in ranked:
-        scores, against = runs[loss].scores, runs[baseline].scores
+        one = runs[loss]
+        other = against.get(loss)
         seconds = [e.seconds for e in by_loss[loss] if e.seconds is not None]
         rows.append(
             Row(
                 loss=loss,
                 seeds=[e.seed for e in by_loss[loss]],
                 runs=[e.key for e in by_loss[loss]],
-                macro_f1=estimates[loss],
-                spread=float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
-                difference=differences.get(loss),
-                p=ps.get(loss),
-                welch=statistics.welch(scores, against) if loss != baseline else None,
-                d=statistics.cohen_d(scores, against) if loss != baseline else None,
+                scores=one.scores,
+                score=statistics.estimate(one, spreads[loss] if spreads else None, bounds=bounds),
+                spread=float(np.std(one.scores, ddof=1)) if len(one.scores) > 1 else None,
+                may_be_best=loss in candidates if spreads else None,
+                best=chances.get(loss),
+                against=other,
+                g=statistics.hedges_g(one.scores, runs[other.other].scores) if other else None,
                 seconds=float(np.mean(seconds)) if seconds else None,
             )
         )
     return rows
 
 
-def _labels(
-    scored: list[Scored],
-    resampled: statistics.Floats,
-    positions: dict[str, list[int]],
-    baseline: str,
-) -> list[Label]:
-    """Each label's F1 and differences.
+def _quieter(
+    by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
+) -> dict[str, Runs]:
+    """The runs by average precision, which needs fewer seeds."""
+    found = {}
+    for loss, of_loss in by_loss.items():
+        every = [measures.measure("average_precision", scored[e.key]) for e in of_loss]
+        found[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+    return found
 
-    Args:
-        scored: the runs.
-        resampled: their F1, [runs, resamples, labels].
-        positions: loss -> which of the runs are its own.
-    """
-    scores = np.stack([f1(*counts(one.decisions, one.targets)) for one in scored])
-    support = scored[0].targets.sum(0)
+
+def _labels(
+    by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored], baseline: str
+) -> list[Label]:
+    first = scored[next(iter(by_loss.values()))[0].key]
+    support = first.targets.sum(0)
     labels = []
-    for label in np.argsort(-support, kind="stable"):
-        runs = {
-            loss: statistics.Runs(scores[at, label].tolist(), resampled[at, :, label])
-            for loss, at in positions.items()
-        }
+    for label in np.argsort(-support, kind="stable").tolist():
+        runs = {}
+        for loss, of_loss in by_loss.items():
+            every = [
+                measures.label_f1(scored[e.key].decisions, first.targets, label) for e in of_loss
+            ]
+            runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+        of = statistics.spreads(runs) or {}
         labels.append(
             Label(
-                scored[0].labels.names[label],
+                first.labels.names[label],
                 int(support[label]),
-                {loss: statistics.estimate(one, percentile=True) for loss, one in runs.items()},
                 {
-                    loss: statistics.difference(one, runs[baseline], percentile=True)
+                    loss: statistics.estimate(one, of.get(loss), bounds=(0.0, 1.0))
+                    for loss, one in runs.items()
+                },
+                {
+                    loss: statistics.estimate(
+                        one, of.get(loss), runs[baseline], of.get(baseline), bounds=(-1.0, 1.0)
+                    )
                     for loss, one in runs.items()
                     if loss != baseline
                 },

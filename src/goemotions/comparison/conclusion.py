@@ -1,101 +1,193 @@
 """What the runs of a comparison show and what they do not, in sentences."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goemotions.comparison import statistics
 from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.statistics import LEVEL, Runs
 
-GOAL = 0.005  # the difference of macro-F1 that the conclusion plans for
-LEVEL = 0.05
+if TYPE_CHECKING:
+    from goemotions.comparison.analysis import Pair, Row
+
 LIMITS = ("train.rows", "train.max_minutes")
-
-Compared = Mapping[str, tuple[statistics.Difference, float]]
-"""loss -> its difference from the baseline, and the Holm-adjusted p."""
+MOST_SEEDS = 1000  # more are not worth a number
 
 
 def conclude(
-    compared: Compared,
+    rows: Sequence["Row"],
+    pairs: Sequence["Pair"],
+    by_loss: Mapping[str, list[Experiment]],
+    runs: Mapping[str, Runs],
     baseline: str,
-    runs: Mapping[str, list[Experiment]],
+    metric: str,
+    margin: float,
     *,
+    quieter: Mapping[str, Runs] | None,
     baseline_is_best: bool,
-) -> str:
-    """The conclusion of one comparison; `runs` has the baseline, `compared` has not."""
-    every = [run for of_loss in runs.values() for run in of_loss]
-    sentences = _significance(compared, baseline) + _caveats(every)
-    if compared:
-        if any(len(of_loss) < 2 for of_loss in runs.values()):
-            sentences.append(
-                "One seed does not show how much the score varies between seeds: run at least "
-                "three seeds per loss."
-            )
-        if baseline_is_best:
-            sentences.append(
-                f"{baseline} is the baseline because it has the highest score here, which makes p "
-                "too small; choose another baseline with --baseline."
-            )
-        sentences += _seeds_to_plan(compared, runs)
-    return " ".join(sentences)
+) -> tuple[str, str | None]:
+    """The conclusion of one comparison, and the command of the run that would help most.
 
-
-def _significance(compared: Compared, baseline: str) -> list[str]:
-    if not compared:
-        return ["There is only one loss, so there is nothing to compare it with."]
-    sentences = []
-    for seeds_known, noise in (
-        (True, "over test rows and seeds"),
-        (False, "over test rows only: the variation between seeds is unknown"),
-    ):
-        clauses = []
-        for sign, word in ((1, "better"), (-1, "worse")):
-            significant = [
-                loss
-                for loss, (difference, p) in compared.items()
-                if p < LEVEL
-                and difference.value * sign > 0
-                and (difference.from_seeds is not None) is seeds_known
-            ]
-            if significant:
-                verb = "is" if len(significant) == 1 else "are"
-                clauses.append(f"{listed(significant)} {verb} {word} than {baseline}")
-        if clauses:
-            sentences.append(f"{', and '.join(clauses)} (Holm-adjusted p < {LEVEL}, {noise}).")
-    if undecided := [loss for loss, (_, p) in compared.items() if p >= LEVEL]:
-        verb = "does" if len(undecided) == 1 else "do"
+    Args:
+        rows: the losses, the best first.
+        pairs: all pairs.
+        by_loss: the experiments behind `runs`.
+        runs: by the metric.
+        quieter: the same runs by average precision, to say how many seeds that needs.
+    """
+    caveats = _caveats([e for of_loss in by_loss.values() for e in of_loss])
+    if len(rows) == 1:
+        alone = "There is only one loss, so there is nothing to compare it with."
+        return " ".join([alone, *caveats]), None
+    if rows[0].may_be_best is None:
+        few = (
+            "There is one seed per loss, and scores also differ from seed to seed, by an amount "
+            "that is not known: no loss can be called better. Run at least two more seeds of each."
+        )
+        return " ".join([few, *caveats]), _command(by_loss, rows[0].loss)
+    sentences = [_best(rows), *_verdicts(rows, baseline, margin), *caveats]
+    if baseline_is_best:
         sentences.append(
-            f"{listed(undecided)} {verb} not differ significantly from {baseline} in these runs."
+            f"{baseline} is the baseline because it has the highest score here, which makes p "
+            "too small; choose another baseline with --baseline."
+        )
+    undecided = [pair for pair in pairs if pair.verdict == "undecided"]
+    if not undecided:
+        return " ".join(sentences), None
+    tests = len(rows) - 1
+    planned = planned_seeds(runs, margin, tests)
+    sentences.append(seeds_needed(planned, margin, metric))
+    if quieter is not None:
+        other = planned_seeds(quieter, margin, tests)
+        if other.seeds is not None and (planned.seeds is None or other.seeds < planned.seeds):
+            sentences.append(
+                f"By average precision (`--metric average_precision`) it takes {_number_of(other)}."
+            )
+    helpful = _most_helpful(rows, undecided, runs, margin)
+    if helpful is None:
+        sentences.append("Rows, not seeds, limit what can still be decided.")
+        return " ".join(sentences), None
+    return " ".join(sentences), _command(by_loss, helpful)
+
+
+def _best(rows: Sequence["Row"]) -> str:
+    candidates = [row for row in rows if row.may_be_best]
+    sure = "at 95% confidence, over test rows and seeds"
+    if len(candidates) == 1:
+        return f"{candidates[0].loss} is the best loss ({sure})."
+    chances = listed([f"{row.loss} {row.best:.2f}" for row in candidates])
+    every = len(candidates) == len(rows)
+    which = (
+        "Each of these losses may be the best"
+        if every
+        else f"The best loss is one of {listed([row.loss for row in candidates])}"
+    )
+    return f"{which} ({sure}); the probability of being it is {chances}."
+
+
+def _verdicts(rows: Sequence["Row"], baseline: str, margin: float) -> list[str]:
+    """How each loss compares with the baseline."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.against is not None and row.against.verdict is not None:
+            found.setdefault(row.against.verdict, []).append(row.loss)
+    clauses = [
+        f"{listed(losses)} {'is' if len(losses) == 1 else 'are'} {words} {baseline}{suffix}"
+        for verdict, words, suffix in (
+            ("better", "better than", ""),
+            ("worse", "worse than", ""),
+            ("equivalent", "equivalent to", f" within ± {margin:g}"),
+        )
+        if (losses := found.get(verdict))
+    ]
+    sentences = []
+    if clauses:
+        sentences.append(f"{listed(clauses)} (Holm-adjusted p < {LEVEL}).")
+    if undecided := found.get("undecided"):
+        verb = "is" if len(undecided) == 1 else "are"
+        sentences.append(
+            f"Whether {listed(undecided)} {verb} better than {baseline}, worse or equivalent is "
+            "undecided."
         )
     return sentences
 
 
-def _seeds_to_plan(compared: Compared, runs: Mapping[str, list[Experiment]]) -> list[str]:
-    """How many seeds would detect a difference of GOAL, where these runs left one undecided."""
-    # With one seed the noise of rows includes what more seeds would average out.
-    from_rows = [d.from_rows for d, _ in compared.values() if d.from_seeds is not None]
-    if not from_rows or all(p < LEVEL for _, p in compared.values()):
-        return []
-    scores = [[run.macro_f1 for run in of_loss] for of_loss in runs.values() if len(of_loss) > 1]
-    deviation = float(np.sqrt(np.mean([np.var(of_loss, ddof=1) for of_loss in scores])))
-    return [seeds_for_goal(float(np.median(from_rows)), deviation, LEVEL / len(compared))]
+def planned_seeds(runs: Mapping[str, Runs], difference: float, tests: int) -> statistics.Plan:
+    """The seeds per loss that a difference from the baseline needs, as far as these runs tell.
+
+    Raises:
+        ValueError: no loss has two seeds.
+    """
+    if (known := statistics.pooled(runs)) is None:
+        raise ValueError("no loss has two seeds")
+    of = statistics.spreads(runs) or {}
+    losses = list(runs)
+    from_rows = [
+        statistics.estimate(runs[a], of[a], runs[b], of[b]).from_rows
+        for index, a in enumerate(losses)
+        for b in losses[:index]
+    ]
+    return statistics.plan(
+        difference,
+        from_rows=float(np.median(from_rows)),
+        variance=known[0],
+        freedom=known[1],
+        level=LEVEL / tests,
+    )
 
 
-def seeds_for_goal(from_rows: float, seed_deviation: float, level: float) -> str:
-    """How many seeds detect a difference of GOAL; arguments as of `statistics.power`."""
-    noise = {"from_rows": from_rows, "level": level}
-    power = f"with a statistical power of {statistics.MINIMUM_POWER}"
-    smallest = statistics.smallest_detectable(**noise)
-    if smallest >= GOAL:
+def seeds_needed(plan: statistics.Plan, difference: float, metric: str) -> str:
+    power = f"with a statistical power of {statistics.POWER}"
+    if plan.seeds is None:
         return (
-            f"On this test split no number of seeds detects a difference of {GOAL} {power}; the "
-            f"smallest detectable difference is about {smallest:.3f}."
+            f"On this test split no number of seeds detects a difference of {difference:g} in "
+            f"{metric} {power}; the smallest detectable one is about {plan.smallest:.3f}."
         )
-    seeds = statistics.seeds_for_difference(GOAL, seed_deviation=seed_deviation, **noise)
-    needed = f"about {seeds}" if seeds else f"more than {statistics.MOST_SEEDS}"
-    return f"Detecting a difference of {GOAL} {power} takes {needed} seeds per loss."
+    return f"Detecting a difference of {difference:g} in {metric} {power} takes {_number_of(plan)}."
+
+
+def _number_of(plan: statistics.Plan) -> str:
+    if plan.seeds is None or plan.low is None or plan.high is None:
+        return "no number of seeds"
+    if plan.low > MOST_SEEDS:
+        return f"more than {MOST_SEEDS} seeds per loss"
+    high = f"{plan.high:.0f}" if plan.high <= MOST_SEEDS else f"over {MOST_SEEDS}"
+    return f"about {plan.seeds:.0f} seeds per loss (95% interval {plan.low:.0f} to {high})"
+
+
+def _most_helpful(
+    rows: Sequence["Row"], undecided: Sequence["Pair"], runs: Mapping[str, Runs], margin: float
+) -> str | None:
+    """The loss of which one more seed lowers the noise of the undecided pairs most.
+
+    Only losses that may be the best and the pairs between them count, as long as there are several.
+    None where the noise of rows alone would leave every pair undecided.
+    """
+    candidates = {row.loss for row in rows if row.may_be_best}
+    between = [pair for pair in undecided if {pair.loss, pair.other} <= candidates]
+    of = statistics.spreads(runs) or {}
+    gain = dict.fromkeys(runs, 0.0)
+    for pair in between or undecided:
+        distance = abs(pair.difference.value)
+        reach = 1.96 * pair.difference.from_rows
+        if reach > distance and reach > margin - distance:
+            continue
+        for loss in (pair.loss, pair.other):
+            seeds = len(runs[loss].scores)
+            gain[loss] += of[loss].variance / (seeds * (seeds + 1))
+    best = max(gain, key=lambda loss: gain[loss])
+    return best if gain[best] > 0 else None
+
+
+def _command(by_loss: Mapping[str, list[Experiment]], loss: str) -> str:
+    """`dvc exp run` for the next seed of a loss, with its settings."""
+    last = by_loss[loss][-1]
+    seed = max(e.seed for e in by_loss[loss]) + 1
+    return f"{re.sub(r' -S train.seed=[0-9]+', '', last.command)} -S train.seed={seed}"
 
 
 def _caveats(runs: Sequence[Experiment]) -> list[str]:

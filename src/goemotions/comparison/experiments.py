@@ -1,6 +1,7 @@
 """The experiments of this repository that have an evaluation."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_prec
 
 @dataclass(frozen=True)
 class Experiment:
-    """One evaluated experiment: what was run, and its test macro-F1 with a 95% interval.
+    """One evaluated experiment: what was run, and what its metrics/evaluation.json says.
 
     What was run is read from its dvc.lock, which DVC writes when a stage ends; its params.yaml may
     have been changed since.
 
     Attributes:
         name: the experiment's or revision's, or "workspace".
+        macro_f1: with its interval and the other scores, as evaluation.json has it, which an edit
+            or `git checkout` may have changed; `measures.corrected` goes by the predictions. NaN
+            where it has no such number.
         validation_average_precision: by which recipes are chosen, since the test split is not for
             that; None where the training's summary is not in the DVC cache.
         seconds: the training's wall-clock time; None as above.
@@ -32,7 +36,7 @@ class Experiment:
             and every setting but the loss's and the seed.
         settings: the loss's.
         code: the digests of what trained and evaluated it, by path.
-        baseline: the linear baseline's macro-F1 on the same data; None where it was not run.
+        baseline: the linear baseline's scores on the same data; empty where it was not run.
         machine: where it was trained: device, precision, processes and torch's version; empty
             where the summary is not in the DVC cache.
         command: makes it again, after `git checkout` of `commit`.
@@ -55,7 +59,7 @@ class Experiment:
     protocol: dict[str, Any]
     settings: dict[str, Any]
     code: dict[str, str]
-    baseline: float | None
+    baseline: dict[str, float]
     machine: dict[str, Any]
     command: str
 
@@ -137,20 +141,21 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         scores = _json(files, "metrics/evaluation.json", name)
         with _readable("dvc.lock", name):
             run = recorded(_text(files, "dvc.lock"))
-        if run is None or not all(isinstance(scores.get(key), float) for key in SCORES):
+        if run is None or not scores:
             return None
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
     with at(repo, commit) as files, _readable("params.yaml", commit[:7]):
         command = _command(run, _text(files, "params.yaml"))
+    written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
         name=name,
-        **{key: scores[key] for key in SCORES},
+        **written,
         validation_average_precision=summary.get("validation_average_precision"),
         seconds=summary.get("seconds"),
         commit=commit[:7],
         revision=revision,
-        baseline=linear.get("baseline", {}).get("macro_f1"),
+        baseline=linear.get("baseline", {}),
         machine={
             key: summary[key]
             for key in ("device", "precision", "processes", "torch")
@@ -245,6 +250,10 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
         "has_baseline": (linear.get("dataset"), linear.get("evaluate"))
         == (dataset, evaluated["evaluate"]),
     }
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _digests(entries: list[dict[str, Any]]) -> dict[str, str]:

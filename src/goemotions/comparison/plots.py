@@ -39,20 +39,66 @@ _styled = matplotlib.style.context(["default", Path(__file__).with_name("figures
 
 
 @_styled
-def macro_f1(comparison: Comparison, scores: Mapping[str, Sequence[float]]) -> Markup:
+def scores(comparison: Comparison) -> Markup:
     """Each loss's interval, and a mark for each of its seeds."""
-    figure, axes = _figure(34 * len(scores) + 50)
+    figure, axes = _figure(34 * len(comparison.rows) + 50)
     if comparison.linear is not None:
         line = axes.axvline(comparison.linear, color=DIM, linestyle=":")
         _tooltip(line, f"TF-IDF and logistic regression: {comparison.linear:.4f}")
     for index, row in enumerate(comparison.rows):
-        _interval(axes, index, row.loss, row.macro_f1, ".4f", index)
-        for seed, score in zip(row.seeds, scores[row.loss], strict=True):
+        _interval(axes, index, row.loss, row.score, ".4f", index)
+        for seed, score in zip(row.seeds, row.scores, strict=True):
             (mark,) = axes.plot(score, index, **_mark(index))
             _tooltip(mark, f"{row.loss}, seed {seed}: {score:.4f}", "seed")
     _name_rows(axes, [row.loss for row in comparison.rows])
-    axes.set_xlabel("macro-F1 on the test split")
-    return _svg(figure, "Macro-F1 of each seed with the 95% interval of its loss")
+    for number, (top, bottom) in enumerate(joined(comparison)):
+        beside = axes.get_yaxis_transform()  # x in shares of the width, y in rows
+        at = 1.03 + 0.03 * number
+        (line,) = axes.plot(
+            [at, at], [top - 0.2, bottom + 0.2], color=INK, clip_on=False, transform=beside
+        )
+        losses = [row.loss for row in comparison.rows[top : bottom + 1]]
+        _tooltip(line, f"not told apart: {', '.join(losses)}", "joined")
+    axes.set_xlabel(f"{comparison.metric} on the test split")
+    return _svg(figure, f"{comparison.metric} of each seed with the 95% interval of its loss")
+
+
+def joined(comparison: Comparison) -> list[tuple[int, int]]:
+    """First and last row of each longest run of losses that are not told apart (Demsar 2006)."""
+    apart = {
+        frozenset((pair.loss, pair.other))
+        for pair in comparison.pairs
+        if pair.verdict in ("better", "worse")
+    }
+    losses = [row.loss for row in comparison.rows]
+    groups: list[tuple[int, int]] = []
+    if any(pair.verdict is None for pair in comparison.pairs):
+        return groups
+    for top in range(len(losses)):
+        bottom = top
+        while bottom + 1 < len(losses) and not any(
+            frozenset((losses[bottom + 1], other)) in apart for other in losses[top : bottom + 1]
+        ):
+            bottom += 1
+        if bottom > top and (not groups or bottom > groups[-1][1]):
+            groups.append((top, bottom))
+    return groups
+
+
+@_styled
+def profile(comparison: Comparison) -> Markup:
+    """The share of labels with test rows whose F1 is at least a value, for each loss."""
+    figure, axes = _figure(260)
+    losses = [row.loss for row in comparison.rows]
+    for index, loss in enumerate(losses):
+        values = sorted(label.f1[loss].value for label in comparison.labels if label.support)
+        shares = [1 - number / len(values) for number in range(len(values) + 1)]
+        style = _line(index) | {"marker": ""}
+        (line,) = axes.step([0, *values], shares, where="pre", **style)
+        _tooltip(line, loss)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="F1", ylabel="share of labels")
+    _legend(figure, losses)
+    return _svg(figure, "Share of labels by the F1 that they reach, for each loss")
 
 
 @_styled

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,18 @@ def read(experiment: Experiment) -> Scored:
 
     with Repo() as repo, experiments.at(repo, experiment.revision) as files:
         return _read(files, experiment)
+
+
+def texts(experiment: Experiment) -> dict[str, str]:
+    """The texts of the test split by id; empty where DVC's cache does not have them."""
+    from dvc.repo import Repo
+
+    with Repo() as repo, experiments.at(repo, experiment.revision) as files:
+        try:
+            with files.open(f"data/{experiment.dataset}/test.jsonl", encoding="utf-8") as file:
+                return {row["id"]: row["text"] for row in map(json.loads, file)}
+        except experiments.not_cached():
+            return {}
 
 
 def _read(files: Any, experiment: Experiment) -> Scored:

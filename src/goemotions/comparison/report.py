@@ -1,9 +1,11 @@
 """The comparison as one HTML page; matplotlib escapes what comes from data, as Jinja does."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from goemotions.comparison import loss_curves, plots
@@ -14,10 +16,11 @@ from goemotions.comparison.predictions import Points, Scored
 from goemotions.config import parse_loss
 from goemotions.errors import UserError
 from goemotions.metrics.by_label import at_thresholds, precision_by_recall
-from goemotions.metrics.f1 import Bools, Floats, ranking, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, probabilities, ranking, sigmoid
 from goemotions.pages import render
 
 POINTS = 61  # of a precision-recall curve; more would not be seen
+TEXTS = 4  # of a label that one of two losses gets right and the other wrong
 SHOWN = 30  # labels that are drawn and not only in a table
 
 
@@ -26,6 +29,7 @@ def write(
     experiments: list[Experiment],
     comparisons: list[Comparison],
     scored: Mapping[str, Scored],
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page, completely or not at all.
 
@@ -34,6 +38,7 @@ def write(
         experiments: those that were compared.
         comparisons: of them.
         scored: their predictions, by key.
+        texts: of the test split, by id; without any the page shows none.
 
     Raises:
         UserError: the file cannot be written.
@@ -43,13 +48,16 @@ def write(
         path,
         "comparison.html",
         separate=why_separate(comparisons),
-        groups=[_group(one, by_key, scored) for one in comparisons],
+        groups=[_group(one, by_key, scored, texts or {}) for one in comparisons],
         described=described,
     )
 
 
 def _group(
-    comparison: Comparison, by_key: Mapping[str, Experiment], scored: Mapping[str, Scored]
+    comparison: Comparison,
+    by_key: Mapping[str, Experiment],
+    scored: Mapping[str, Scored],
+    texts: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the template shows of one comparison."""
     runs = {row.loss: [by_key[key] for key in row.runs] for row in comparison.rows}
@@ -67,9 +75,10 @@ def _group(
             one for one in reversed(comparison.labels) if one.support or one is shown[0]
         ),
         "single": next(iter(first.values())).labels.single,
-        "macro_f1": plots.macro_f1(
-            comparison, {loss: [e.macro_f1 for e in of_loss] for loss, of_loss in runs.items()}
-        ),
+        "scores": plots.scores(comparison),
+        "joined": plots.joined(comparison),
+        "profile": plots.profile(comparison),
+        "texts": _texts(shown, list(runs), first, texts) if texts else None,
         "differences": {
             loss: plots.differences(shown, comparison.baseline, loss, index)
             for index, loss in enumerate(runs)
@@ -113,6 +122,55 @@ def _shown(comparison: Comparison) -> list[Label]:
 
     chosen = sorted(occurring, key=most, reverse=True)[:SHOWN]
     return [label for label in occurring if label in chosen] or comparison.labels[:SHOWN]
+
+
+def _texts(
+    shown: list[Label], losses: list[str], first: Mapping[str, Scored], texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Texts that one of two losses gets right and the other wrong, by label and pair.
+
+    Returns:
+        the texts with their labels; for each label "i-j" -> which of them loss i gets right and
+        loss j wrong, and the other way round.
+    """
+    runs = [first[loss] for loss in losses]
+    names, ids, targets = runs[0].labels.names, runs[0].ids, runs[0].targets
+    decisions = [run.decisions for run in runs]
+    clear = [_clearness(run) for run in runs]
+    used: dict[int, int] = {}
+
+    def most(right: Bools, difference: Floats) -> list[int]:
+        rows = np.flatnonzero(right)
+        chosen = rows[np.argsort(-difference[rows], kind="stable")][:TEXTS]
+        return [used.setdefault(int(row), len(used)) for row in chosen if ids[row] in texts]
+
+    found = []
+    for label in shown:
+        column = names.index(label.label)
+        right = [one[:, column] == targets[:, column] for one in decisions]
+        pairs = {}
+        for i, j in combinations(range(len(runs)), 2):
+            difference = np.abs(clear[i][:, column] - clear[j][:, column])
+            pairs[f"{i}-{j}"] = [
+                most(right[i] & ~right[j], difference),
+                most(right[j] & ~right[i], difference),
+            ]
+        found.append(pairs)
+    return {
+        "labels": [label.label for label in shown],
+        "texts": [
+            [texts[ids[row]], [names[label] for label in np.flatnonzero(targets[row])]]
+            for row in used
+        ],
+        "right": found,
+    }
+
+
+def _clearness(run: Scored) -> Floats:
+    """How far each decision is from the other one, as probabilities, [rows, labels]."""
+    if run.thresholds is None:
+        return probabilities(run.logits, single=True)
+    return sigmoid(run.logits - run.thresholds)
 
 
 def _curves(settings: dict[str, Any], targets: Bools) -> loss_curves.Curves | None:

@@ -1,23 +1,27 @@
-"""How sure is a difference of macro-F1, given the noise of test rows and that of seeds?
+"""How sure is a difference between losses, given the noise of test rows and that of seeds?
 
-Rows are resampled by a paired bootstrap, the same ones for every run (Efron and Tibshirani 1993,
-chapter 13). Resampling the two to five seeds that people can afford would make intervals too
-narrow, so their noise is Student's t with Welch's degrees of freedom (Welch 1947). The spread over
-seeds already includes how the runs of a loss differ on single rows by chance; that part is removed
-from the first source, or it would count twice. docs/statistics.md says what each number answers.
+A loss's mean over seeds differs from what it would be on other rows and with other seeds. The noise
+of rows is known well, from thousands of rows. That of seeds is not, from two to five of them: so
+the losses lend each other their spreads, as Smyth (2004, section 4) lends those of genes, and the
+t distribution allows for what is still not known. docs/statistics.md has the formulas, and a table
+of how often the intervals cover the truth.
 """
 
-from bisect import bisect_left
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 
 Floats = NDArray[np.float64]
 
-MINIMUM_POWER = 0.8
-MOST_SEEDS = 100
+LEVEL = 0.05
+POWER = 0.8  # that planned seeds shall have
+LENT = 0.75  # degrees of freedom that all losses lend to one, per degree of its own
+DRAWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -25,24 +29,56 @@ class Runs:
     """The runs of one loss, one per seed.
 
     Attributes:
-        scores: macro-F1 of each run on all rows.
-        resamples: macro-F1 of each run on resampled rows, the same rows for all losses,
-            [runs, resamples].
+        scores: of each run on all rows.
+        moves: how much each row moves each score, [runs, rows]; see `measures.Measure`.
     """
 
     scores: list[float]
-    resamples: Floats
+    moves: Floats
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.scores))
+
+    @property
+    def shared(self) -> Floats:
+        """How much each row moves the mean, [rows]."""
+        return np.asarray(self.moves.mean(0))
+
+    @property
+    def apart(self) -> float | None:
+        """How much of a score's variance over rows the runs do not share; None for one run."""
+        if len(self.scores) < 2:
+            return None
+        rows = self.moves.shape[1]
+        return float(self.moves.var(0, ddof=1).mean() / rows)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What is known of how a loss's score varies.
+
+    Attributes:
+        variance: over seeds.
+        freedom: its degrees of freedom.
+        apart: the part of the variance over rows that `variance` already includes, since the runs
+            of a loss differ on single rows by chance.
+    """
+
+    variance: float
+    freedom: float
+    apart: float
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A macro-F1 with its 95% confidence interval.
+    """A score, or a difference of two, with its 95% confidence interval.
 
     Attributes:
-        value: from all rows and seeds.
         low, high: the interval.
-        from_rows, from_seeds: the standard errors due to the two sources. from_seeds is None where
-            a loss has a single seed: its noise cannot be estimated, and is not in the interval.
+        from_rows, from_seeds: the standard errors due to the two sources. Where no loss has two
+            seeds, from_seeds is None: its noise is not known, and the interval is without it.
+        freedom: the degrees of freedom of from_seeds; None where that is 0 or not known.
     """
 
     value: float
@@ -50,139 +86,266 @@ class Estimate:
     high: float
     from_rows: float
     from_seeds: float | None
+    freedom: float | None
+
+    def p(self, null: float = 0.0) -> float:
+        """Two-sided, of the hypothesis that the true value is `null`."""
+        return 2 * self.tail(abs(self.value - null))
+
+    def above(self, null: float) -> float:
+        """One-sided p of the hypothesis that the true value is `null` or less."""
+        return self.tail(self.value - null)
+
+    def tail(self, distance: float) -> float:
+        """How likely noise alone exceeds a distance."""
+        noise = _noise(self.from_rows, self.from_seeds, self.freedom)
+        return _tail(distance, *noise)
 
 
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """One macro-F1 minus another; `p` is two-sided, for no difference."""
+def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread] | None:
+    """Of each loss, with what the others lend it; None where no loss has two seeds.
 
-    p: float
+    A loss's own variance counts with its own degrees of freedom, and the pooled one of all losses
+    with LENT as many. The pooled one alone would be wrong where losses differ in their spread, and
+    their own alone is hardly known. A loss with one seed has only what is lent.
+    """
+    several = [one for one in runs.values() if len(one.scores) > 1]
+    if not several:
+        return None
+    freedom = np.array([len(one.scores) - 1 for one in several])
+    pooled = float(np.average([np.var(one.scores, ddof=1) for one in several], weights=freedom))
+    apart = float(np.average([one.apart for one in several], weights=freedom))
+    total = float(freedom.sum())
+    found = {}
+    for loss, one in runs.items():
+        own = len(one.scores) - 1
+        if own:
+            variance = (float(np.var(one.scores, ddof=1)) + LENT * pooled) / (1 + LENT)
+            found[loss] = Spread(variance, min((1 + LENT) * own, total), one.apart or 0.0)
+        else:
+            found[loss] = Spread(pooled, total, apart)
+    return found
 
 
-def estimate(runs: Runs, *, percentile: bool = False, seed: int = 0) -> Estimate:
-    """The mean macro-F1 of one loss's runs.
+def pooled(runs: Mapping[str, Runs]) -> tuple[float, int] | None:
+    """The variance over seeds of all losses together, with its degrees of freedom."""
+    several = [one.scores for one in runs.values() if len(one.scores) > 1]
+    freedom = [len(scores) - 1 for scores in several]
+    if not several:
+        return None
+    return float(np.average([np.var(s, ddof=1) for s in several], weights=freedom)), sum(freedom)
+
+
+def estimate(
+    runs: Runs,
+    spread: Spread | None,
+    minus: Runs | None = None,
+    minus_spread: Spread | None = None,
+    *,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """The mean score of one loss's runs, or that minus another's on the same rows.
 
     Args:
-        runs: of one loss.
-        percentile: take the bootstrap's percentiles as they are, instead of centring the resamples
-            on the value. For a single label, whose resamples pile up at 0 where it is rare.
-        seed: of the draws from Student's t.
+        runs, minus: the two losses.
+        spread, minus_spread: theirs, from `spreads`; None where it is not known.
+        bounds: that the true value cannot leave.
     """
-    return _estimate([runs], percentile, seed)[0]
+    value, moves = runs.mean, runs.shared
+    sides = [(runs, spread)]
+    if minus is not None:
+        value, moves = value - minus.mean, moves - minus.shared
+        sides.append((minus, minus_spread))
+    over_rows = float(np.var(moves, ddof=1) / len(moves))
+    from_seeds, freedom = None, None
+    known = [(len(one.scores), of) for one, of in sides if of is not None]
+    if len(known) == len(sides):
+        over_rows = max(over_rows - sum(of.apart / n for n, of in known), 0.0)
+        parts = [of.variance / n for n, of in known]
+        from_seeds = float(np.sqrt(sum(parts)))
+        # The degrees of freedom of a sum of variances (Satterthwaite 1946).
+        if from_seeds > 0:
+            freedom = sum(parts) ** 2 / sum(
+                part**2 / of.freedom for part, (_, of) in zip(parts, known, strict=True)
+            )
+    from_rows = float(np.sqrt(over_rows))
+    half = _half_width(from_rows, from_seeds, freedom)
+    low, high = np.clip([value - half, value + half], *bounds)
+    return Estimate(value, float(low), float(high), from_rows, from_seeds, freedom)
 
 
-def difference(runs: Runs, minus: Runs, *, percentile: bool = False, seed: int = 0) -> Difference:
-    """The mean macro-F1 of one loss's runs minus that of another's; arguments as for `estimate`."""
-    result, noise = _estimate([runs, minus], percentile, seed)
-    # One is added to both counts, so that p is never 0 (Davison and Hinkley 1997, section 4.2).
-    if percentile:  # as for the interval: how many resamples lie on the other side of 0
-        resampled = result.value + noise
-        smaller = min((resampled <= 0).sum(), (resampled >= 0).sum())
-        p = min(2 * (smaller + 1) / (len(noise) + 1), 1.0)
-    else:
-        p = ((np.abs(noise) >= abs(result.value)).sum() + 1) / (len(noise) + 1)
-    return Difference(**asdict(result), p=float(p))
+def _noise(
+    from_rows: float, from_seeds: float | None, freedom: float | None
+) -> tuple[Floats, Floats]:
+    """Standard deviations of normal distributions, and their weights.
+
+    Student's t is a mixture of normal distributions, and so is its sum with another one.
+    """
+    if not from_seeds or freedom is None:
+        return np.array([np.hypot(from_rows, from_seeds or 0.0)]), np.array([1.0])
+    factor, weight = _mixture(round(freedom, 2))
+    return np.sqrt(from_rows**2 + from_seeds**2 * factor), weight
 
 
-def _estimate(sides: list[Runs], percentile: bool, seed: int) -> tuple[Estimate, Floats]:
-    """The estimate of one side, or of the first minus the second, and samples of its noise."""
-    signs = (1, -1)[: len(sides)]
-    value = sum(s * float(np.mean(side.scores)) for s, side in zip(signs, sides, strict=True))
-    by_rows = sum(s * side.resamples.mean(0) for s, side in zip(signs, sides, strict=True))
-    # A resample can miss a rare label, which lowers the resamples' mean: only their spread counts.
-    noise = by_rows - (value if percentile else by_rows.mean())
-    from_rows = float(noise.std())
-    from_seeds, freedom = _seed_error([side.scores for side in sides])
-    if from_seeds is not None:
-        # How far the runs of one loss differ on resampled rows, beyond their spread on all rows.
-        counted_twice = sum(
-            max(side.resamples.var(0, ddof=1).mean() - np.var(side.scores, ddof=1), 0)
-            / len(side.scores)
-            for side in sides
-        )
-        remaining = np.sqrt(max(1 - counted_twice / max(from_rows**2, 1e-300), 0))
-        noise, from_rows = noise * remaining, from_rows * float(remaining)
-        rng = np.random.default_rng(seed)
-        noise = noise + from_seeds * stats.t.rvs(freedom, size=len(noise), random_state=rng)
-    # Student's t does not know the bounds of F1.
-    low, high = np.quantile(value + noise, [0.025, 0.975]).clip(1 - len(sides), 1)
-    return Estimate(value, float(low), float(high), from_rows, from_seeds), noise
+@lru_cache
+def _mixture(freedom: float) -> tuple[Floats, Floats]:
+    """Variances of normal distributions whose mixture is Student's t, with weights."""
+    points = (np.arange(400) + 0.5) / 400
+    # Cubed, so that many of the points lie in the tail, where the variances are high.
+    return freedom / stats.chi2.ppf(points**3, freedom), 3 * points**2 / len(points)
 
 
-def _seed_error(sides: list[list[float]]) -> tuple[float | None, float]:
-    """The standard error due to seeds, and its degrees of freedom (Welch, Satterthwaite)."""
-    if any(len(side) < 2 for side in sides):
-        return None, np.inf
-    parts = [np.var(side, ddof=1) / len(side) for side in sides]
-    total = sum(parts)
-    if total == 0:
-        return 0.0, 1.0
-    freedom = total**2 / sum(
-        part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True)
-    )
-    return float(np.sqrt(total)), float(freedom)
+def _tail(distance: float, deviations: Floats, weights: Floats) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(deviations > 0, distance / deviations, np.sign(distance) * np.inf)
+    z = np.nan_to_num(z, nan=0.0, posinf=np.inf, neginf=-np.inf)  # no noise and no distance
+    return float(np.average(stats.norm.sf(z), weights=weights))
 
 
-def welch(scores: list[float], minus: list[float]) -> float | None:
-    """The p of Welch's t-test over seeds alone; None below three seeds per loss."""
-    if min(len(scores), len(minus)) < 3:
-        return None
-    return float(stats.ttest_ind(scores, minus, equal_var=False).pvalue)
+def _half_width(from_rows: float, from_seeds: float | None, freedom: float | None) -> float:
+    """Of the 95% interval."""
+    noise = _noise(from_rows, from_seeds, freedom)
+    unit = float(np.hypot(from_rows, from_seeds or 0.0))
+    if unit == 0:
+        return 0.0
+    return unit * float(brentq(lambda x: _tail(unit * x, *noise) - LEVEL / 2, 0, 1000))
 
 
-def cohen_d(scores: list[float], minus: list[float]) -> float | None:
-    """The difference in pooled standard deviations over seeds (Cohen 1988, eq. 2.5.1)."""
-    a, b = len(scores), len(minus)
-    if min(a, b) < 2:
-        return None
-    pooled = ((a - 1) * np.var(scores, ddof=1) + (b - 1) * np.var(minus, ddof=1)) / (a + b - 2)
-    return float((np.mean(scores) - np.mean(minus)) / np.sqrt(pooled)) if pooled > 0 else None
+def equivalence(difference: Estimate, margin: float) -> float:
+    """The p of two one-sided tests of a difference being outside ± margin (Schuirmann 1987)."""
+    return max(difference.above(-margin), difference.tail(margin - difference.value))
 
 
-def holm(ps: list[float]) -> list[float]:
+def holm(ps: Sequence[float]) -> list[float]:
     """Holm-adjusted p-values (Holm 1979), in the order given."""
     from statsmodels.stats.multitest import multipletests  # takes seconds to import
 
     return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
 
 
-def power(
-    true: float, seeds: int, *, from_rows: float, seed_deviation: float, level: float = 0.05
-) -> float:
-    """The probability that `difference` finds a true difference at `level`, by simulation.
+def hedges_g(scores: list[float], minus: list[float]) -> float | None:
+    """The difference in pooled standard deviations over seeds, without its bias for few seeds.
 
-    statsmodels' power of a t-test knows only one source of noise.
+    Hedges (1981), equation 6e; None where a loss has one seed or the seeds do not differ.
+    """
+    a, b = len(scores), len(minus)
+    if min(a, b) < 2:
+        return None
+    variance = ((a - 1) * np.var(scores, ddof=1) + (b - 1) * np.var(minus, ddof=1)) / (a + b - 2)
+    if variance <= 0:
+        return None
+    unbiased = 1 - 3 / (4 * (a + b - 2) - 1)
+    return float(unbiased * (np.mean(scores) - np.mean(minus)) / np.sqrt(variance))
+
+
+def may_be_best(runs: Mapping[str, Runs], of: Mapping[str, Spread]) -> list[str]:
+    """The losses that cannot be excluded from having the highest expected score, at 95%.
+
+    A loss is excluded where another one is better, one-sided, at 0.05 over the number of others. So
+    the one that is best in truth is excluded in at most 5% of experiments: the lower bound of Hsu's
+    multiple comparisons with the best (1981), by Bonferroni's inequality.
+    """
+    level = LEVEL / max(len(runs) - 1, 1)
+    return [
+        loss
+        for loss, one in runs.items()
+        if all(
+            estimate(better, of[other], one, of[loss]).above(0.0) >= level
+            for other, better in runs.items()
+            if other != loss
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """The probability that a run of one loss with a new seed scores higher than one of another's.
+
+    The interval is a 95% one.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class Draws:
+    """Expected scores and spreads that fit what was seen, as draws with a flat prior."""
+
+    def __init__(self, runs: Mapping[str, Runs], of: Mapping[str, Spread]):
+        rng = np.random.default_rng(0)
+        moves = np.stack([one.shared for one in runs.values()])
+        seeds = np.array([len(one.scores) for one in runs.values()])
+        spread = [of[loss] for loss in runs]
+        over_rows = np.cov(moves).reshape(len(runs), -1) / moves.shape[1]
+        over_rows -= np.diag([one.apart for one in spread] / seeds)
+        values, vectors = np.linalg.eigh(over_rows)
+        root = vectors * np.sqrt(values.clip(0))
+        freedom = np.array([one.freedom for one in spread])[:, None]
+        self._losses = list(runs)
+        self._variance = (
+            np.array([one.variance for one in spread])[:, None]
+            * freedom
+            / rng.chisquare(freedom, (len(runs), DRAWS))
+        )
+        self._means = (
+            np.array([one.mean for one in runs.values()])[:, None]
+            + root @ rng.normal(size=(len(runs), DRAWS))
+            + np.sqrt(self._variance / seeds[:, None]) * rng.normal(size=(len(runs), DRAWS))
+        )
+
+    def best(self) -> dict[str, float]:
+        """The probability of each loss to have the highest expected score."""
+        wins = np.bincount(self._means.argmax(0), minlength=len(self._losses)) / DRAWS
+        return dict(zip(self._losses, wins.tolist(), strict=True))
+
+    def improvement(self, loss: str, over: str) -> Improvement:
+        """P(loss > over) for runs with new seeds; what it is about: Agarwal et al. (2021)."""
+        a, b = self._losses.index(loss), self._losses.index(over)
+        spread = np.sqrt(self._variance[a] + self._variance[b])
+        difference = self._means[a] - self._means[b]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.nan_to_num(difference / spread, nan=0.0)
+        chance = stats.norm.cdf(z)
+        low, high = np.quantile(chance, [LEVEL / 2, 1 - LEVEL / 2])
+        return Improvement(float(chance.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many seeds per loss detect a difference with POWER.
+
+    Attributes:
+        seeds, low, high: their number, and its 95% interval, since the spread over seeds is not
+            known exactly. None where no number is enough.
+        smallest: the difference that is detected with any number of seeds.
+    """
+
+    seeds: float | None
+    low: float | None
+    high: float | None
+    smallest: float
+
+
+def plan(
+    difference: float, *, from_rows: float, variance: float, freedom: int, level: float
+) -> Plan:
+    """The seeds per loss for a true difference.
 
     Args:
-        true: the difference of the two losses' expected macro-F1.
-        seeds: per loss, at least 2.
+        difference: of the two losses' expected scores.
         from_rows: the standard error of the difference due to rows.
-        seed_deviation: standard deviation of macro-F1 over a loss's seeds.
-        level: for Holm's first step, 0.05 over the number of losses compared with the baseline.
+        variance, freedom: of the score over seeds, from `pooled`.
+        level: of the test, two-sided; for Holm's first step 0.05 over the number of tests.
     """
-    rng = np.random.default_rng(0)
-    experiments, resamples = 1000, 1000
-    seed_deviation = max(seed_deviation, 1e-12)  # 0 would make the degrees of freedom 0 / 0
-    parts = seed_deviation**2 * rng.chisquare(seeds - 1, (2, experiments)) / (seeds - 1) / seeds
-    total = parts.sum(0)
-    freedom = (seeds - 1) * total**2 / (parts**2).sum(0)
-    noise = from_rows * rng.normal(size=(experiments, resamples))
-    noise += np.sqrt(total)[:, None] * rng.standard_t(freedom[:, None], (experiments, resamples))
-    error = np.hypot(from_rows, seed_deviation * np.sqrt(2 / seeds))
-    observed = true + error * rng.normal(size=(experiments, 1))
-    return float(((np.abs(noise) >= np.abs(observed)).mean(1) < level).mean())
-
-
-def seeds_for_difference(
-    true: float, *, from_rows: float, seed_deviation: float, level: float = 0.05
-) -> int | None:
-    """The seeds per loss that give MINIMUM_POWER; None where MOST_SEEDS are too few."""
-    candidates = range(2, MOST_SEEDS + 1)
-    noise = {"from_rows": from_rows, "seed_deviation": seed_deviation, "level": level}
-    first = bisect_left(candidates, MINIMUM_POWER, key=lambda seeds: power(true, seeds, **noise))
-    return candidates[first] if first < len(candidates) else None
-
-
-def smallest_detectable(*, from_rows: float, level: float = 0.05) -> float:
-    """The true difference that has MINIMUM_POWER on this test split with any number of seeds."""
-    return float((stats.norm.ppf(1 - level / 2) + stats.norm.ppf(MINIMUM_POWER)) * from_rows)
+    needed = float(stats.norm.isf(level / 2) + stats.norm.ppf(POWER))
+    left = (difference / needed) ** 2 - from_rows**2
+    smallest = needed * from_rows
+    if left <= 0:
+        return Plan(None, None, None, smallest)
+    seeds = 2 * variance / left
+    ratios = freedom / stats.chi2.ppf([1 - LEVEL / 2, LEVEL / 2], freedom)
+    low, middle, high = (
+        max(float(np.ceil(seeds * ratio)), 2.0) for ratio in (ratios[0], 1, ratios[1])
+    )
+    return Plan(middle, low, high, smallest)

@@ -1,20 +1,29 @@
-"""The comparison as tables for a terminal, as markdown and as JSON."""
+"""The comparison as tables for a terminal, as markdown, as LaTeX and as JSON."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from goemotions.comparison.analysis import Comparison, why_separate
-from goemotions.comparison.conclusion import described
+from goemotions.comparison.analysis import Comparison, Row, why_separate
+from goemotions.comparison.conclusion import described, listed
 from goemotions.comparison.experiments import Experiment
 
+FORMS = ("tables", "markdown", "latex", "json")
 LEGEND = (
-    "n: seeds. ±: standard deviation over seeds. 95%: confidence intervals. p: Holm-adjusted. "
-    "d: Cohen's d. min: minutes of training per run. docs/statistics.md explains them."
+    "n: seeds. 95%: confidence intervals. p: Holm-adjusted. P(>): probability that a new run "
+    "scores higher than one of the baseline's. best: probability of being the best. "
+    "docs/statistics.md explains them."
 )
+_TERMINAL = ("loss", "n", "score", "interval", "difference", "its interval", "p", "P(>)", "best")
+_ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 
 
 def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
-    """Print the runs and the comparisons as "tables", 80 columns wide, "markdown" or "json"."""
+    """Print the runs and the comparisons in one of FORMS; tables are 80 columns wide."""
     if form == "json":
         content = {
             "runs": [asdict(experiment) for experiment in experiments],
@@ -22,77 +31,190 @@ def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: 
         }
         print(json.dumps(content, indent=2))
         return
+    for comparison in comparisons:
+        if form == "markdown":
+            _markdown(comparison)
+        elif form == "latex":
+            _latex(comparison)
+        else:
+            _terminal(comparison)
+    if form == "tables":
+        from rich.console import Console
+
+        Console(highlight=False).print(LEGEND)
+    if reason := why_separate(comparisons):
+        print(f"% {reason}" if form == "latex" else reason)
+
+
+def prose(comparison: Comparison) -> str:
+    """A paragraph for a report: what was compared, how, and what it shows."""
+    seeds = sorted({len(row.seeds) for row in comparison.rows})
+    each = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    each += " seed" if seeds[-1] == 1 else " seeds"
+    compared = listed([row.loss for row in comparison.rows])
+    methods = (
+        f"We fine-tuned {comparison.model} on {comparison.dataset} with {compared}, {each} "
+        f"per loss, and scored each run by {_words(comparison.metric)} on the {comparison.texts:,} "
+        "texts of the test split, with decision thresholds fitted on validation. Confidence "
+        "intervals are 95% and cover the choice of test texts (jackknife) and of seeds "
+        "(Student's t with variances moderated over losses); p-values are two-sided and "
+        "Holm-adjusted; losses are called equivalent where two one-sided tests bound the "
+        f"difference by {comparison.margin:g}."
+    )
+    return f"{methods} {comparison.conclusion}"
+
+
+def _words(metric: str) -> str:
+    return {
+        "macro_f1": "macro-F1",
+        "micro_f1": "micro-F1",
+        "weighted_f1": "weighted F1",
+        "average_precision": "macro-averaged average precision",
+        "neg_log_loss": "log loss (negative)",
+    }.get(metric, metric)
+
+
+def _linear(comparison: Comparison) -> str:
+    if comparison.linear is None:
+        return ""
+    return f" TF-IDF and logistic regression reach {comparison.linear:.4f}."
+
+
+def _title(comparison: Comparison) -> str:
+    return f"{comparison.model} on {comparison.dataset}, test split"
+
+
+def _terminal(comparison: Comparison) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    for comparison in comparisons:
-        header, *rows = _cells(comparison)
-        title = f"{comparison.model} on {comparison.dataset}, test split"
-        linear = (
-            f" TF-IDF and logistic regression reach {comparison.linear:.4f}."
-            if comparison.linear is not None
-            else ""
+    settings = described(comparison.apart, "\n")
+    console.print("\n".join(filter(None, (_title(comparison), settings))), style="bold")
+    console.print(comparison.conclusion + _linear(comparison))
+    if comparison.next_run is not None:
+        console.print(f"The next run that helps most: {comparison.next_run}")
+    columns = _columns(comparison)
+    table = Table(box=box.SIMPLE, padding=(0, 0))
+    for name in _TERMINAL:
+        left = name == "loss"
+        table.add_column(
+            _heading(name, comparison), justify="left" if left else "right", overflow="fold"
         )
-        settings = described(comparison.apart, "\n")
-        if form == "markdown":
-            print(f"### {title}\n")
-            if settings:
-                print(f"Settings that differ from the other tables:\n{settings}\n")
-            for row in (header, ["---"] * len(header), *rows):
-                print(f"| {' | '.join(row)} |")
-            print(f"\n{comparison.conclusion}{linear}\n")
-            losses = [row.loss for row in comparison.rows]
-            print(f"| F1 by label | rows | {' | '.join(losses)} |")
-            print("| --- " * (len(losses) + 2) + "|")
-            for label in comparison.labels:
-                scores = " | ".join(
-                    f"{label.f1[loss].value:.3f}" if label.support else "" for loss in losses
-                )
-                print(f"| {label.label} | {label.support} | {scores} |")
-            print()
-            continue
-        table = Table(
-            title="\n".join(filter(None, (title, settings))),
-            title_justify="left",
-            box=box.SIMPLE,
-            padding=(0, 0),
+    for row in comparison.rows:
+        table.add_row(*[columns[name](row) for name in _TERMINAL])
+    console.print(table)
+
+
+def _markdown(comparison: Comparison) -> None:
+    print(f"### {_title(comparison)}\n")
+    if settings := described(comparison.apart, "\n"):
+        print(f"Settings that differ from the other tables:\n{settings}\n")
+    print(f"{comparison.conclusion}{_linear(comparison)}\n")
+    if comparison.next_run is not None:
+        print(f"The next run that helps most: `{comparison.next_run}`\n")
+    columns = _columns(comparison)
+    header = [_heading(name, comparison) for name in columns]
+    for line in (header, ["---"] * len(header), *_cells(comparison)):
+        print(f"| {' | '.join(line)} |")
+    losses = [row.loss for row in comparison.rows]
+    print(f"\n| F1 by label | rows | {' | '.join(losses)} |")
+    print("| --- " * (len(losses) + 2) + "|")
+    for label in comparison.labels:
+        scores = " | ".join(
+            f"{label.f1[loss].value:.3f}" if label.support else "" for loss in losses
         )
-        for name in header:
-            left = name == "loss"
-            table.add_column(name, justify="left" if left else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print(comparison.conclusion + linear)
-        console.print()
-    if form == "tables":
-        console.print(LEGEND)
-    if reason := why_separate(comparisons):
-        console.print(reason)
+        print(f"| {label.label} | {label.support} | {scores} |")
+    print()
+
+
+def _latex(comparison: Comparison) -> None:
+    """A table for the booktabs package, and a paragraph."""
+    columns = _columns(comparison)
+    header = [_heading(name, comparison) for name in columns]
+    print(r"\begin{table}")
+    print(rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}")
+    print(r"\toprule")
+    print(_line(header))
+    print(r"\midrule")
+    for line in _cells(comparison):
+        print(_line(line))
+    print(r"\bottomrule")
+    print(r"\end{tabular}")
+    print(rf"\caption{{{_escaped(_title(comparison))}.}}")
+    print(r"\end{table}")
+    print()
+    print(_escaped(prose(comparison)))
+    print()
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(_escaped(cell) for cell in cells) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    written = "".join(_ESCAPED.get(character, character) for character in text)
+    for character, command in (("±", r"$\pm$"), ("<", "$<$"), (">", "$>$"), ("–", "--")):
+        written = written.replace(character, command)
+    return written
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
-    """The table, header first; n is the number of seeds."""
-    table = [["loss", "n", "macro-F1", "±", "95%", f"vs {comparison.baseline}", "95%", "p", "d",
-              "min"]]  # fmt: skip
-    for row in comparison.rows:
-        f1, diff = row.macro_f1, row.difference
-        table.append(
-            [
-                row.loss,
-                str(len(row.seeds)),
-                f"{f1.value:.4f}",
-                "" if row.spread is None else f"{row.spread:.4f}",
-                f"{f1.low:.3f}–{f1.high:.3f}",
-                "" if diff is None else f"{diff.value:+.4f}",
-                "" if diff is None else f"{diff.low:+.3f}, {diff.high:+.3f}",
-                "" if row.p is None else "<0.001" if row.p < 0.001 else f"{row.p:.3f}",
-                "" if row.d is None else f"{row.d:+.1f}",
-                ""
-                if row.seconds is None
-                else f"{row.seconds / 60:.{1 if row.seconds > 60 else 2}f}",
-            ]
-        )
-    return table
+    columns = _columns(comparison)
+    return [[cell(row) for cell in columns.values()] for row in comparison.rows]
+
+
+def _heading(column: str, comparison: Comparison) -> str:
+    return {
+        "score": _words(comparison.metric),
+        "interval": "95%",
+        "difference": f"vs {comparison.baseline}",
+        "its interval": "95%",
+    }.get(column, column)
+
+
+def _columns(comparison: Comparison) -> dict[str, Callable[[Row], str]]:
+    """How each column is written."""
+
+    def seeds_known(row: Row) -> bool:
+        return row.against is not None and row.against.p is not None
+
+    def difference(row: Row) -> str:
+        return "" if row.against is None else f"{row.against.difference.value:+.4f}"
+
+    def interval(row: Row) -> str:
+        if row.against is None or not seeds_known(row):
+            return ""
+        return f"{row.against.difference.low:+.3f}, {row.against.difference.high:+.3f}"
+
+    def p(row: Row) -> str:
+        if row.against is None or row.against.p is None:
+            return ""
+        return "<0.001" if row.against.p < 0.001 else f"{row.against.p:.3f}"
+
+    def improvement(row: Row) -> str:
+        if row.against is None or row.against.improvement is None:
+            return ""
+        return f"{row.against.improvement.value:.2f}"
+
+    def minutes(row: Row) -> str:
+        if row.seconds is None:
+            return ""
+        return f"{row.seconds / 60:.{1 if row.seconds > 60 else 2}f}"
+
+    return {
+        "loss": lambda row: row.loss,
+        "n": lambda row: str(len(row.seeds)),
+        "score": lambda row: f"{row.score.value:.4f}",
+        "±": lambda row: "" if row.spread is None else f"{row.spread:.4f}",
+        "interval": lambda row: f"{row.score.low:.3f}–{row.score.high:.3f}",
+        "difference": difference,
+        "its interval": interval,
+        "p": p,
+        "P(>)": improvement,
+        "g": lambda row: "" if row.g is None else f"{row.g:+.1f}",
+        "best": lambda row: "" if row.best is None else f"{row.best:.2f}",
+        "verdict": lambda row: "" if row.against is None else (row.against.verdict or ""),
+        "min": minutes,
+    }

@@ -1,0 +1,65 @@
+"""`goemotions compare --require "asl>bce+0.005"`: an exit status for a pull request's checks."""
+
+import re
+from dataclasses import dataclass
+
+from goemotions.comparison.analysis import Comparison
+from goemotions.comparison.statistics import LEVEL
+from goemotions.errors import UserError
+
+_FORM = re.compile(r"^(?:(?P<loss>.+?)\s*>\s*)?(?P<other>.+?)\s*(?P<by>[+-]\s*\d*\.?\d+)?$")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a requirement holds, and the sentence that says why."""
+
+    holds: bool
+    sentence: str
+
+
+def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
+    """Whether a loss is better than another one by more than a difference, at 95% confidence.
+
+    Without a loss on the left any loss may be it; each is then tested at 0.05 over their number.
+    A negative difference asks that the loss is not worse by more than that.
+
+    Raises:
+        UserError: the requirement does not read, a loss is unknown, or there are several
+            comparisons.
+    """
+    read = _FORM.match(requirement.strip())
+    if read is None:
+        raise UserError(f'--require is {requirement!r}; write for example "asl>bce+0.005"')
+    if len(comparisons) != 1:
+        raise UserError(
+            f"--require is for one comparison, and there are {len(comparisons)}; choose one by "
+            "--only"
+        )
+    (comparison,) = comparisons
+    losses = [row.loss for row in comparison.rows]
+    other, by = read["other"], float((read["by"] or "0").replace(" ", ""))
+    chosen = [read["loss"]] if read["loss"] else [loss for loss in losses if loss != other]
+    for loss in [other, *chosen]:
+        if loss not in losses:
+            raise UserError(f"--require names {loss!r}; there are {', '.join(losses)}")
+    tested = {loss: _one_sided(comparison, loss, other, by) for loss in chosen if loss != other}
+    wanted = f"better than {other}" + (f" by more than {by:g}" if by else "")
+    if not tested or None in tested.values():
+        return Answer(False, f"required: a loss {wanted}; there is no loss or seed to judge it by")
+    best = min(tested, key=lambda loss: (tested[loss] or 0.0, loss))
+    p, level = tested[best] or 0.0, LEVEL / len(tested)
+    holds = p < level
+    verb = "is" if holds else "is not surely"
+    return Answer(
+        holds, f"required: {best} {verb} {wanted} (one-sided p {p:.3g}, needed below {level:g})"
+    )
+
+
+def _one_sided(comparison: Comparison, loss: str, other: str, by: float) -> float | None:
+    """The p of the hypothesis that a loss is better by at most `by`; None without a verdict."""
+    for pair in comparison.pairs:
+        if {pair.loss, pair.other} == {loss, other} and pair.p is not None:
+            sign = 1 if pair.loss == loss else -1
+            return pair.difference.tail(sign * pair.difference.value - by)
+    return None
