@@ -6,6 +6,7 @@ results.json is a list of runs, each with the keys of KEPT that `goemotions comp
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,7 +14,7 @@ from typing import Any
 
 from scipy import stats
 
-from goemotions.comparison import experiments
+from goemotions.comparison import experiments, measures, predictions
 from goemotions.comparison.conclusion import limits
 from goemotions.errors import UserError, reported
 from tools import between
@@ -37,9 +38,14 @@ def add(source: Path, prefix: str) -> int:
     A run that is there already, of the same commit and command, is replaced.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or one's predictions are not in DVC's cache.
     """
-    found = [_kept(vars(experiment)) for experiment in experiments.experiments(prefix)]
+    found = []
+    for experiment in experiments.experiments(prefix):
+        corrected, warning = measures.corrected(experiment, predictions.read(experiment))
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
+        found.append(_kept(vars(corrected)))
     if not found:
         raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
     runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}

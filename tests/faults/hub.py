@@ -81,6 +81,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def file(self, fault, get, first):
         body = self.server.files.get(self.path.rsplit("/", 1)[1], BODY)
+        # The client's cache takes files with the same ETag for the same file.
+        etag = f'"{hashlib.sha256(body).hexdigest()}"'
         if (fault == "wrong" and first) or (fault == "wrong-always" and get):
             body = other(body)
         elif (fault == "short" and first) or (fault == "short-always" and get):
@@ -95,7 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             stop = CUT
         elif get and fault == "cut-always":
             stop = 0
-        headers = {"ETag": '"0a"', "X-Repo-Commit": REVISION}
+        headers = {"ETag": etag, "X-Repo-Commit": REVISION}
         if fault == "xet":
             headers |= {"X-Xet-Hash": DIGEST, "X-Xet-Refresh-Route": f"{self.server.endpoint}{XET}"}
         if start:

@@ -13,13 +13,16 @@ from types import SimpleNamespace
 
 import pyarrow
 import pytest
+import yaml
 from hub import BODY, DIGEST, REFUSALS, REVISION, XET, other, serving
 from pyarrow import parquet
 
 from goemotions.errors import UserError
 from goemotions.io.hub import from_hub
+from tests.weights import needs_mpnet
 
-RUN = Path(__file__).parents[2] / "stages/run.sh"
+ROOT = Path(__file__).parents[2]
+RUN = ROOT / "stages/run.sh"
 FILES = {"train": "a/train.parquet", "val": "a/val.parquet", "test": "a/test.parquet"}
 TOKEN = "hf_" + "secret" * 6
 # huggingface_hub reads its environment when it is imported, hence a process of its own; and it
@@ -354,3 +357,34 @@ def test_a_repository_that_can_be_none_is_an_error_for_the_user(monkeypatch):
     monkeypatch.delenv("GOEMOTIONS_MIRROR", raising=False)
     with pytest.raises(UserError, match="a/b/c"):
         from_hub("model", "a/b/c", REVISION, {"config.json": DIGEST})
+
+
+@needs_mpnet
+def test_mpnet_from_the_hub_is_mpnet_from_its_packages(mpnet, settings, tmp_path):
+    """By the entry that docs/files.md gives."""
+    documented = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+    written = re.search(r"```yaml\n( +mpnet-base:\n.*?)    files:\n```", documented, re.S)[1]
+    files = {name: str(digest) for name, digest in settings.models["mpnet-base"].files.items()}
+    entry = yaml.safe_load(written)["mpnet-base"] | {"files": files}
+    code = """
+import json, sys
+from pathlib import Path
+from goemotions import config
+from goemotions.models.prepare import cache
+cache("mpnet-base", config.HubModel(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+"""
+    contents = {path.name: path.read_bytes() for path in mpnet.iterdir()}
+    with serving({name: contents[name] for name in files}) as server:
+        env = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home")}
+        env |= {"NO_PROXY": "*", "no_proxy": "*", "HF_HUB_OFFLINE": "0"}
+        env.pop("GOEMOTIONS_MIRROR", None)
+        command = [RUN, sys.executable, "-c", code, json.dumps(entry), tmp_path / "mpnet-base"]
+        subprocess.run(command, env=env, check=True, timeout=300)
+        asked = {path for method, path, _ in server.asked if method == "GET" and "resolve" in path}
+    place = f"/{entry['repo']}/resolve/{entry['revision']}/"
+    assert asked == {place + name for name in files}
+    del contents["manifest.json"]  # which says where the files came from
+    made = {path.name: path.read_bytes() for path in (tmp_path / "mpnet-base").iterdir()}
+    manifest = json.loads(made.pop("manifest.json"))
+    assert made == contents
+    assert (manifest["repo"], manifest["revision"]) == (entry["repo"], entry["revision"])
