@@ -56,7 +56,7 @@ class Cell:
 
     name: str
     seeds: tuple[int, ...]
-    rows: int = 5427
+    rows: int
     spreads: tuple[float, ...] = (1.0,) * LOSSES
     shifts: tuple[float, ...] = (0.0,) * LOSSES
     support: tuple[int, ...] = GOEMOTIONS
@@ -73,7 +73,7 @@ def cells() -> list[Cell]:
     for seeds in (2, 3, 5, 10):
         every = (seeds,) * LOSSES
         found += [
-            Cell(f"equal losses, {seeds} seeds", every),
+            Cell(f"equal losses, {seeds} seeds", every, 2000),
             Cell(f"baseline's spread 3.5 times the others', {seeds} seeds", every, 2000, wide),
             Cell(f"another's spread 3.5 times, {seeds} seeds", every, 2000, other),
             Cell(f"different losses, {seeds} seeds", every, 2000, shifts=differ),

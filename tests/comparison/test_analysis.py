@@ -188,6 +188,15 @@ def test_average_precision_is_named_where_it_needs_fewer_seeds():
     assert other.pairs[0].verdict == "equivalent"
     assert "By average precision" not in other.conclusion
 
+    better = []
+    for experiment, one in runs:
+        shift = 0.2 if experiment.loss == "a" else 0.0
+        logits = one.logits + shift * one.targets
+        better.append((experiment, dataclasses.replace(one, logits=logits)))
+    (comparison,) = analyse(*better)
+    assert [row.may_be_best for row in comparison.rows] == [True, True]
+    assert comparison.conclusion.endswith(", and only a may be the best.")
+
 
 def test_many_seeds_are_told_from_no_number_of_seeds():
     detecting = "Detecting a difference of 0.005 in macro_f1 with a statistical power of 0.8 takes"

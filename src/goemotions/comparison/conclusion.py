@@ -37,7 +37,8 @@ def conclude(
         pairs: all pairs.
         by_loss: the experiments behind `runs`.
         runs: by the metric.
-        quieter: the same runs by average precision, to say how many seeds that needs.
+        quieter: the same runs by average precision, to say how many seeds that needs and what it
+            shows already.
     """
     caveats = _caveats([e for of_loss in by_loss.values() for e in of_loss])
     if len(rows) == 1:
@@ -64,8 +65,11 @@ def conclude(
     if quieter is not None:
         other = planned_seeds(quieter, margin, tests)
         if other.seeds is not None and (planned.seeds is None or other.seeds < planned.seeds):
+            left = statistics.may_be_best(quieter, statistics.spreads(quieter) or {})
+            fewer = len(left) < sum(bool(row.may_be_best) for row in rows)
             sentences.append(
-                f"By average precision (`--metric average_precision`) it takes {_number_of(other)}."
+                f"By average precision (`--metric average_precision`) it takes {_number_of(other)}"
+                + (f", and only {listed(left)} may be the best." if fewer else ".")
             )
     helpful = _most_helpful(rows, undecided, runs, margin)
     if helpful is None:

@@ -16,7 +16,7 @@ from goemotions.comparison.predictions import Scored
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.metrics import bootstrap
-from goemotions.metrics.f1 import Bools, Floats, counts, f1, ranking, with_positives
+from goemotions.metrics.f1 import Bools, Floats, counts, f1, ranking
 from goemotions.metrics.scores import grouped
 
 DEFAULT = "macro_f1"
@@ -81,12 +81,24 @@ def measure(name: str, run: Scored) -> Measure:
 
 def macro_f1(decisions: Bools, targets: Bools) -> Measure:
     """Of the labels with positives; both are [rows, labels]."""
-    every, without = _f1(decisions, targets)
     if not targets.any():
         return Measure(0.0, np.zeros(len(targets)))
-    return _jackknife(
-        float(with_positives(every, targets).mean()), with_positives(without, targets).mean(1)
+    hits, predicted, actual = counts(decisions, targets)
+
+    # Without a row, a label's F1 depends only on whether the row is given the label and has it.
+    def without(given: int, present: int) -> Floats:
+        every = f1(hits - given * present, predicted - given, actual - present)
+        return np.where(actual > 0, every, 0.0)
+
+    neither, given, present = without(0, 0), without(1, 0), without(0, 1)
+    total = (
+        neither.sum()
+        + decisions @ (given - neither)
+        + targets @ (present - neither)
+        + (decisions & targets) @ (without(1, 1) - given - present + neither)
     )
+    occurring = (actual > 0).sum()
+    return _jackknife(float(f1(hits, predicted, actual)[actual > 0].mean()), total / occurring)
 
 
 def label_f1(decisions: Bools, targets: Bools, label: int) -> Measure:

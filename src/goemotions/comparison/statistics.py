@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 Floats = NDArray[np.float64]
 
@@ -192,14 +193,14 @@ def _mixture(freedom: float) -> tuple[Floats, Floats]:
     """Variances of normal distributions whose mixture is Student's t, with weights."""
     points = (np.arange(400) + 0.5) / 400
     # Cubed, so that many of the points lie in the tail, where the variances are high.
-    return freedom / stats.chi2.ppf(points**3, freedom), 3 * points**2 / len(points)
+    weights = points**2 / (points**2).sum()
+    return freedom / stats.chi2.ppf(points**3, freedom), weights
 
 
 def _tail(distance: float, deviations: Floats, weights: Floats) -> float:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(deviations > 0, distance / deviations, np.sign(distance) * np.inf)
-    z = np.nan_to_num(z, nan=0.0, posinf=np.inf, neginf=-np.inf)  # no noise and no distance
-    return float(np.average(stats.norm.sf(z), weights=weights))
+    if not deviations.all():  # neither seeds nor rows make any noise
+        return 0.5 if distance == 0 else float(distance < 0)
+    return float(ndtr(-distance / deviations) @ weights)
 
 
 def _half_width(from_rows: float, from_seeds: float | None, freedom: float | None) -> float:
