@@ -110,21 +110,21 @@ def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread] | None:
     with LENT as many. The pooled one alone would be wrong where losses differ in their spread, and
     their own alone is hardly known. A loss with one seed has only what is lent.
     """
-    several = [one for one in runs.values() if len(one.scores) > 1]
-    if not several:
+    if (known := pooled(runs)) is None:
         return None
-    freedom = np.array([len(one.scores) - 1 for one in several])
-    pooled = float(np.average([np.var(one.scores, ddof=1) for one in several], weights=freedom))
-    apart = float(np.average([one.apart for one in several], weights=freedom))
-    total = float(freedom.sum())
+    shared, total = known
+    several = [one for one in runs.values() if one.apart is not None]
+    apart = np.average(
+        [one.apart for one in several], weights=[len(one.scores) - 1 for one in several]
+    )
     found = {}
     for loss, one in runs.items():
         own = len(one.scores) - 1
         if own:
-            variance = (float(np.var(one.scores, ddof=1)) + LENT * pooled) / (1 + LENT)
+            variance = (float(np.var(one.scores, ddof=1)) + LENT * shared) / (1 + LENT)
             found[loss] = Spread(variance, min((1 + LENT) * own, total), one.apart or 0.0)
         else:
-            found[loss] = Spread(pooled, total, apart)
+            found[loss] = Spread(shared, total, float(apart))
     return found
 
 
