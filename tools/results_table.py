@@ -49,7 +49,7 @@ def add(source: Path, prefix: str) -> int:
     if not found:
         raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
     runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}
-    source.write_text(json.dumps(list(runs.values()), indent=1) + "\n", encoding="utf-8")
+    source.write_text(json.dumps(list(runs.values()), indent=2) + "\n", encoding="utf-8")
     return len(found)
 
 
