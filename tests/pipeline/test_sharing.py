@@ -177,3 +177,19 @@ def test_results_go_to_an_s3_server_and_come_back(shared, colleague, s3):
     )
     after = {path: path.stat().st_size for path in before if path.name not in ("config", "index")}
     assert after == {path: before[path] for path in after}  # nothing was lost
+
+
+def test_a_model_is_fetched_by_its_name_and_version(shared, tmp_path):
+    shared.git("tag", "-a", "classifier@v1.0.0", "-m", "first")
+    shared.git("push", "-q", "origin", "classifier@v1.0.0")
+    elsewhere = tmp_path / "no project"
+    elsewhere.mkdir()
+    for version in ((), ("--rev", "v1.0.0")):
+        folder = f"classifier{len(version)}"
+        origin = str(tmp_path / "origin.git")
+        shared.dvc("artifacts", "get", origin, "classifier", *version, "-o", folder, cwd=elsewhere)
+        trained = shared.folder / "models/trained/asl"
+        names = {path.name for path in trained.iterdir()}
+        assert {path.name for path in (elsewhere / folder).iterdir()} == names
+        for name in names:
+            assert (elsewhere / folder / name).read_bytes() == (trained / name).read_bytes()
