@@ -1,4 +1,4 @@
-"""The command line: goemotions data | verify | compare | predict | teach | tune."""
+"""The command line: goemotions data | verify | compare | predict | teach | tune | export."""
 
 import argparse
 import os
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_teach(commands)
     _add_tune(commands)
+    _add_export(commands)
     return parser
 
 
@@ -218,6 +219,23 @@ def _data(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="a trained model as a folder to upload, with ONNX files and a model card",
+        description="Write a trained folder with ONNX files in float32 and 8 bits, which are "
+        "checked on the test split, and with a model card that the Hugging Face Hub reads. Needs "
+        'the packages of `pip install ".[export]"`. To upload the folder: hf upload NAME FOLDER',
+    )
+    parser.add_argument(
+        "loss", nargs="?", help="of models/trained/LOSS (default: the selected loss)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="default: export/LOSS; is replaced"
+    )
+    parser.set_defaults(run=_export)
+
+
 def _verify(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import verify
@@ -308,6 +326,22 @@ def _teach(options: argparse.Namespace) -> int:
 
     preflight.name_user()
     teach.teach(options.name, options.experiments, config.load(any_loss=True))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import export
+    from goemotions.io import preflight
+
+    preflight.name_user()
+    params = config.load()
+    loss = options.loss or params.loss
+    if loss not in params.losses:
+        from goemotions.errors import UserError
+
+        raise UserError(f"the loss is {loss!r}; params.yaml has {', '.join(params.losses)}")
+    export.export(params, loss, options.output or Path("export", loss))
     return 0
 
 

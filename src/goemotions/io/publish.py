@@ -80,9 +80,10 @@ def published(path: Path) -> Iterator[Path]:
     with _beside(path) as draft:
         draft.chmod(0o755)  # mkdtemp's 0700 would follow the folder to its place
         yield draft
-        for file in draft.iterdir():
-            file.chmod(0o644)  # safetensors' own is 0600
-        sync(*draft.iterdir(), draft)
+        made = sorted(draft.rglob("*"))
+        for one in made:
+            one.chmod(0o755 if one.is_dir() else 0o644)  # safetensors' own is 0600
+        sync(*made, draft)
         if path.exists():
             # A folder cannot be renamed over another: move the old one out of the way first.
             with _beside(path, _OLD) as old:

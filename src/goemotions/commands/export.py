@@ -1,0 +1,90 @@
+"""A trained folder as what one uploads: with ONNX files and a model card."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from goemotions.comparison import analysis, experiments, measures, predictions
+from goemotions.comparison.experiments import WORKSPACE, Experiment
+from goemotions.config import Params
+from goemotions.data import splits
+from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
+from goemotions.io import publish
+from goemotions.metrics.scores import headline
+from goemotions.publishing import card, onnx_files
+
+
+def export(params: Params, loss: str, output: Path) -> None:
+    """Write the folder `output`, completely or not at all.
+
+    Args:
+        params: selects the dataset and the base model.
+        loss: models/trained/<loss> is exported.
+
+    Raises:
+        UserError: the trained folder or the test split is missing or invalid, packages are
+            missing, or the ONNX file does not give the same logits.
+    """
+    trained = params.trained_folder(loss)
+    if output.resolve() == trained.resolve() or output.is_file():
+        raise UserError(f"--output is {str(output)!r}; name a folder that export may replace")
+    classifier = Classifier.load(trained)
+    split = splits.load(params.data_folder, "test")["test"]
+    if tuple(classifier.labels) != split.labels.names:
+        raise UserError(f"{trained} was trained for other labels than {params.data_folder} has")
+    with tqdm(total=len(split.ids), unit="text", desc="test", file=sys.stderr) as bar:
+        logits = classifier.logits(split.texts, advance=bar.update)
+    with publish.published(output) as draft:
+        for path in sorted(trained.iterdir()):
+            if path.name != "manifest.json":
+                shutil.copyfile(path, draft / path.name)
+        checks = onnx_files.write(draft, trained, classifier, split, logits)
+        scores = headline(
+            logits,
+            split.targets,
+            split.labels,
+            classifier.chosen(None),
+            classifier.chosen("per_label"),
+            resamples=params.evaluate.bootstrap,
+            seed=params.evaluate.seed,
+        )
+        run, compared = _run(loss)
+        text = card.card(
+            card.Published(params, loss, classifier, split, logits, scores, checks, run, compared)
+        )
+        (draft / "README.md").write_text(text, encoding="utf-8")
+        files = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
+    print(f"{output}: {', '.join(files)}")
+    for name, check in checks.items():
+        left_out = "" if (output / name).exists() else ", so it is left out"
+        print(
+            f"{name}: macro-F1 {check.macro_f1:.4f} (torch's {scores['macro_f1']:.4f}), logits "
+            f"differ by at most {check.difference:.2g}{left_out}"
+        )
+    print(f"to upload it: hf upload <user>/<name> {output}")
+
+
+def _run(loss: str) -> tuple[Experiment | None, str]:
+    """The workspace's run of a loss, and what `goemotions compare` concludes about its group."""
+    try:
+        every = experiments.experiments()
+    except UserError:  # no git, for example
+        return None, ""
+    run = next((one for one in every if one.key == WORKSPACE and one.loss == loss), None)
+    if run is None:
+        return None, ""
+    scored, alike = {}, []
+    for one in every:
+        if one.protocol == run.protocol:
+            try:
+                scored[one.key] = predictions.read(one)
+            except predictions.NotCachedError:
+                continue
+            alike.append(measures.corrected(one, scored[one.key])[0])
+    if len({one.loss for one in alike}) < 2:
+        return run, ""
+    (comparison,) = analysis.analyse(alike, scored)
+    return run, comparison.conclusion

@@ -1,0 +1,1 @@
+"""What one uploads: a trained folder with ONNX files and a model card."""

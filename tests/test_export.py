@@ -1,0 +1,134 @@
+"""`goemotions export`: the folder that one uploads, and what runs from it without torch."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+from transformers import pipeline
+
+from goemotions import cli
+from goemotions.data import splits
+from goemotions.evaluation.trained import Classifier
+from goemotions.metrics.f1 import decide, macro_f1
+from goemotions.publishing import onnx_files
+
+TRAINED = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+           "spm.model", "thresholds.json"}  # fmt: skip
+# As where neither is installed.
+WITHOUT_TORCH = "import sys; sys.modules.update(torch=None, transformers=None, goemotions=None)\n"
+
+
+@pytest.fixture(scope="module")
+def exported(made, tmp_path_factory):
+    """The folder that was written, the project's, and what was printed; not to be changed."""
+    project = tmp_path_factory.mktemp("exported")
+    shutil.copytree(made, project, dirs_exist_ok=True)
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(project)
+        assert cli.main(["export", "bce", "--output", "published"]) == 0
+    return project / "published", project, printed.getvalue()
+
+
+def test_the_folder_has_the_model_its_onnx_files_and_a_card(exported):
+    folder, project, out = exported
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found - {onnx_files.INT8} == TRAINED | {"README.md", onnx_files.FLOAT}
+    trained = project / "models/trained/bce"
+    for name in TRAINED:
+        assert (folder / name).read_bytes() == (trained / name).read_bytes()
+    assert "to upload it: hf upload <user>/<name> published" in out
+    assert (onnx_files.INT8 in found) is ("so it is left out" not in out)
+
+
+def test_the_onnx_file_gives_torchs_logits_for_any_size(exported):
+    folder, project, out = exported
+    classifier = Classifier.load(project / "models/trained/bce")
+    split = splits.read(project / "data/sample/test.jsonl")
+    for texts in (split.texts, split.texts[:1], ["x"], ["thank you " * 100]):
+        found = onnx_files.predict(folder / onnx_files.FLOAT, classifier, texts)
+        assert found == pytest.approx(classifier.logits(texts), abs=1e-4)
+    scored = macro_f1(
+        decide(classifier.logits(split.texts), classifier.chosen(None)), split.targets
+    )
+    assert f"{onnx_files.FLOAT}: macro-F1 {scored:.4f} (torch's {scored:.4f})" in out
+
+
+def test_the_card_has_what_the_hub_reads(exported):
+    folder, project, _ = exported
+    read = ModelCard.load(folder / "README.md")
+    data = read.data.to_dict()
+    assert data["pipeline_tag"] == "text-classification"
+    assert data["license"] == "mit"
+    metrics = {
+        metric["name"].split(" (")[0]
+        for result in data["model-index"][0]["results"]
+        for metric in result["metrics"]
+    }
+    assert metrics == {"macro-F1", "micro f1", "average precision"}
+    names = json.loads((project / "data/sample/labels.json").read_text())["names"]
+    rows = re.findall(
+        r"^\| (\w+) \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ \|$", read.text, re.M
+    )
+    assert rows == names
+    assert "Binary cross-entropy: -[y log p + (1-y) log(1-p)]" in read.text
+
+
+def test_the_cards_code_runs_without_torch_and_transformers(exported):
+    folder, _, _ = exported
+    _, code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + code],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    classify = pipeline("text-classification", str(folder), top_k=None)
+    scores = {one["label"]: one["score"] for one in classify(["thank you so much!"])[0]}
+    saved = json.loads((folder / "thresholds.json").read_text())
+    thresholds = saved["methods"][saved["preferred"]]["probabilities"]
+    expected = [label for label, needed in thresholds.items() if scores[label] >= needed]
+    assert done.stdout == f"{expected}\n"
+
+
+def test_an_onnx_file_with_other_logits_is_refused_and_nothing_is_written(
+    project, capsys, monkeypatch
+):
+    convert = onnx_files.convert
+
+    def wrong(trained, path, max_length):
+        changed = project / "changed"
+        shutil.copytree(trained, changed)
+        weights = load_file(changed / "model.safetensors")
+        weights["classifier.bias"] += 0.001
+        save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+        convert(changed, path, max_length)
+
+    monkeypatch.setattr(onnx_files, "convert", wrong)
+    with pytest.raises(SystemExit):
+        cli.main(["export", "bce", "--output", "published"])
+    assert "the ONNX file's logits differ from torch's by 0.001, and 0.0001 is allowed" in (
+        capsys.readouterr().err
+    )
+    assert not (project / "published").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "the loss is 'nope'; params.yaml has asl, bce"),
+        (["asl"], "models/trained/asl does not exist; run `dvc repro train`"),
+        (["bce", "--output", "models/trained/bce"], "--output is 'models/trained/bce'; name a"),
+        (["bce", "--output", "params.yaml"], "--output is 'params.yaml'; name a folder"),
+    ],
+)
+def test_bad_arguments_are_refused(project, capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        cli.main(["export", *arguments])
+    assert said in capsys.readouterr().err
+    assert (project / "models/trained/bce/model.safetensors").is_file()
