@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,63 +12,14 @@ from goemotions.comparison import measures, statistics
 from goemotions.comparison.conclusion import conclude, described, differing, listed
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
-from goemotions.comparison.statistics import LEVEL, Estimate, Improvement, Runs, Spread
+from goemotions.comparison.rows import Pair, Row, Verdict
+from goemotions.comparison.statistics import LEVEL, Estimate, Runs, Spread
 from goemotions.errors import UserError
 from goemotions.metrics.f1 import macro_f1
 from goemotions.metrics.scores import not_averaged, without_rows
 
 MARGIN = 0.005
 DIVERGED = 0.5  # of the median score: a run below it is named
-
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two losses. Without a verdict where no loss has two seeds.
-
-    Attributes:
-        difference: the first one's score minus the second one's.
-        p: of no difference, Holm-adjusted over the family.
-        verdict: "better" where the first one is; "equivalent" where the difference is within the
-            margin, both at 0.05 after Holm's correction over the family.
-        improvement: the probability that a run of the first with a new seed scores higher.
-    """
-
-    loss: str
-    other: str
-    difference: Estimate
-    p: float | None
-    verdict: Verdict | None
-    improvement: Improvement | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One loss.
-
-    Attributes:
-        runs: the keys of its experiments, in the order of the seeds.
-        scores: of the runs.
-        spread: the standard deviation over seeds; None for one seed.
-        may_be_best: whether it cannot be excluded, at 95%, that this loss is the best.
-        best: the probability that it is; None where no loss has two seeds, as `may_be_best`.
-        against: the baseline, of which the family is one per other loss; None for itself.
-        g: Hedges's, of the difference from the baseline.
-        seconds: training time, the mean of the known ones.
-    """
-
-    loss: str
-    seeds: list[int]
-    runs: list[str]
-    scores: list[float]
-    score: Estimate
-    spread: float | None
-    may_be_best: bool | None
-    best: float | None
-    against: Pair | None
-    g: float | None
-    seconds: float | None
 
 
 @dataclass(frozen=True)

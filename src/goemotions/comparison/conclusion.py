@@ -3,24 +3,22 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from goemotions.comparison import statistics
 from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.rows import Pair, Row
 from goemotions.comparison.statistics import LEVEL, Runs
-
-if TYPE_CHECKING:
-    from goemotions.comparison.analysis import Pair, Row
 
 LIMITS = ("train.rows", "train.max_minutes")
 MOST_SEEDS = 1000  # more are not worth a number
 
 
 def conclude(
-    rows: Sequence["Row"],
-    pairs: Sequence["Pair"],
+    rows: Sequence[Row],
+    pairs: Sequence[Pair],
     by_loss: Mapping[str, list[Experiment]],
     runs: Mapping[str, Runs],
     baseline: str,
@@ -78,7 +76,7 @@ def conclude(
     return " ".join(sentences), _command(by_loss, helpful)
 
 
-def _best(rows: Sequence["Row"]) -> str:
+def _best(rows: Sequence[Row]) -> str:
     candidates = [row for row in rows if row.may_be_best]
     sure = "at 95% confidence, over test rows and seeds"
     if len(candidates) == 1:
@@ -93,7 +91,7 @@ def _best(rows: Sequence["Row"]) -> str:
     return f"{which} ({sure}); the probability of being it is {chances}."
 
 
-def _verdicts(rows: Sequence["Row"], baseline: str, margin: float) -> list[str]:
+def _verdicts(rows: Sequence[Row], baseline: str, margin: float) -> list[str]:
     """How each loss compares with the baseline."""
     found: dict[str, list[str]] = {}
     for row in rows:
@@ -164,7 +162,7 @@ def _number_of(plan: statistics.Plan) -> str:
 
 
 def _most_helpful(
-    rows: Sequence["Row"], undecided: Sequence["Pair"], runs: Mapping[str, Runs], margin: float
+    rows: Sequence[Row], undecided: Sequence[Pair], runs: Mapping[str, Runs], margin: float
 ) -> str | None:
     """The loss of which one more seed lowers the noise of the undecided pairs most.
 

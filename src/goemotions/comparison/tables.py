@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from goemotions.comparison.analysis import Comparison, Row, why_separate
+from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.conclusion import described, listed
 from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.rows import Row
 
 FORMS = ("tables", "markdown", "latex", "json")
 LEGEND = (
