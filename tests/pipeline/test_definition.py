@@ -79,6 +79,7 @@ def test_a_part_imports_only_parts_above_it_in_the_layout():
         {"training", "evaluation"},
         {"pages"},
         {"comparison"},
+        {"publishing"},
         {"commands"},
         {"cli.py"},
     ]

@@ -14,7 +14,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import publish
 from goemotions.metrics.scores import headline
-from goemotions.publishing import card, onnx_files
+from goemotions.publishing import model_card, onnx_files
 
 
 def export(params: Params, loss: str, output: Path) -> None:
@@ -52,8 +52,10 @@ def export(params: Params, loss: str, output: Path) -> None:
             seed=params.evaluate.seed,
         )
         run, compared = _run(loss)
-        text = card.card(
-            card.Published(params, loss, classifier, split, logits, scores, checks, run, compared)
+        text = model_card.card(
+            model_card.Published(
+                params, loss, classifier, split, logits, scores, checks, run, compared
+            )
         )
         (draft / "README.md").write_text(text, encoding="utf-8")
         files = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
