@@ -91,7 +91,7 @@ losses: setup  ## docs/losses.svg: every loss's value and gradient
 results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments
 	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD))
 
-coverage: setup  ## docs/statistics.md's table of simulated experiments; about an hour
+coverage: setup  ## docs/statistics.md's table of simulated experiments
 	$(BIN)/python -m tools.coverage docs/statistics.md
 
 schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py

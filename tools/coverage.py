@@ -195,9 +195,13 @@ def run(cell: Cell, experiments: int, seed: int) -> dict[str, tuple[float, float
     }
 
 
-def table(found: Sequence[tuple[Cell, dict[str, tuple[float, float, float]]]]) -> str:
+def table(
+    found: Sequence[tuple[Cell, dict[str, tuple[float, float, float]]]], experiments: int
+) -> str:
     """Markdown: coverage, and the familywise error where the losses are equal."""
     lines = [
+        "",
+        f"Each row is {experiments:,} experiments.",
         "",
         f"| simulated | rows | {' | '.join(METHODS.values())} |",
         "| --- " * (len(METHODS) + 2) + "|",
@@ -239,8 +243,9 @@ def main() -> None:
                 for method in METHODS
             }
             found.append((cell, scores))
-    between.put(options.target, BEGIN, END, table(found))
-    print(table(found))
+    text = table(found, size * chunks)
+    between.put(options.target, BEGIN, END, text)
+    print(text)
 
 
 if __name__ == "__main__":
