@@ -18,6 +18,7 @@ from goemotions.metrics.f1 import decide, macro_average_precision, macro_f1
 from goemotions.network import batching
 from goemotions.network.batching import Rows
 from goemotions.network.inference import PRECISIONS
+from goemotions.publishing import onnx_files
 
 MAX_LENGTH = 64
 REFERENCE = "pipeline, batches of 32"
@@ -133,25 +134,9 @@ CONTENDERS: dict[str, tuple[Callable[[Path], Predict], str]] = {
 def export(folder: Path) -> None:
     """Write model.onnx into a trained folder, and int8.onnx with products in 8 bits."""
     from onnxruntime.quantization import quantize_dynamic
-    from transformers import AutoModelForSequenceClassification
 
     with silenced():
-        # Its scaled dot products do not export with masks of every length.
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, attn_implementation="eager"
-        ).eval()
-        model.config.return_dict = False
-        ids = torch.randint(5, 1000, (3, 17))
-        axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=MAX_LENGTH)}
-        torch.onnx.export(
-            model,
-            (ids, torch.ones_like(ids)),
-            folder / "model.onnx",
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_shapes={"input_ids": axes, "attention_mask": axes},
-            dynamo=True,
-        )
+        onnx_files.convert(folder, folder / "model.onnx", MAX_LENGTH)
         quantize_dynamic(folder / "model.onnx", folder / "int8.onnx")
 
 
