@@ -129,3 +129,25 @@ def project(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A real browser without a window, which logs its console and its network."""
+    driver, binary = shutil.which("chromedriver"), shutil.which("chromium")
+    if not (driver and binary):
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "headless", "no-sandbox", "disable-gpu", "disable-background-networking",
+        "disable-component-update", "disable-sync", "no-first-run", "disable-dev-shm-usage",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield started
+    started.quit()

@@ -1,4 +1,5 @@
-"""The command line: goemotions data | verify | compare | predict | teach | tune | export."""
+"""The command line: goemotions data | verify | compare | predict | serve | teach |
+tune | export."""
 
 import argparse
 import os
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_compare(commands)
     _add_predict(commands)
+    _add_serve(commands)
     _add_teach(commands)
     _add_tune(commands)
     _add_export(commands)
@@ -236,6 +238,42 @@ def _add_export(commands: Any) -> None:
     parser.set_defaults(run=_export)
 
 
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="a page and a JSON API on this machine, to try trained models side by side",
+        description="Serve trained models on this machine: a page on which to type texts or drop "
+        "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
+        'the packages of `pip install ".[serve]"`.',
+    )
+    parser.add_argument(
+        "--losses",
+        type=_names,
+        default=[],
+        metavar="LOSS,LOSS",
+        help="of models/trained/LOSS (default: all that there are)",
+    )
+    parser.add_argument(
+        "--experiments",
+        type=_names,
+        default=[],
+        metavar="NAME,NAME",
+        help="experiments whose trained models to take from DVC's cache, instead or as well",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="default %(default)s; 0: any")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at (default %(default)s, this machine only); there is no "
+        "password, so anybody who reaches another address can use it",
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _verify(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import verify
@@ -316,6 +354,15 @@ def _predict(options: argparse.Namespace) -> int:
         method=options.thresholds,
         precision=options.precision,
     )
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import serve
+
+    params = config.load(any_loss=True)
+    serve.serve(params, options.losses, options.experiments, host=options.host, port=options.port)
     return 0
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import shutil
 
 import matplotlib
 import numpy as np
@@ -40,27 +39,6 @@ def report(tmp_path_factory):
         for experiment, scored in (run(loss, seed, error=error) for seed in (1, 2, 3))
     ]
     return write(tmp_path_factory.mktemp("report") / "deep" / "page.html", runs, TEXTS)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    driver, binary = shutil.which("chromedriver"), shutil.which("chromium")
-    if not (driver and binary):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "headless", "no-sandbox", "disable-gpu", "disable-background-networking",
-        "disable-component-update", "disable-sync", "no-first-run", "disable-dev-shm-usage",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield started
-    started.quit()
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_a_part_imports_only_parts_above_it_in_the_layout():
         {"pages"},
         {"comparison"},
         {"publishing"},
+        {"serving"},
         {"commands"},
         {"cli.py"},
     ]

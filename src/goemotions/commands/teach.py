@@ -43,7 +43,12 @@ def teach(name: str, chosen: list[str], params: Params) -> None:
     if name_problem:
         raise UserError(f"the teacher's name is {name!r}; {name_problem}")
     split = splits.load(params.data_folder, "train")["train"]
-    found = [_find(experiment, params) for experiment in chosen]
+    found = [experiments.named(experiment) for experiment in chosen]
+    if other := next((one for one in found if one.dataset != params.dataset), None):
+        raise UserError(
+            f"{other.name} was trained on {other.dataset}, and the selected dataset is "
+            f"{params.dataset}; name experiments on {params.dataset}"
+        )
     logits = np.mean([_logits(experiment, split) for experiment in found], axis=0)
     folder = Path("teachers", name)
     fields = ("name", "model", "loss", "seed", "validation_average_precision", "commit")
@@ -58,34 +63,11 @@ def teach(name: str, chosen: list[str], params: Params) -> None:
     print(f"to learn from it: dvc exp run -S teacher={name} -S model=minilm-l6")
 
 
-def _find(name: str, params: Params) -> Experiment:
-    matching = [one for one in experiments.experiments(name) if one.name == name]
-    if not matching:
-        raise UserError(f"no evaluated experiment is called {name!r}; see `goemotions compare`")
-    if matching[0].dataset != params.dataset:
-        raise UserError(
-            f"{name} was trained on {matching[0].dataset}, and the selected dataset is "
-            f"{params.dataset}; name experiments on {params.dataset}"
-        )
-    return matching[0]
-
-
 def _logits(experiment: Experiment, split: Split) -> NDArray[np.float32]:
     """An experiment's logits for a split, [rows, labels], in bfloat16 where training uses it."""
-    from dvc.repo import Repo
-
-    path = f"models/trained/{experiment.loss}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
-        with Repo() as repo, experiments.at(repo, experiment.revision) as files:
-            try:
-                files.get(path, str(folder), recursive=True)
-            except experiments.not_cached():
-                raise UserError(
-                    f"{path} of {experiment.name} is not in DVC's cache; "
-                    f"`dvc exp pull <git remote> {experiment.name}` brings it from where it was "
-                    f"pushed to, `{experiment.command}` makes it again"
-                ) from None
+        experiments.bring_model(experiment, folder)
         classifier = Classifier.load(folder, "bf16" if uses_bf16("auto") else "fp32")
         if tuple(classifier.labels) != split.labels.names:
             raise UserError(f"{experiment.name} was trained for other labels than the dataset has")

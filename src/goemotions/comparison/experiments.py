@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from goemotions.errors import UserError, first_line
@@ -183,6 +184,41 @@ def not_cached() -> tuple[type[Exception], ...]:
     from dvc_data.index import DataIndexError
 
     return DvcException, DataIndexError, OSError
+
+
+def named(name: str) -> Experiment:
+    """The evaluated experiment of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    matching = [one for one in experiments(name) if one.name == name]
+    if not matching:
+        raise UserError(f"no evaluated experiment is called {name!r}; see `goemotions compare`")
+    return matching[0]
+
+
+def bring_model(experiment: Experiment, folder: Path) -> None:
+    """Copy an experiment's trained folder out of DVC's cache.
+
+    Args:
+        folder: to copy to; it does not exist yet.
+
+    Raises:
+        UserError: the cache does not have it.
+    """
+    from dvc.repo import Repo
+
+    path = f"models/trained/{experiment.loss}"
+    with Repo() as repo, at(repo, experiment.revision) as files:
+        try:
+            files.get(path, str(folder), recursive=True)
+        except not_cached():
+            raise UserError(
+                f"{path} of {experiment.name} is not in DVC's cache; "
+                f"`dvc exp pull <git remote> {experiment.name}` brings it from where it was "
+                f"pushed to, `{experiment.command}` makes it again"
+            ) from None
 
 
 def _command(run: dict[str, Any], text: str | None) -> str:

@@ -1,8 +1,8 @@
-"""Write a page that needs no network and opens from disk.
+"""Make pages that need no network.
 
-The pages' one script only sorts tables and switches between panels, so nothing is lost where
-scripts do not run. Jinja escapes what comes from data, and a content security policy admits no
-script but this one.
+The script of a page that opens from disk only sorts tables and switches between panels, so nothing
+is lost where scripts do not run. Jinja escapes what comes from data, and a content security policy
+admits no script but the page's own.
 """
 
 import base64
@@ -15,16 +15,12 @@ from goemotions.errors import UserError
 HERE = Path(__file__).parent
 
 
-def write(path: Path, template: str, **values: Any) -> None:
-    """Write a page, completely or not at all.
+def render(template: str, script: str = "page.js", **values: Any) -> str:
+    """A page as text.
 
     Args:
-        path: the page; its folder is created.
-        template: a file of this folder.
+        template, script: files of this folder.
         values: what the template shows.
-
-    Raises:
-        UserError: the file cannot be written.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -35,13 +31,26 @@ def write(path: Path, template: str, **values: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    html = templates.get_template(template).render(
+    code = (HERE / script).read_text(encoding="utf-8")
+    return templates.get_template(template).render(
         style=(HERE / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=code,
+        digest=base64.b64encode(hashlib.sha256(code.encode()).digest()).decode(),
         **values,
     )
+
+
+def write(path: Path, template: str, **values: Any) -> None:
+    """Write a page, completely or not at all.
+
+    Args:
+        path: the page; its folder is created.
+        template, values: as of `render`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    html = render(template, **values)
     draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

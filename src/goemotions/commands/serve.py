@@ -1,0 +1,103 @@
+"""Trained models behind a page and a JSON API, on this machine."""
+
+import contextlib
+import socket
+import tempfile
+from pathlib import Path
+
+from goemotions.comparison import experiments
+from goemotions.config import Params
+from goemotions.errors import UserError, first_line
+from goemotions.evaluation.trained import Classifier
+
+COMPARISON = Path("reports/comparison.html")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, port: int) -> None:
+    """Serve until interrupted.
+
+    Args:
+        params: selects the dataset.
+        losses: models/trained/<loss> of each; if this and `chosen` are empty, all that there are.
+        chosen: experiments, whose trained models are taken from DVC's cache.
+        host: an address of this machine to listen at.
+        port: 0 takes a free one.
+
+    Raises:
+        UserError: packages are not installed, there is no model, one is damaged or has other
+            labels than the first, or the address cannot be taken.
+    """
+    try:
+        import uvicorn
+
+        from goemotions.serving import app
+    except ImportError as error:
+        raise UserError(
+            f"serve needs packages that are not installed ({first_line(error)}): "
+            '`pip install ".[serve]"`'
+        ) from None
+    with _listen(host, port) as listener:
+        classifiers, dataset = _load(params, losses, chosen)
+        hosts = [host, *LOOPBACK] if host in LOOPBACK else ["*"]
+        application = app.build(
+            app.Models(classifiers, Path("data", dataset)), hosts=hosts, comparison=COMPARISON
+        )
+        shown = f"[{host}]" if ":" in host else host
+        print(f"{', '.join(classifiers)}: http://{shown}:{listener.getsockname()[1]}")
+        print("Ctrl-C ends it.", flush=True)
+        settings = uvicorn.Config(
+            application, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _load(
+    params: Params, losses: list[str], chosen: list[str]
+) -> tuple[dict[str, Classifier], str]:
+    """The models by name, and the dataset that they were trained on."""
+    folders = {loss: params.trained_folder(loss) for loss in losses}
+    if not losses and not chosen:
+        folders = {
+            folder.name: folder
+            for folder in sorted(Path("models/trained").glob("*"))
+            if (folder / "model.safetensors").is_file()
+        }
+        if not folders:
+            raise UserError(
+                "models/trained has no trained model; run `dvc repro`, or name experiments: "
+                "`goemotions serve --experiments NAME,NAME`; `goemotions compare` lists them"
+            )
+    classifiers = {name: Classifier.load(folder) for name, folder in folders.items()}
+    datasets = {params.dataset} if folders else set()
+    for name in chosen:
+        experiment = experiments.named(name)
+        datasets.add(experiment.dataset)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary, "model")
+            experiments.bring_model(experiment, folder)
+            classifiers[name] = Classifier.load(folder)
+    first = next(iter(classifiers))
+    for name, classifier in classifiers.items():
+        if classifier.labels != classifiers[first].labels:
+            raise UserError(
+                f"{name} has other labels than {first}; serve models with the same labels"
+            )
+    return classifiers, sorted(datasets)[0]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket at the address, taken before the models load."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise UserError(
+            f"cannot listen at {host}, port {port}: {first_line(error)}; name another by --port"
+        ) from None
+    return listener

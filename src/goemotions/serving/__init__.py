@@ -1,0 +1,1 @@
+"""Trained models behind a page and a JSON API."""

@@ -1,0 +1,332 @@
+"""The page and the JSON API over one or several trained models.
+
+Texts are neither logged nor kept: they live in memory until their answer is sent.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from goemotions.config.dataset_settings import Csv
+from goemotions.data import splits, table_files
+from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
+from goemotions.metrics.f1 import decide, probabilities, sigmoid
+from goemotions.pages import render
+from goemotions.serving import explanations
+from goemotions.serving.batcher import Batcher, BusyError, GoneError, Logits
+from goemotions.serving.explanations import Neighbours
+
+MAX_TEXTS = 1000  # of a request
+MAX_BYTES = 5_000_000  # of a request's body
+MAX_WORDS = 200  # of a text to explain
+CLOSED_REQUEST = 499  # nginx's status for a client that hung up; nobody reads it
+
+
+def _unicode(text: str) -> str:
+    """JSON can hold half a character, which no answer could repeat."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which is no character") from None
+    return text
+
+
+Text = Annotated[
+    StrictStr, AfterValidator(_unicode), Field(description="any string, also an empty one")
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Texts(_Body):
+    """Texts to classify."""
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_TEXTS)
+
+
+class OneText(_Body):
+    """A text to explain."""
+
+    text: Text
+
+
+class SimilarTo(_Body):
+    """A text, and which model's eyes to see it with."""
+
+    text: Text
+    model: StrictStr
+    count: int = Field(default=5, ge=1, le=50)
+
+
+class Given(BaseModel):
+    """What a model gives a text."""
+
+    labels: list[str] = Field(description="those at or above their thresholds, best first")
+    probabilities: dict[str, float]
+
+
+class Predicted(BaseModel):
+    """For each text, in the order of the request, each model's answer."""
+
+    results: list[dict[str, Given]]
+
+
+class Mattering(BaseModel):
+    """How much each word raises each label's logit: that of the whole text minus without it."""
+
+    words: list[str]
+    effects: dict[str, dict[str, list[float]]] = Field(description="model -> label -> of each word")
+
+
+class Neighbour(BaseModel):
+    """A text of the training split."""
+
+    text: str
+    labels: list[str]
+    similarity: float
+
+
+class Similar(BaseModel):
+    """The most similar texts; none before all `total` training texts are embedded."""
+
+    done: int
+    total: int
+    texts: list[Neighbour]
+
+
+class Table(BaseModel):
+    """The texts of a file, in its order."""
+
+    texts: list[str]
+
+
+class Models:
+    """Trained models with the same labels, and the training split that explains them.
+
+    Attributes:
+        classifiers: name -> model.
+        data: data/<dataset>, whose training split has the similar texts.
+    """
+
+    def __init__(self, classifiers: dict[str, Classifier], data: Path) -> None:
+        self.classifiers, self.data = classifiers, data
+        self._computing = threading.Lock()  # tokenizers keep state, and cores are few
+        self._neighbours: dict[str, Neighbours] = {}
+        self._failed: dict[str, Exception] = {}
+
+    @property
+    def labels(self) -> list[str]:
+        return next(iter(self.classifiers.values())).labels
+
+    def compute(self, texts: list[str]) -> Logits:
+        """Each model's logits for texts."""
+        with self._computing:
+            return {name: model.logits(texts) for name, model in self.classifiers.items()}
+
+    def given(self, name: str, logits: Any) -> list[Given]:
+        """A model's answers from its logits, [texts, labels]."""
+        model = self.classifiers[name]
+        answers = []
+        shares = probabilities(logits, single=model.single)
+        for row, decided in zip(shares, decide(logits, model.chosen(None)), strict=True):
+            by_share = sorted(
+                zip(row.tolist(), model.labels, decided.tolist(), strict=True), reverse=True
+            )
+            answers.append(
+                Given(
+                    labels=[label for _, label, on in by_share if on],
+                    probabilities={label: round(share, 6) for share, label, _ in by_share},
+                )
+            )
+        return answers
+
+    def thresholds(self, name: str) -> dict[str, float] | None:
+        """Each label's threshold as a probability; None in single-label data."""
+        model = self.classifiers[name]
+        chosen = model.chosen(None)
+        if chosen is None:
+            return None
+        return dict(zip(model.labels, sigmoid(chosen).round(6).tolist(), strict=True))
+
+    def similar(self, wanted: SimilarTo) -> Similar:
+        """The most similar training texts; the first call for a model starts its preparation."""
+        name = wanted.model
+        if name in self._failed:
+            raise self._failed.pop(name)
+        if name not in self._neighbours:
+            split = splits.load(self.data, "train")["train"]
+            if list(split.labels.names) != self.labels:
+                raise UserError(f"{self.data} has other labels than the model")
+            self._neighbours[name] = Neighbours(self.classifiers[name], split)
+            threading.Thread(target=self._prepare, args=[name], daemon=True).start()
+        found = self._neighbours[name]
+        texts = []
+        if found.ready:
+            with self._computing:
+                nearest = found.nearest(wanted.text, wanted.count)
+            texts = [Neighbour(text=t, labels=ls, similarity=round(s, 4)) for t, ls, s in nearest]
+        return Similar(done=found.done, total=found.total, texts=texts)
+
+    def _prepare(self, name: str) -> None:
+        try:
+            self._neighbours[name].prepare(self._computing)
+        except Exception as error:  # told to whoever asks next
+            del self._neighbours[name]
+            self._failed[name] = error
+
+
+def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
+    """The application.
+
+    Args:
+        hosts: names that a browser may call it by; against pages elsewhere that have a name of
+            theirs resolved to this machine.
+        comparison: the page of `goemotions compare --html`, which is linked to where it exists.
+    """
+    batcher = Batcher(models.compute)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(batcher.run())
+        yield
+        running.cancel()
+
+    app = FastAPIOffline(
+        title="goemotions", lifespan=lifespan, max_body_size=MAX_BYTES, redoc_url=None
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(UserError)(_refused)
+    page = render.render(
+        "serve.html",
+        script="serve.js",
+        labels=models.labels,
+        models=[
+            {"name": name, "single": model.single, "limits": model.limits}
+            for name, model in models.classifiers.items()
+        ],
+        thresholds={name: models.thresholds(name) for name in models.classifiers},
+        max_bytes=MAX_BYTES,
+        compared=comparison.is_file(),
+    )
+
+    async def logits(texts: list[str], request: Request) -> Logits:
+        try:
+            return await batcher.logits(texts, request.is_disconnected)
+        except BusyError as error:
+            raise HTTPException(429, f"{error}; try again later") from None
+        except GoneError:
+            raise HTTPException(CLOSED_REQUEST) from None
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/comparison", include_in_schema=False)
+    async def compared() -> FileResponse:
+        if not comparison.is_file():
+            raise HTTPException(
+                404, f"{comparison} does not exist; run `goemotions compare --html {comparison}`"
+            )
+        return FileResponse(comparison)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether it answers, and which models it has."""
+        return {"status": "ok", "models": list(models.classifiers), "labels": models.labels}
+
+    @app.post("/predict")
+    async def predict(body: Texts, request: Request) -> Predicted:
+        """Each model's labels and probabilities for each text."""
+        found = await logits(body.texts, request)
+        columns = {name: models.given(name, of_model) for name, of_model in found.items()}
+        return Predicted(
+            results=[
+                {name: column[i] for name, column in columns.items()}
+                for i in range(len(body.texts))
+            ]
+        )
+
+    @app.post("/words")
+    async def words(body: OneText, request: Request) -> Mattering:
+        """How much each word of a text raises each label's logit, by leaving it out."""
+        found = explanations.words(body.text)
+        if not 0 < len(found) <= MAX_WORDS:
+            raise HTTPException(
+                422, f"text has {len(found)} words; it must have 1 to {MAX_WORDS} to be explained"
+            )
+        of_all = await logits([body.text, *explanations.without_each(body.text)], request)
+        return Mattering(
+            words=found,
+            effects={
+                name: {
+                    label: column.astype(float).round(4).tolist()
+                    for label, column in zip(
+                        models.labels, explanations.effects(of_model).T, strict=True
+                    )
+                }
+                for name, of_model in of_all.items()
+            },
+        )
+
+    @app.post("/similar")
+    def similar(body: SimilarTo) -> Similar:
+        """The most similar texts of the training split; ask again until all are embedded."""
+        if body.model not in models.classifiers:
+            raise HTTPException(
+                422, f"model is {body.model!r}; it must be one of {', '.join(models.classifiers)}"
+            )
+        return models.similar(body)
+
+    @app.post("/table")
+    async def table(request: Request, name: str, column: str = "text") -> Table:
+        """The texts of a column of a CSV, TSV, JSON Lines or parquet file, which is the body."""
+        content = await request.body()
+        return Table(texts=await asyncio.to_thread(_texts_of, name, content, column))
+
+    return app
+
+
+def _texts_of(name: str, content: bytes, column: str) -> list[str]:
+    """The texts in a file.
+
+    Raises:
+        UserError: it cannot be read, or has no such column.
+    """
+    forms = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "json": "jsonl", "parquet": "parquet"}
+    form = forms.get(name.rpartition(".")[2].lower())
+    if form is None:
+        raise UserError(f"the file is {name!r}; its name must end in .{', .'.join(forms)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        read = table_files.read(
+            name, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
+        )
+    return [str(text) for text in read.cells[column]]
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    """A request that is not as the API says: where, and what is wrong with it."""
+    found = error.errors()[0]
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"][1:]
+    )
+    detail = f"{where.lstrip('.') or found['loc'][0]}: {found['msg']}"
+    return JSONResponse({"detail": detail}, status_code=422)
+
+
+async def _refused(_: Request, error: UserError) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=422)
