@@ -23,6 +23,7 @@ from benchmarks import (
     commands,
     distributed,
     inference,
+    load,
     machine,
     models,
     reading,
@@ -97,6 +98,9 @@ def main() -> None:
     data = Path("data/goemotions/train.jsonl")
     if not data.is_file():
         raise UserError(f"{data} does not exist; run `dvc repro fetch_dataset`")
+    if options.load:
+        load.run(config.load(), data, options.rounds, options.trained)
+        return
     if options.distributed:
         distributed.run(config.load(), data, rows=512, rounds=options.rounds)
         return
@@ -132,6 +136,7 @@ def _options() -> argparse.Namespace:
     others.add_argument(
         "--distributed", action="store_true", help="only 1 process against 2, for training"
     )
+    others.add_argument("--load", action="store_true", help="only `goemotions serve` under load")
     others.add_argument("--reading", action="store_true", help="only reading texts of your own")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a Task as JSON: measure, print, end
     options = parser.parse_args()

@@ -37,7 +37,7 @@ def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, po
             f"serve needs packages that are not installed ({first_line(error)}): "
             '`pip install ".[serve]"`'
         ) from None
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         classifiers, dataset = _load(params, losses, chosen)
         hosts = [host, *LOOPBACK] if host in LOOPBACK else ["*"]
         application = app.build(
@@ -87,8 +87,12 @@ def _load(
     return classifiers, sorted(datasets)[0]
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket at the address, taken before the models load."""
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the address.
+
+    Raises:
+        UserError: the address cannot be taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
