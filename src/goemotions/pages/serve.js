@@ -73,6 +73,10 @@ const table = ({ given }, all) => {
   return make("table", { className: "bars" }, make("thead", {}, head), make("tbody", {}, ...rows));
 };
 
+const signed = (value) => {
+  const size = Math.abs(value).toFixed(1);
+  return size === "0.0" ? size : (value > 0 ? "+" : "−") + size;
+};
 // Each word on a ground as strong as what it does to the label's logit.
 const showWords = async (panel, { text, given }) => {
   const found = await ask("/words", { text });
@@ -90,7 +94,7 @@ const showWords = async (panel, { text, given }) => {
         const colour = effect > 0 ? "var(--for)" : "var(--against)";
         const strength = Math.round((60 * Math.abs(effect)) / strongest);
         shownWord.style.background = `color-mix(in srgb, ${colour} ${strength}%, transparent)`;
-        return [shownWord, make("span", { className: "dim" }, ` ${effect >= 0 ? "+" : "−"}${Math.abs(effect).toFixed(1)} `)];
+        return [shownWord, make("span", { className: "dim" }, ` ${signed(effect)} `)];
       });
       return make("p", {}, make("strong", {}, `${name}: `), ...words);
     }));
