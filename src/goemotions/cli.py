@@ -317,7 +317,7 @@ def _compare(options: argparse.Namespace) -> int:
         found, scored, options.baseline, metric=options.metric, margin=options.margin
     )
     form = next((form for form in tables.FORMS if getattr(options, form, False)), "tables")
-    tables.show(found, comparisons, form=form)
+    tables.show(found, comparisons, scored, form=form)
     if options.html:
         from goemotions.comparison import report
 

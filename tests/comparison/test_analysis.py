@@ -434,12 +434,21 @@ def test_predictions_of_other_rows_are_refused():
         analyse(asl, (bce, other))
 
 
+POINTS = [{"step": 10.0, "loss": 0.5}, {"step": 20.0, "loss": 0.25}]
+
+
+def show(runs, comparisons, form):
+    scored = {experiment.key: one for experiment, one in runs}
+    tables.show([experiment for experiment, _ in runs], comparisons, scored, form=form)
+
+
 @pytest.mark.parametrize("form", ["tables", "markdown", "latex", "json"])
 def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     runs = [run(loss, s) for loss in ("asl", "bce", "combined_50") for s in (1, 2, 3)]
+    runs[0] = runs[0][0], dataclasses.replace(runs[0][1], training=POINTS)
     comparisons = analyse(*runs)
-    tables.show([experiment for experiment, _ in runs], comparisons, form=form)
+    show(runs, comparisons, form)
     out = capsys.readouterr().out
     row = comparisons[0].rows[0]
     if form == "json":
@@ -448,6 +457,8 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
         assert content["comparisons"][0]["rows"][0]["score"]["value"] == row.score.value
         assert content["comparisons"][0]["conclusion"] == comparisons[0].conclusion
         assert content["comparisons"][0]["linear"] == 0.25
+        assert content["runs"][0]["curves"] == {"training": POINTS, "validation": []}
+        assert content["runs"][1]["curves"] == {"training": [], "validation": []}
         return
     if form == "latex":
         assert out.count(r" \\") == 1 + 3
@@ -475,7 +486,7 @@ def test_the_table_folds_a_long_name_and_has_no_p_of_0(capsys, monkeypatch):
     row = comparisons[0].rows[position]
     against = dataclasses.replace(row.against, p=0.0004)
     comparisons[0].rows[position] = dataclasses.replace(row, against=against)
-    tables.show([experiment for experiment, _ in runs], comparisons, form="tables")
+    show(runs, comparisons, "tables")
     out = capsys.readouterr().out
     assert "…" not in out
     assert name in "".join(line[1:].split(" ")[0] for line in out.splitlines())

@@ -1,5 +1,6 @@
 """Experiments: in the workspace, with --temp and queued; each records its macro-F1."""
 
+import csv
 import json
 import os
 import shutil
@@ -94,6 +95,15 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert found["bce", 1]["commit"] == start
     assert found["bce", 1]["command"] == "dvc exp run -S loss=bce"
     assert found["asl", 2]["command"] == "dvc exp run"
+    for name, curve in found["asl", 2]["curves"].items():
+        with (clone.folder / f"metrics/training/asl/{name}.csv").open(newline="") as file:
+            points = [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+        assert curve == points
+    # One epoch of 5 steps, too few for a point of the training loss.
+    steps = [[point["step"] for point in curve] for curve in found["asl", 2]["curves"].values()]
+    assert steps == [[], [5]]
     assert ("asl", 1) not in {(e["loss"], e["seed"]) for e in compared(clone)}
     output = clone.run(goemotions, "compare", "v9", ok=False).stdout
     assert "v9" in output

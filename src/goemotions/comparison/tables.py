@@ -7,6 +7,7 @@ from dataclasses import asdict
 from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.conclusion import described, listed
 from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.predictions import Points, Scored
 from goemotions.comparison.rows import Row
 
 FORMS = ("tables", "markdown", "latex", "json")
@@ -23,11 +24,21 @@ _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
 }
 
 
-def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: str) -> None:
-    """Print the runs and the comparisons in one of FORMS; tables are 80 columns wide."""
+def show(
+    experiments: list[Experiment],
+    comparisons: list[Comparison],
+    scored: dict[str, Scored],
+    *,
+    form: str,
+) -> None:
+    """Print the runs and the comparisons in one of FORMS; tables are 80 columns wide.
+
+    Args:
+        scored: by the runs' keys; JSON has their training curves.
+    """
     if form == "json":
         content = {
-            "runs": [asdict(experiment) for experiment in experiments],
+            "runs": [asdict(run) | {"curves": _curves(scored[run.key])} for run in experiments],
             "comparisons": [asdict(comparison) for comparison in comparisons],
         }
         print(json.dumps(content, indent=2))
@@ -45,6 +56,10 @@ def show(experiments: list[Experiment], comparisons: list[Comparison], *, form: 
         Console(highlight=False).print(LEGEND)
     if reason := why_separate(comparisons):
         print(f"% {reason}" if form == "latex" else reason)
+
+
+def _curves(scored: Scored) -> dict[str, Points]:
+    return {"training": scored.training, "validation": scored.validation}
 
 
 def prose(comparison: Comparison) -> str:
