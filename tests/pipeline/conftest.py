@@ -1,5 +1,6 @@
 """A copy of the project in a temporary git repository, driven by the real dvc."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -158,3 +159,57 @@ def new_clone(tmp_path: Path) -> Callable[[str, Path], Clone]:
 def clone(new_clone: Callable[[str, Path], Clone], shared_cache: Path) -> Clone:
     """A fresh clone, in a path with a space."""
     return new_clone("a clone", shared_cache)
+
+
+def use(clone: Clone, remote: str) -> None:
+    """Another place for the remote, in .dvc/config.local, which also holds for older commits."""
+    clone.dvc("remote", "add", "--local", "--force", "storage", remote)
+
+
+def runs(clone: Clone) -> dict[tuple[str, str], float]:
+    """The macro-F1 of what `goemotions compare` compares, by name and loss."""
+    found = json.loads(clone.goemotions("compare", "--json"))["runs"]
+    return {(run["name"], run["loss"]): run["macro_f1"] for run in found}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The content of a folder's files, by their paths in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def pushed(first: Clone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clone, its cache, and where its workspace (asl) and experiment (bce) are
+    pushed: origin.git and storage; not to be changed."""
+    home = tmp_path_factory.mktemp("pushed")
+    shutil.copytree(first.folder.parent / "cache", home / "cache")
+    (home / "a clone").mkdir()
+    clone = make_clone(home / "a clone", home / "cache", home)
+    clone.git("init", "-q", "--bare", "-b", "main", "../origin.git")
+    clone.git("remote", "add", "origin", "../origin.git")
+    clone.dvc("remote", "add", "--default", "storage", str(home / "storage"))
+    clone.dvc("remote", "modify", "storage", "verify", "true")
+    clone.git("add", ".dvc/config")
+    clone.dvc("repro")
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "trained")
+    clone.dvc("exp", "run", "--temp", "-n", "mine", "-S", "loss=bce", "evaluate", "baseline")
+    clone.git("push", "-q", "-u", "origin", "main")
+    clone.dvc("push")
+    clone.dvc("exp", "push", "origin", "mine")
+    return home
+
+
+@pytest.fixture
+def shared(pushed: Path, tmp_path: Path) -> Clone:
+    """A copy of that clone, with its cache and where it was pushed to beside it."""
+    # In one command, which keeps the hard links into the cache.
+    subprocess.run(["cp", "-a", *pushed.iterdir(), tmp_path], check=True)
+    clone = Clone(tmp_path / "a clone", environment(tmp_path / "a clone", tmp_path))
+    clone.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
+    use(clone, str(tmp_path / "storage"))
+    return clone
