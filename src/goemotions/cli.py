@@ -1,5 +1,4 @@
-"""The command line: goemotions data | verify | compare | predict | serve | teach |
-tune | export."""
+"""The command line: goemotions COMMAND, of which `goemotions --help` has the list."""
 
 import argparse
 import os
@@ -39,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_teach(commands)
     _add_tune(commands)
+    _add_sweep(commands)
     _add_export(commands)
     return parser
 
@@ -198,6 +198,66 @@ def _add_tune(commands: Any) -> None:
         "--best", action="store_true", help="show what was tried, the best first for each loss"
     )
     parser.set_defaults(run=_tune)
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = commands.add_parser(
+        "sweep",
+        help="run every combination of some settings, on this machine or a Ray cluster",
+        description="Run each combination as a DVC experiment on a Ray cluster, or without "
+        "--address on this machine, and bring the experiments into this clone. What is there "
+        'already is not run again. Needs the packages of `pip install ".[sweep]"`; '
+        "docs/sweeps.md says what the machines need.",
+        epilog="Example: goemotions sweep -S loss=bce,asl -S train.seed=1..5 --address auto",
+    )
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="values of a setting, as `dvc exp run --queue -S` takes them, or numbers as 1..20",
+    )
+    parser.add_argument(
+        "--address",
+        default=os.environ.get("RAY_ADDRESS"),
+        help="of a Ray cluster; `auto` finds the one that this machine is in (default: "
+        "RAY_ADDRESS, or this machine alone)",
+    )
+    parser.add_argument(
+        "--remote", default="origin", help="the git remote of a cluster (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cpus", type=int, default=1, help="cores and threads of a trial (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--gpus", type=float, help="GPUs of a trial (default: 1 where there are any)"
+    )
+    parser.add_argument("--at-most", type=int, metavar="N", help="trials that run at once")
+    parser.add_argument(
+        "--folder",
+        default="~/.cache/goemotions",
+        help="on a cluster: where each machine keeps its DVC cache and the trials' working copies "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        default="",
+        metavar="FOLDER",
+        help="a folder that all machines share, from which a trial resumes whose machine died",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="for how long a remote that fails is tried again (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only check that every machine has what a trial needs"
+    )
+    parser.set_defaults(run=_sweep)
 
 
 # The imports below are inside the functions so that --help does not wait for torch.
@@ -411,6 +471,30 @@ def _tune(options: argparse.Namespace) -> int:
         params = config.load(any_loss=True)
         tune.queue(params, options.losses, options.draws, options.seed)
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from goemotions.commands import sweep
+    from goemotions.errors import UserError
+    from goemotions.io import preflight
+
+    least = {"cpus": 1, "gpus": 0, "at_most": 1, "patience": 0}
+    for name, minimum in least.items():
+        value = getattr(options, name)
+        if value is not None and not value >= minimum:
+            shown = name.replace("_", "-")
+            raise UserError(f"--{shown} is {value}; it must be at least {minimum}")
+    preflight.name_user()
+    return sweep.sweep(
+        options.settings,
+        address=options.address,
+        remote=options.remote,
+        resources=(options.cpus, options.gpus, options.at_most),
+        folder=options.folder,
+        checkpoints=options.checkpoints,
+        patience=options.patience,
+        check=options.check,
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A run's checkpoint is in `.dvc/tmp/goemotions/<loss>-<key>` of the project, also
 queued experiments, whose own folder DVC deletes. The key is the digest of all that determines the
 run, so no other run ever uses it. A finished run keeps its checkpoint until the next training
 starts: until DVC has recorded the run, it may be killed or its cache full, and would run it again.
-GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is the shortest time between two (60).
+GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is the shortest time between two (60);
+GOEMOTIONS_CHECKPOINTS is another folder for them.
 """
 
 import hashlib
@@ -136,6 +137,8 @@ def _shortest() -> float:
 
 
 def _place() -> Path:
+    if given := os.environ.get("GOEMOTIONS_CHECKPOINTS"):
+        return Path(given)
     return project.project_folder() / ".dvc" / "tmp" / "goemotions"
 
 

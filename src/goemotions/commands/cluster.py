@@ -1,0 +1,232 @@
+"""Trials on the machines of a Ray cluster, with a table of what they do."""
+
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from goemotions.commands import trial
+from goemotions.commands.trial import Job
+from goemotions.errors import UserError, first_line
+from goemotions.io import cores
+
+MEMORY = 80 * 2**20  # bytes of Ray's object store; only messages go through it
+MACHINES_THAT_MAY_DIE = 3  # under one trial, before it counts as failed
+
+
+class Resources(NamedTuple):
+    """What each trial takes, and how many may run at once; at_most None for no limit."""
+
+    cpus: int
+    gpus: float
+    at_most: int | None
+
+
+class Answer(NamedTuple):
+    """How a trial ended.
+
+    Attributes:
+        error: its first line; None where it succeeded.
+        log: the end of what a failed trial printed.
+        machine: its name.
+        seconds: of each step that it took.
+    """
+
+    error: str | None
+    log: str
+    machine: str
+    seconds: dict[str, float]
+
+
+class Cluster:
+    """A connection to a Ray cluster; `connected` makes it."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._source = Path(trial.__file__).read_text(encoding="utf-8")
+        self._board_class, self._task = _remote(ray)
+
+    def gpus_by_default(self) -> float:
+        """One for each trial where the cluster has any."""
+        return 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
+
+    def check(self, job: Job) -> list[Answer]:
+        """Whether a trial could run, from each machine."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        answers = [
+            self._task.options(
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False),
+            ).remote(self._source, {"job": job, "check": True}, None)
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        return [self._answer(answer) for answer in answers]
+
+    def run(
+        self, jobs: list[Job], resources: Resources, ended: Callable[[str, Answer], None]
+    ) -> None:
+        """Run trials until each has succeeded or failed; `ended` is called for each."""
+        board = self._board_class.remote()
+        start = self._task.options(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=MACHINES_THAT_MAY_DIE
+        )
+        waiting = list(reversed(jobs))
+        running: dict[Any, str] = {}
+        view = View(len(jobs))
+        with view:
+            while waiting or running:
+                while waiting and len(running) < (resources.at_most or len(jobs)):
+                    job = waiting.pop()
+                    task = start.remote(self._source, {"job": job, "check": False}, board)
+                    running[task] = job["name"]
+                done, _ = self._ray.wait(list(running), timeout=1.0)
+                for task in done:
+                    name, answer = running.pop(task), self._answer(task)
+                    view.ended(name, answer)
+                    ended(name, answer)
+                view.show(self._ray.get(board.all.remote()))
+
+    def _answer(self, task: Any) -> Answer:
+        try:
+            return Answer(**self._ray.get(task))
+        except self._ray.exceptions.RayError as error:
+            what = first_line(error)
+            if not isinstance(error, self._ray.exceptions.RayTaskError):
+                what = f"the machine or its worker died {MACHINES_THAT_MAY_DIE + 1} times: {what}"
+            return Answer(what, str(error), "", {})
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Cluster]:
+    """A cluster, or with None this machine alone.
+
+    Raises:
+        UserError: Ray is not installed, or no cluster answers at the address.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError('a sweep needs Ray: pip install ".[sweep]"') from None
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        options: dict[str, Any] = {"address": address}
+        if address is None:
+            options = {
+                "address": "local",
+                "num_cpus": cores.usable(),
+                "object_store_memory": MEMORY,
+                "include_dashboard": False,
+                "_temp_dir": folder,
+            }
+        try:
+            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"--address is {address!r}: {first_line(error)}; start a cluster with `ray start "
+                "--head`, or leave --address out to use this machine alone"
+            ) from None
+        try:
+            yield Cluster(ray)
+        finally:
+            ray.shutdown()
+
+
+def _remote(ray: Any) -> tuple[Any, Any]:
+    """What runs on the cluster: the board, and the task that runs commands/trial.py.
+
+    Both are defined inside a function, so that Ray sends their code to the workers, whose own
+    goemotions may be of another version.
+    """
+
+    class Board:
+        """What each trial said last."""
+
+        def __init__(self) -> None:
+            self.said: dict[str, dict[str, Any]] = {}
+
+        def put(self, name: str, message: dict[str, Any]) -> None:
+            self.said[name] = {**self.said.get(name, {}), **message}
+
+        def all(self) -> dict[str, dict[str, Any]]:
+            return self.said
+
+    def task(source: str, order: dict[str, Any], board: Any) -> dict[str, Any]:
+        import json
+        import subprocess
+        import sys
+
+        command = [sys.executable, "-P", "-c", source]
+        pipe = subprocess.PIPE
+        # In a session of its own, which outlives this worker for as long as it takes to clean up.
+        with subprocess.Popen(  # noqa: S603
+            command, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        ) as process:
+            print(json.dumps(order), file=process.stdin, flush=True)
+            for line in process.stdout or ():
+                message: dict[str, Any] = json.loads(line)
+                if "error" in message:
+                    return message
+                if board is not None:
+                    board.put.remote(order["job"]["name"], message)
+        raise RuntimeError("the trial was killed, perhaps because the machine's memory was full")
+
+    board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board)
+    return board, ray.remote(task)
+
+
+class View:
+    """What the trials do: a live table in a terminal, and otherwise a line for each that ended."""
+
+    def __init__(self, trials: int) -> None:
+        self._trials, self._started = trials, time.monotonic()
+        self._ended: dict[str, Answer] = {}
+        console = Console(file=sys.stderr)
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> None:
+        if self._live:
+            self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def ended(self, name: str, answer: Answer) -> None:
+        """Show that a trial ended."""
+        self._ended[name] = answer
+        took = f"done on {answer.machine} in {sum(answer.seconds.values()):.0f} s"
+        line = f"[{len(self._ended)}/{self._trials}] {name}: {answer.error or took}"
+        print(line, file=sys.stderr, flush=True)
+
+    def show(self, board: Mapping[str, Mapping[str, Any]]) -> None:
+        """Show what each running trial does.
+
+        Args:
+            board: what it said last, by its name.
+        """
+        if not self._live:
+            return
+        running = {name: said for name, said in board.items() if name not in self._ended}
+        failed = sum(answer.error is not None for answer in self._ended.values())
+        left = self._trials - len(self._ended)
+        title = (
+            f"{len(self._ended) - failed} done, {len(running)} running, {failed} failed, "
+            f"{left - len(running)} waiting"
+        )
+        if self._ended:
+            minutes = (time.monotonic() - self._started) / len(self._ended) * left / 60
+            title += f"; about {minutes:.0f} min left"
+        table = Table("trial", "machine", "step", "loss", "doing", title=title)
+        for name, said in running.items():
+            shown = (str(said.get(key, "")) for key in ("machine", "step", "loss", "doing"))
+            table.add_row(name, *shown)
+        self._live.update(table)

@@ -1,0 +1,319 @@
+"""One trial of a sweep, in a process of its own on a machine of the cluster.
+
+`goemotions sweep` sends the text of this file to a worker of Ray, which runs it. So it imports
+nothing of goemotions: what trains is the code of the trial's commit, in a working copy that is
+made here and removed. It reads a `Job` from its standard input and writes messages, one in a line,
+to its output: what it does now, and at last the answer. When its input ends, its worker has ended,
+by a Ctrl-C or because it was killed: then it ends what it started, removes the copy and ends.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict
+
+import psutil
+from filelock import FileLock, Timeout
+
+LOG = 200_000  # characters of the end of a failed trial's output that are sent back
+# Of the packages that determine the weights; without what says for which hardware torch was built.
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "scikit-learn", "dvc")
+
+
+DVC = (sys.executable, "-m", "dvc")
+# An error's first line: of the project and git, of a traceback, or of DVC.
+CAUSE = re.compile(
+    r"^(?:(?:error|ERROR|fatal|remote): |[\w.]*(?:Error|Exception): ).*", re.MULTILINE
+)
+WRITE_TO_THE_REMOTE = """
+import uuid
+from dvc.repo import Repo
+store = Repo().cloud.get_remote_odb()
+path = store.fs.join(store.path, f"check-{uuid.uuid4().hex}")
+store.fs.makedirs(store.path, exist_ok=True)
+store.fs.pipe_file(path, b"check")
+store.fs.cat_file(path)
+store.fs.rm(path)
+"""
+
+
+class Job(TypedDict):
+    """What a trial needs to know.
+
+    Attributes:
+        name: the experiment's.
+        commit: that it is an experiment of.
+        settings: that it changes, as `dvc exp run -S` takes them.
+        loss: the selected one.
+        inputs: a digest of the commit and of all settings but the loss and the seed.
+        url: of the git remote.
+        local: whether `url` is the project's folder on this machine, where no DVC remote is needed.
+        folder: where this machine keeps working copies, and its DVC cache unless `cache` is set.
+        cache: the DVC cache.
+        checkpoints: a folder for checkpoints that outlive the copy; empty for none.
+        threads: of the training.
+        patience: seconds for which a remote that fails is tried again.
+        author: whom git names as the author of the experiment, as variables of the environment.
+        versions: of Python and PACKAGES, that this machine must have.
+    """
+
+    name: str
+    commit: str
+    settings: list[str]
+    loss: str
+    inputs: str
+    url: str
+    local: bool
+    folder: str
+    cache: str
+    checkpoints: str
+    threads: int
+    patience: float
+    author: dict[str, str]
+    versions: dict[str, str]
+
+
+class FailedError(Exception):
+    """What a command said when it failed, in one line."""
+
+
+def versions() -> dict[str, str]:
+    """Those of this environment, by name; of a missing package "none"."""
+    found = {"python": ".".join(map(str, sys.version_info[:2]))}
+    for package in PACKAGES:
+        found[package] = "none"
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package).partition("+")[0]
+    return found
+
+
+class Trial:
+    """A working copy, and the commands that run in it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.place = Path(job["folder"]).expanduser()
+        self.copy = self.place / f"{job['name']}-{uuid.uuid4().hex[:8]}"
+        self.output = self.copy.with_suffix(".log")
+        self.seconds: dict[str, float] = {}
+        self._may_start = threading.Lock()
+        self._environment = {
+            **os.environ,
+            **job["author"],
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": str(job["threads"]),
+        }
+        if job["checkpoints"]:
+            folder = Path(job["checkpoints"]).expanduser() / job["name"]
+            self._environment["GOEMOTIONS_CHECKPOINTS"] = str(folder)
+
+    def run(self) -> None:
+        """Make the experiment and push it, unless the git remote has it.
+
+        Raises:
+            FailedError: a command failed.
+        """
+        self.check_versions()
+        commit, name = self.job["commit"], self.job["name"]
+        reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+        if self._try("git", "ls-remote", self.job["url"], reference, cwd=self.place).strip():
+            return
+        with self._timed("clone"):
+            self.clone()
+        with self._timed("prepare"):
+            self._prepare()
+        with self._timed("run"):
+            self._dvc("exp", "run", "-n", name, *self._settings(), "evaluate", "baseline")
+        with self._timed("push"):
+            # First the files: whoever sees the experiment can have them.
+            if not self.job["local"]:
+                self._try(*DVC, "push")
+            self._try(*DVC, "exp", "push", "--no-cache", self.job["url"], name)
+        if self.job["checkpoints"]:
+            shutil.rmtree(self._environment["GOEMOTIONS_CHECKPOINTS"], ignore_errors=True)
+
+    def check(self) -> None:
+        """Check that a trial could run here: the environment, and access to both remotes.
+
+        Raises:
+            FailedError: says what is wrong.
+        """
+        self.check_versions()
+        self.clone()
+        reference = f"refs/goemotions/{uuid.uuid4().hex}"
+        self._call("git", "push", "-q", self.job["url"], f"HEAD:{reference}")
+        self._call("git", "push", "-q", self.job["url"], f":{reference}")
+        if not self.job["local"]:
+            self._call(sys.executable, "-c", WRITE_TO_THE_REMOTE)
+
+    def check_versions(self) -> None:
+        """Check the environment.
+
+        Raises:
+            FailedError: names what is missing or of another version.
+        """
+        for command in ("git", "goemotions"):
+            if not shutil.which(command, path=self._environment["PATH"]):
+                raise FailedError(f"{command} is missing: install it in {sys.prefix}")
+        here = versions()
+        for name, wanted in self.job["versions"].items():
+            if here[name] != wanted:
+                raise FailedError(
+                    f"{name} is {here[name]}, and {wanted} where the sweep was started: make the "
+                    f"environment {sys.prefix} from the same requirements.txt"
+                )
+
+    def clone(self) -> None:
+        """Make the working copy, with this machine's DVC cache."""
+        self._try("git", "clone", "-q", "--no-checkout", self.job["url"], str(self.copy))
+        self._call("git", "checkout", "-q", "--detach", self.job["commit"])
+        cache = Path(self.job["cache"]).expanduser() if self.job["cache"] else self.place / "cache"
+        (self.copy / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
+
+    def end(self) -> None:
+        """End the commands and remove the copy; none can be started afterwards."""
+        self._may_start.acquire()
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=10)
+        shutil.rmtree(self.copy, ignore_errors=True)
+        self.output.unlink(missing_ok=True)
+
+    def log(self) -> str:
+        """The end of what the commands printed."""
+        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        return text[-LOG:]
+
+    def _prepare(self) -> None:
+        """Have the dataset and the base model in this machine's DVC cache; the first trial does."""
+        done = self.place / f"{self.job['inputs']}.prepared"
+        with FileLock(self.place / "prepare.lock"):
+            if done.exists():
+                return
+            tracked = self._call("git", "ls-files", "*.dvc").split("\n")[:-1]
+            pull = []
+            if not self.job["local"]:
+                pull = ["--pull"]
+                if tracked:
+                    self._try(*DVC, "fetch", *tracked)
+            inputs = ["-n", "inputs", *self._settings(), "fetch_dataset", "cache_model"]
+            self._try(*DVC, "exp", "run", *pull, *inputs)
+            done.touch()
+
+    def _settings(self) -> list[str]:
+        return [part for setting in self.job["settings"] for part in ("-S", setting)]
+
+    def _dvc(self, *arguments: str) -> str:
+        return self._call(*DVC, *arguments)
+
+    def _try(self, *command: str, cwd: Path | None = None) -> str:
+        """Run a command that needs a remote, again and again for as long as `patience` says."""
+        until, wait = time.monotonic() + self.job["patience"], 1.0
+        while True:
+            try:
+                return self._call(*command, cwd=cwd)
+            except FailedError:
+                if time.monotonic() + wait > until:
+                    raise
+            say(doing=f"{command[0]} failed; trying again")
+            time.sleep(wait)
+            wait *= 2
+
+    def _call(self, *command: str, cwd: Path | None = None) -> str:
+        """Run a command; what it printed."""
+        folder = cwd or (self.copy if self.copy.exists() else self.place)
+        say(doing=" ".join(command[: 3 if command[0] == "git" else 5]).removeprefix(sys.executable))
+        with self.output.open("a") as log:
+            print(f"$ {' '.join(command)}", file=log, flush=True)
+            start = log.tell()
+            with self._may_start:
+                process = subprocess.Popen(  # noqa: S603
+                    command, cwd=folder, env=self._environment, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=subprocess.STDOUT,
+                )  # fmt: skip
+            curve = self.copy / "metrics/training" / self.job["loss"] / "training.csv"
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
+                    break
+                with suppress(OSError, ValueError):
+                    step, loss = curve.read_text().splitlines()[-1].split(",")[:2]
+                    say(step=int(step), loss=float(loss))
+        with self.output.open() as log:
+            log.seek(start)
+            printed = log.read()
+        if process.returncode:
+            raise FailedError(cause(printed) or f"{command[0]} ended with {process.returncode}")
+        return printed
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[step] = time.monotonic() - started
+
+
+def cause(printed: str) -> str:
+    """Why a command failed, in one line: the first that looks like an error, or the last one."""
+    if found := CAUSE.search(printed):
+        return found[0].strip()
+    return next((line.strip() for line in reversed(printed.splitlines()) if line.strip()), "")
+
+
+def say(**message: Any) -> None:
+    """Send a message to the worker of Ray that started this process."""
+    with suppress(BrokenPipeError):  # it has ended, which the watching thread notices
+        print(json.dumps(message), flush=True)
+
+
+def remove_stale(place: Path) -> None:
+    """Remove the working copies of trials that could not: of a machine that lost its power."""
+    for path in place.glob("*-*.lock"):
+        with suppress(Timeout), FileLock(path, timeout=0):
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+            path.with_suffix(".log").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Run or check what the first line of the input says."""
+    if os.fork():  # Ray kills the children of a worker that ends; then this process cleans up.
+        os._exit(0)
+    order = json.loads(sys.stdin.readline())
+    trial = Trial(order["job"])
+    trial.place.mkdir(parents=True, exist_ok=True)
+
+    def end_with_the_worker() -> None:
+        sys.stdin.read()
+        trial.end()
+        os._exit(1)
+
+    remove_stale(trial.place)
+    with FileLock(trial.copy.with_suffix(".lock")) as lock:
+        threading.Thread(target=end_with_the_worker, daemon=True).start()
+        say(machine=socket.gethostname(), doing="starts")
+        answer: dict[str, Any] = {"error": None, "log": ""}
+        try:
+            trial.check() if order["check"] else trial.run()
+        except (FailedError, OSError) as error:
+            answer = {"error": str(error) or repr(error), "log": trial.log()}
+        trial.end()
+        Path(lock.lock_file).unlink(missing_ok=True)
+    say(**answer, machine=socket.gethostname(), seconds=trial.seconds)
+
+
+if __name__ == "__main__":
+    main()
