@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz soak lint lock audit losses results coverage schema bench bench-distributed
+.PHONY: help setup demo test fuzz soak lint lock audit losses results coverage sequential schema bench bench-distributed
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -93,6 +93,9 @@ results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX a
 
 coverage: setup  ## docs/statistics.md's table of simulated experiments
 	$(BIN)/python -m tools.coverage docs/statistics.md
+
+sequential: setup  ## docs/statistics.md's table of sweeps that stop early
+	$(BIN)/python -m tools.sequential_errors docs/statistics.md
 
 schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
 	$(BIN)/python tools/write_schema.py
