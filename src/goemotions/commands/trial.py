@@ -17,11 +17,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import psutil
 from filelock import FileLock, Timeout
@@ -29,7 +29,6 @@ from filelock import FileLock, Timeout
 LOG = 200_000  # characters of the end of a failed trial's output that are sent back
 # Of the packages that determine the weights; without what says for which hardware torch was built.
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "scikit-learn", "dvc")
-
 
 DVC = (sys.executable, "-m", "dvc")
 # An error's first line: of the project and git, of a traceback, or of DVC.
@@ -84,6 +83,9 @@ class Job(TypedDict):
     versions: dict[str, str]
 
 
+T = TypeVar("T")
+
+
 class FailedError(Exception):
     """What a command said when it failed, in one line."""
 
@@ -105,7 +107,9 @@ class Trial:
         self.job = job
         self.place = Path(job["folder"]).expanduser()
         self.copy = self.place / f"{job['name']}-{uuid.uuid4().hex[:8]}"
-        self.output = self.copy.with_suffix(".log")
+        self.output, self.lock = Path(f"{self.copy}.log"), Path(f"{self.copy}.lock")
+        commit = job["commit"]
+        self.reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{job['name']}"
         self.seconds: dict[str, float] = {}
         self._may_start = threading.Lock()
         self._environment = {
@@ -125,23 +129,31 @@ class Trial:
             FailedError: a command failed.
         """
         self.check_versions()
-        commit, name = self.job["commit"], self.job["name"]
-        reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
-        if self._try("git", "ls-remote", self.job["url"], reference, cwd=self.place).strip():
+        if self._again(self._is_there):
             return
         with self._timed("clone"):
             self.clone()
         with self._timed("prepare"):
             self._prepare()
         with self._timed("run"):
-            self._dvc("exp", "run", "-n", name, *self._settings(), "evaluate", "baseline")
+            targets = ("evaluate", "baseline")
+            self._call(*DVC, "exp", "run", "-n", self.job["name"], *self._settings(), *targets)
         with self._timed("push"):
             # First the files: whoever sees the experiment can have them.
             if not self.job["local"]:
-                self._try(*DVC, "push")
-            self._try(*DVC, "exp", "push", "--no-cache", self.job["url"], name)
+                self._again(lambda: self._call(*DVC, "push"))
+            self._again(self._push_reference)
         if self.job["checkpoints"]:
             shutil.rmtree(self._environment["GOEMOTIONS_CHECKPOINTS"], ignore_errors=True)
+
+    def _is_there(self) -> bool:
+        return bool(self._call("git", "ls-remote", self.job["url"], self.reference, cwd=self.place))
+
+    def _push_reference(self) -> None:
+        """What `dvc exp push` does after the files, but by git, which asks the remote's hooks."""
+        if not self._is_there():  # another sweep may have pushed it
+            reference = f"{self.reference}:{self.reference}"
+            self._call("git", "push", "-q", self.job["url"], reference)
 
     def check(self) -> None:
         """Check that a trial could run here: the environment, and access to both remotes.
@@ -176,13 +188,14 @@ class Trial:
 
     def clone(self) -> None:
         """Make the working copy, with this machine's DVC cache."""
-        self._try("git", "clone", "-q", "--no-checkout", self.job["url"], str(self.copy))
+        clone = ("git", "clone", "-q", "--no-checkout", self.job["url"], str(self.copy))
+        self._again(lambda: self._call(*clone))
         self._call("git", "checkout", "-q", "--detach", self.job["commit"])
         cache = Path(self.job["cache"]).expanduser() if self.job["cache"] else self.place / "cache"
         (self.copy / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
 
     def end(self) -> None:
-        """End the commands and remove the copy; none can be started afterwards."""
+        """End the commands and remove the copy; no command can be started afterwards."""
         self._may_start.acquire()
         children = psutil.Process().children(recursive=True)
         for child in children:
@@ -191,6 +204,7 @@ class Trial:
         psutil.wait_procs(children, timeout=10)
         shutil.rmtree(self.copy, ignore_errors=True)
         self.output.unlink(missing_ok=True)
+        self.lock.unlink(missing_ok=True)
 
     def log(self) -> str:
         """The end of what the commands printed."""
@@ -204,31 +218,26 @@ class Trial:
             if done.exists():
                 return
             tracked = self._call("git", "ls-files", "*.dvc").split("\n")[:-1]
-            pull = []
-            if not self.job["local"]:
-                pull = ["--pull"]
-                if tracked:
-                    self._try(*DVC, "fetch", *tracked)
-            inputs = ["-n", "inputs", *self._settings(), "fetch_dataset", "cache_model"]
-            self._try(*DVC, "exp", "run", *pull, *inputs)
+            if tracked and not self.job["local"]:
+                self._again(lambda: self._call(*DVC, "fetch", *tracked))
+            pull = () if self.job["local"] else ("--pull",)
+            inputs = (*self._settings(), "fetch_dataset", "cache_model")
+            self._again(lambda: self._call(*DVC, "exp", "run", "-n", "inputs", *pull, *inputs))
             done.touch()
 
     def _settings(self) -> list[str]:
         return [part for setting in self.job["settings"] for part in ("-S", setting)]
 
-    def _dvc(self, *arguments: str) -> str:
-        return self._call(*DVC, *arguments)
-
-    def _try(self, *command: str, cwd: Path | None = None) -> str:
-        """Run a command that needs a remote, again and again for as long as `patience` says."""
+    def _again(self, action: Callable[[], T]) -> T:
+        """Do something that needs a remote, again and again for as long as `patience` says."""
         until, wait = time.monotonic() + self.job["patience"], 1.0
         while True:
             try:
-                return self._call(*command, cwd=cwd)
-            except FailedError:
+                return action()
+            except FailedError as error:
                 if time.monotonic() + wait > until:
                     raise
-            say(doing=f"{command[0]} failed; trying again")
+                say(doing=f"tries again after: {error}")
             time.sleep(wait)
             wait *= 2
 
@@ -283,8 +292,9 @@ def remove_stale(place: Path) -> None:
     """Remove the working copies of trials that could not: of a machine that lost its power."""
     for path in place.glob("*-*.lock"):
         with suppress(Timeout), FileLock(path, timeout=0):
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-            path.with_suffix(".log").unlink(missing_ok=True)
+            copy = str(path).removesuffix(".lock")
+            shutil.rmtree(copy, ignore_errors=True)
+            Path(f"{copy}.log").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
@@ -302,7 +312,7 @@ def main() -> None:
         os._exit(1)
 
     remove_stale(trial.place)
-    with FileLock(trial.copy.with_suffix(".lock")) as lock:
+    with FileLock(trial.lock):
         threading.Thread(target=end_with_the_worker, daemon=True).start()
         say(machine=socket.gethostname(), doing="starts")
         answer: dict[str, Any] = {"error": None, "log": ""}
@@ -311,7 +321,6 @@ def main() -> None:
         except (FailedError, OSError) as error:
             answer = {"error": str(error) or repr(error), "log": trial.log()}
         trial.end()
-        Path(lock.lock_file).unlink(missing_ok=True)
     say(**answer, machine=socket.gethostname(), seconds=trial.seconds)
 
 
