@@ -257,6 +257,21 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--check", action="store_true", help="only check that every machine has what a trial needs"
     )
+    parser.add_argument(
+        "--until-sure",
+        action="store_true",
+        help="take no more seeds of a loss whose difference from --baseline is decided, or cannot "
+        "be decided with the seeds given; docs/statistics.md explains the test",
+    )
+    parser.add_argument(
+        "--baseline", default="bce", metavar="LOSS", help="of --until-sure (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.005,
+        help="of --until-sure, as of compare (default: %(default)s)",
+    )
     parser.set_defaults(run=_sweep)
 
 
@@ -475,10 +490,11 @@ def _tune(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands import sweep
+    from goemotions.commands.cluster import Resources
     from goemotions.errors import UserError
     from goemotions.io import preflight
 
-    least = {"cpus": 1, "gpus": 0, "at_most": 1, "patience": 0}
+    least = {"cpus": 1, "gpus": 0, "at_most": 1, "patience": 0, "margin": 0}
     for name, minimum in least.items():
         value = getattr(options, name)
         if value is not None and not value >= minimum:
@@ -487,12 +503,16 @@ def _sweep(options: argparse.Namespace) -> int:
     preflight.name_user()
     return sweep.sweep(
         options.settings,
-        address=options.address,
-        remote=options.remote,
-        resources=(options.cpus, options.gpus, options.at_most),
-        folder=options.folder,
-        checkpoints=options.checkpoints,
-        patience=options.patience,
+        sweep.Options(
+            address=options.address,
+            remote=options.remote,
+            resources=Resources(options.cpus, options.gpus, options.at_most),
+            folder=options.folder,
+            checkpoints=options.checkpoints,
+            patience=options.patience,
+            baseline=options.baseline if options.until_sure else None,
+            margin=options.margin,
+        ),
         check=options.check,
     )
 

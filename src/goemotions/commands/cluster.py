@@ -23,10 +23,16 @@ MACHINES_THAT_MAY_DIE = 3  # under one trial, before it counts as failed
 
 
 class Resources(NamedTuple):
-    """What each trial takes, and how many may run at once; at_most None for no limit."""
+    """What each trial takes, and how many may run at once.
+
+    Attributes:
+        cpus: cores, and so many threads.
+        gpus: None is one where the cluster has any, and otherwise none.
+        at_most: None is as many as there is room for.
+    """
 
     cpus: int
-    gpus: float
+    gpus: float | None
     at_most: int | None
 
 
@@ -54,10 +60,6 @@ class Cluster:
         self._source = Path(trial.__file__).read_text(encoding="utf-8")
         self._board_class, self._task = _remote(ray)
 
-    def gpus_by_default(self) -> float:
-        """One for each trial where the cluster has any."""
-        return 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
-
     def check(self, job: Job) -> list[Answer]:
         """Whether a trial could run, from each machine."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -77,8 +79,11 @@ class Cluster:
     ) -> None:
         """Run trials until each has succeeded or failed; `ended` is called for each."""
         board = self._board_class.remote()
+        gpus = resources.gpus
+        if gpus is None:
+            gpus = 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
         start = self._task.options(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=MACHINES_THAT_MAY_DIE
+            num_cpus=resources.cpus, num_gpus=gpus, max_retries=MACHINES_THAT_MAY_DIE
         )
         waiting = list(reversed(jobs))
         running: dict[Any, str] = {}

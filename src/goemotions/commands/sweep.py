@@ -5,47 +5,52 @@ data and results. What an experiment is called follows from its commit and setti
 same command never runs one again that is already there.
 """
 
-import hashlib
-import json
 import os
-import random
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from goemotions import config
+import numpy as np
+
 from goemotions.commands import cluster, trial
-from goemotions.commands.cluster import Answer, Resources
+from goemotions.commands.cluster import Answer, Cluster, Resources
+from goemotions.commands.combinations import PREFIX, Planned, plan
 from goemotions.commands.trial import Job
-from goemotions.config import Params
-from goemotions.errors import UserError, first_line
+from goemotions.comparison import experiments, measures, predictions, sequential
+from goemotions.comparison.sequential import MEANING, Decision
+from goemotions.comparison.statistics import Runs
+from goemotions.errors import UserError
 from goemotions.io import dvc_cache, preflight
 
 LOGS = Path("reports/sweep")
-SEED = "train.seed="
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A trial.
+class Options:
+    """How a sweep is run.
 
     Attributes:
-        name: the experiment's.
-        settings: as `dvc exp run -S` takes them.
-        inputs: a digest of the commit and of all settings but the loss and the seed.
+        address: of a Ray cluster; None for this machine alone.
+        remote: the git remote's name, for a cluster.
+        resources: what a trial takes; its gpus may be None: one where there are any.
+        folder: where each machine of a cluster keeps its DVC cache and working copies.
+        checkpoints: a folder that all machines share; empty for none.
+        patience: seconds for which a machine tries a remote again that fails.
+        baseline, margin: of the decisions of --until-sure; baseline is None without it.
     """
 
-    name: str
-    loss: str
-    seed: int
-    settings: tuple[str, ...]
-    inputs: str
+    address: str | None
+    remote: str
+    resources: Resources
+    folder: str
+    checkpoints: str
+    patience: float
+    baseline: str | None
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -63,72 +68,95 @@ class Places:
     commit: str
 
 
-def plan(settings: Sequence[str], commit: str) -> list[Planned]:
-    """The trials of a sweep, one seed of each loss before the next seed.
+def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
+    """Run what is missing of a sweep; the exit status, 1 where a trial failed.
 
     Args:
         settings: as `dvc exp run --queue -S` takes them; also `1..20` for whole numbers.
-        commit: that the experiments are of.
+        check: only check that the machines have what a trial needs.
 
     Raises:
-        UserError: a setting is unknown or out of range.
+        UserError: a setting is wrong, or the clone, a remote or a machine lacks something.
     """
-    from dvc.exceptions import DvcException
-    from dvc.utils.hydra import get_hydra_sweeps
+    places = find_places(options.remote if options.address else None)
+    trials = plan(settings, places.commit)
+    every = {job["name"]: job for job in _jobs(trials, places, options)}
+    failed: dict[str, Answer] = {}
 
-    try:
-        combinations = get_hydra_sweeps({"params.yaml": [_listed(one) for one in settings]})
-    except DvcException as error:
+    def ended(name: str, answer: Answer) -> None:
+        if answer.error is not None:
+            failed[name] = answer
+            LOGS.mkdir(parents=True, exist_ok=True)
+            (LOGS / f"{name}.log").write_text(answer.log, encoding="utf-8")
+
+    names: list[str] = []
+    with ExitStack() as stack:
+        machines: Cluster | None = None
+        for part in _parts(trials, options):
+            names = [one.name for one in part]
+            here, there = existing(".", places.commit), existing(places.url, places.commit)
+            missing = [name for name in names if name not in here | there]
+            if machines is None and (missing or check):
+                machines = stack.enter_context(cluster.connected(options.address))
+                ready = (
+                    _ready(machines, next(iter(every.values())))
+                    if check or options.address
+                    else True
+                )
+                if check or not ready:
+                    return 0 if ready else 1
+            if machines and missing:
+                print(f"{len(missing)} of {len(names)} trials are missing", file=sys.stderr)
+                machines.run([every[name] for name in missing], options.resources, ended)
+            there |= set(missing) - failed.keys()
+            pull(places, [one for one in part if one.name in there])
+            if failed:
+                break
+    for name, answer in failed.items():
+        print(f"failed: {name}: {answer.error}; its log: {LOGS / name}.log", file=sys.stderr)
+    done = f"{len(names) - len(failed)} of {len(names)} experiments are in this clone"
+    print(f"{done}; to compare them: goemotions compare --only {PREFIX}")
+    return 1 if failed else 0
+
+
+def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
+    """The trials that are to be there next, and with them all those before."""
+    if options.baseline is None:
+        yield trials
+        return
+    seeds = sorted({one.seed for one in trials})
+    losses = {one.loss for one in trials}
+    if options.baseline not in losses or len(losses) < 2 or len(seeds) < 2:
         raise UserError(
-            f"-S is {' '.join(settings)}: {first_line(error.__cause__ or error)}"
-        ) from None
-    trials = []
-    for combination in combinations:
-        given = tuple(combination["params.yaml"])
-        params = _params(tuple(one for one in given if not one.startswith(SEED)))
-        seed = next((one.removeprefix(SEED) for one in given if one.startswith(SEED)), None)
-        if seed is not None and not seed.isdecimal():
-            raise UserError(f"train.seed is {seed!r}; it must be a whole number, at least 0")
-        number = params.train.seed if seed is None else int(seed)
-        rest = params.model_dump(mode="json")
-        rest.pop("loss")
-        rest["train"].pop("seed")
-        text = json.dumps([commit, rest], sort_keys=True)
-        inputs = hashlib.sha256(text.encode()).hexdigest()[:16]
-        name = f"sweep-{params.loss}-{number}-{inputs[:8]}"
-        trials.append(Planned(name, params.loss, number, given, inputs))
-    # Two sweeps at once that take the same order would do everything twice.
-    random.shuffle(trials)
-    return sorted(trials, key=lambda one: one.seed)
+            f"--until-sure compares losses with --baseline {options.baseline}: give -S loss with "
+            "that one and others, and -S train.seed with two seeds or more"
+        )
+    if len({one.inputs for one in trials}) > 1:
+        raise UserError("--until-sure compares losses alone: give -S loss and -S train.seed only")
+    wanted: dict[str, int] = dict.fromkeys(losses, 0)
+    decided: dict[str, tuple[Decision, int]] = {}
+    for look in sequential.looks(len(seeds)):
+        wanted |= {loss: look for loss in losses if loss not in decided}
+        part = [one for one in trials if one.seed in seeds[: wanted[one.loss]]]
+        yield part
+        decided = sequential.decisions(_runs(part), options.baseline, len(seeds), options.margin)
+        if len(decided) == len(losses) - 1:
+            break
+    for loss, (decision, look) in sorted(decided.items()):
+        print(f"{loss}: {MEANING[decision]} {options.baseline}, after {look} seeds")
 
 
-def _listed(setting: str) -> str:
-    """A setting whose value `1..3` is written as `1,2,3`."""
-    key, _, value = setting.partition("=")
-    if found := re.fullmatch(r"(\d+)\.\.(\d+)", value):
-        first, last = map(int, found.groups())
-        if first > last:
-            raise UserError(f"{key} is {value!r}; the first number must not be above the last")
-        return f"{key}={','.join(map(str, range(first, last + 1)))}"
-    return setting
-
-
-@cache
-def _params(settings: tuple[str, ...]) -> Params:
-    """params.yaml with other settings, which DVC applies as `dvc exp run -S` does."""
-    from dvc.exceptions import DvcException
-    from dvc.utils.hydra import apply_overrides
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "params.yaml")
-        shutil.copy("params.yaml", path)
-        try:
-            apply_overrides(path, list(settings))
-        except DvcException as error:
-            raise UserError(
-                f"-S is {' '.join(settings)}: {first_line(error.__cause__ or error)}"
-            ) from None
-        return config.load(path)
+def _runs(trials: Sequence[Planned]) -> dict[str, Runs]:
+    """What trials scored, by loss and in the order of the seeds."""
+    found = {one.name: one for one in experiments.experiments(PREFIX)}
+    runs = {}
+    for loss in sorted({one.loss for one in trials}):
+        of_loss = sorted((one.seed, one.name) for one in trials if one.loss == loss)
+        every = [
+            measures.measure(measures.DEFAULT, predictions.read(found[name])) for _, name in of_loss
+        ]
+        runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+    return runs
 
 
 def find_places(remote: str | None) -> Places:
@@ -167,25 +195,47 @@ def existing(url: str, commit: str) -> set[str]:
     Raises:
         UserError: it does not answer.
     """
-    listed = _git("ls-remote", url, f"refs/exps/{commit[:2]}/{commit[2:]}/*")
+    listed = _git("ls-remote", url, f"{_references(commit)}*")
     return {line.rpartition("/")[2] for line in listed.splitlines()}
 
 
-def jobs(
-    trials: Sequence[Planned],
-    places: Places,
-    folder: str,
-    checkpoints: str,
-    cpus: int,
-    patience: float,
-) -> Iterator[Job]:
-    """What the machines need to know of each trial."""
+def pull(places: Places, trials: Sequence[Planned]) -> None:
+    """Bring experiments from the remotes into this clone.
+
+    Raises:
+        UserError: dvc cannot, or the DVC remote lacks an object or has it corrupted.
+    """
+    if places.remote is None or not trials:
+        return
+    names = [one.name for one in trials]
+    command = [sys.executable, "-m", "dvc", "exp", "pull", places.remote, *names]
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this Python's dvc
+    if done.returncode:
+        said = trial.cause(done.stdout + done.stderr)
+        raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}")
+    for one in trials:
+        lock = _git("show", f"{_references(places.commit)}{one.name}:dvc.lock")
+        for output, md5 in dvc_cache.missing_objects(Path(), lock, one.loss):
+            raise UserError(
+                f"the DVC remote lacks {output} of {one.name}, or has it corrupted. To make it "
+                f"again, delete files/md5/{md5[:2]}/{md5[2:]} there, run `dvc exp remove {one.name}` "
+                f"and `dvc exp remove --git-remote {places.remote} {one.name}`, and then the same "
+                "command"
+            )
+
+
+def _references(commit: str) -> str:
+    """How the references of a commit's experiments begin."""
+    return f"refs/exps/{commit[:2]}/{commit[2:]}/"
+
+
+def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterator[Job]:
     name, address = _git("var", "GIT_AUTHOR_IDENT").rsplit(" ", 2)[0].rsplit(" <", 1)
     author: dict[str, str] = {}
     for role in ("AUTHOR", "COMMITTER"):
         author |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address.rstrip(">")}
-    here = str(Path.cwd() / ".dvc/tmp/sweep")
     local = places.remote is None
+    here = str(Path.cwd() / ".dvc/tmp/sweep")
     for one in trials:
         yield Job(
             name=one.name,
@@ -195,100 +245,22 @@ def jobs(
             inputs=one.inputs,
             url=places.url,
             local=local,
-            folder=here if local else folder,
+            folder=here if local else options.folder,
             cache=str(dvc_cache.cache_folder(Path.cwd())) if local else "",
-            checkpoints=checkpoints or (f"{here}/checkpoints" if local else ""),
-            threads=cpus,
-            patience=patience,
+            checkpoints=options.checkpoints or (f"{here}/checkpoints" if local else ""),
+            threads=options.resources.cpus,
+            patience=options.patience,
             author=author,
             versions=trial.versions(),
         )
 
 
-def pull(places: Places, names: Sequence[str]) -> None:
-    """Bring experiments from the remotes into this clone.
-
-    Raises:
-        UserError: dvc cannot.
-    """
-    if places.remote is None or not names:
-        return
-    command = [sys.executable, "-m", "dvc", "exp", "pull", places.remote, *names]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this Python's dvc
-    if done.returncode:
-        said = trial.cause(done.stdout + done.stderr)
-        raise UserError(
-            f"the experiments are in {places.remote}, but dvc cannot pull all of them: {said}; "
-            "docs/sharing.md says what to do; then run the same command again"
-        )
-
-
-def show_check(answers: Sequence[Answer]) -> bool:
+def _ready(machines: Cluster, job: Job) -> bool:
     """Print what each machine lacks; whether it is nothing."""
+    answers = machines.check(job)
     for answer in answers:
-        print(f"{answer.machine or 'a machine'}: {answer.error or 'ready'}")
+        print(f"{answer.machine or 'a machine'}: {answer.error or 'ready'}", file=sys.stderr)
     return all(answer.error is None for answer in answers)
-
-
-def sweep(
-    settings: Sequence[str],
-    *,
-    address: str | None,
-    remote: str,
-    resources: tuple[int, float | None, int | None],
-    folder: str,
-    checkpoints: str,
-    patience: float,
-    check: bool,
-) -> int:
-    """Run what is missing of a sweep; the exit status, 1 where a trial failed.
-
-    Args:
-        settings: as `dvc exp run --queue -S` takes them; also `1..20` for whole numbers.
-        address: of a Ray cluster; None for this machine alone.
-        remote: the git remote's name.
-        resources: the cores and GPUs of each trial, and how many may run at once. None of GPUs is
-            one where there are any; None at last is no limit.
-        folder: where each machine keeps its DVC cache and working copies.
-        checkpoints: a folder that all machines share; empty for none.
-        patience: seconds for which a machine tries a remote again that fails.
-        check: only check that the machines have what a trial needs.
-
-    Raises:
-        UserError: a setting is wrong, or the clone, a remote or a machine lacks something.
-    """
-    places = find_places(remote if address else None)
-    trials = plan(settings, places.commit)
-    names = [one.name for one in trials]
-    there = existing(places.url, places.commit)
-    missing = [one for one in trials if one.name not in there]
-    cpus, gpus, at_most = resources
-    todo = list(jobs(missing or trials, places, folder, checkpoints, cpus, patience))
-    failed: dict[str, Answer] = {}
-
-    def ended(name: str, answer: Answer) -> None:
-        if answer.error is not None:
-            failed[name] = answer
-            LOGS.mkdir(parents=True, exist_ok=True)
-            (LOGS / f"{name}.log").write_text(answer.log, encoding="utf-8")
-
-    if missing or check:
-        with cluster.connected(address) as machines:
-            ready = show_check(machines.check(todo[0])) if address or check else True
-            if check:
-                return 0 if ready else 1
-            if not ready:
-                raise UserError("nothing was started: see above what the machines lack")
-            if gpus is None:
-                gpus = machines.gpus_by_default()
-            print(f"{len(missing)} of {len(trials)} trials are missing", file=sys.stderr)
-            machines.run(todo, Resources(cpus, gpus, at_most), ended)
-    pull(places, [name for name in names if name not in failed])
-    for name, answer in failed.items():
-        print(f"failed: {name}: {answer.error}; its log: {LOGS / name}.log", file=sys.stderr)
-    done = f"{len(names) - len(failed)} of {len(names)} experiments are in this clone"
-    print(f"{done}; to compare them: goemotions compare --only sweep-")
-    return 1 if failed else 0
 
 
 def _git(*arguments: str) -> str:

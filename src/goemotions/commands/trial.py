@@ -117,6 +117,8 @@ class Trial:
             **job["author"],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": str(job["threads"]),
+            "GIT_TERMINAL_PROMPT": "0",  # nobody would see it
+            "DVC_SITE_CACHE_DIR": f"{self.copy}/.dvc/tmp/site",  # removed with the copy
         }
         if job["checkpoints"]:
             folder = Path(job["checkpoints"]).expanduser() / job["name"]
@@ -244,7 +246,8 @@ class Trial:
     def _call(self, *command: str, cwd: Path | None = None) -> str:
         """Run a command; what it printed."""
         folder = cwd or (self.copy if self.copy.exists() else self.place)
-        say(doing=" ".join(command[: 3 if command[0] == "git" else 5]).removeprefix(sys.executable))
+        words = [word for word in command if word not in DVC[:2]]
+        say(doing=" ".join(words[: 2 if words[0] == "git" else 3]))
         with self.output.open("a") as log:
             print(f"$ {' '.join(command)}", file=log, flush=True)
             start = log.tell()
@@ -290,7 +293,7 @@ def say(**message: Any) -> None:
 
 def remove_stale(place: Path) -> None:
     """Remove the working copies of trials that could not: of a machine that lost its power."""
-    for path in place.glob("*-*.lock"):
+    for path in place.glob("sweep-*.lock"):
         with suppress(Timeout), FileLock(path, timeout=0):
             copy = str(path).removesuffix(".lock")
             shutil.rmtree(copy, ignore_errors=True)

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from goemotions.comparison import statistics
-from goemotions.comparison.statistics import LEVEL, Estimate, Runs
+from goemotions.comparison.statistics import Estimate, Runs
 
 Decision = Literal["better", "worse", "equivalent", "hopeless"]
 MEANING: dict[Decision, str] = {
@@ -27,6 +27,7 @@ MEANING: dict[Decision, str] = {
     "equivalent": "equivalent to",
     "hopeless": "hardly to be told apart from",
 }
+ERROR = 0.035  # of all losses and looks together, so that simulations err in some 5%
 LEAST_CHANCE = 0.1  # of being decided within the budget, below which a loss is given up
 GROWTH = 1.5  # of the seeds from one look to the next
 _POINTS = 200  # of the grid on which the boundary is found
@@ -83,7 +84,7 @@ def decisions(
 ) -> dict[str, tuple[Decision, int]]:
     """What is decided of each loss against the baseline, and after how many seeds.
 
-    A loss is better or worse, or equivalent within the margin, each with an error of 0.05 over the
+    A loss is better or worse, or equivalent within the margin, each with an error of ERROR over the
     number of losses compared; hopeless if none of these is likely within the budget. What is
     decided at one look stays, and depends on the runs up to that look alone, so that a sweep that
     was interrupted decides the same again.
@@ -93,7 +94,7 @@ def decisions(
         budget: seeds of each loss.
     """
     found: dict[str, tuple[Decision, int]] = {}
-    error = LEVEL / max(len(runs) - 1, 1)
+    error = ERROR / max(len(runs) - 1, 1)
     fractions: dict[str, list[float]] = {loss: [] for loss in runs if loss != baseline}
     for look in looks(budget):
         if look > len(runs[baseline].scores):

@@ -62,6 +62,32 @@ def damaged(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def missing_objects(folder: Path, lock: str, loss: str) -> list[tuple[str, str]]:
+    """What DVC's cache lacks of an experiment: an output, and the name of its object.
+
+    `dvc exp pull` says nothing where the remote has an object that is corrupted.
+
+    Args:
+        folder: the project's.
+        lock: the content of the experiment's dvc.lock, which may also have other losses' stages.
+        loss: the experiment's.
+    """
+    import yaml
+
+    cache = cache_folder(folder) / "files" / "md5"
+    stages = yaml.load(lock, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506
+    found = []
+    for name, stage in stages.items():
+        if name.startswith("train@") and name != f"train@{loss}":
+            continue
+        for out in (out for out in stage.get("outs", []) if out.get("md5")):
+            digests, listing = [out["md5"]], _object(cache, out["md5"])
+            if out["md5"].endswith(".dir") and listing.is_file():
+                digests = [one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))]
+            found += [(out["path"], md5) for md5 in digests if not _object(cache, md5).is_file()]
+    return found
+
+
 def cache_folder(folder: Path) -> Path:
     """Where a project's DVC cache is."""
     return Path(_repository(folder).cache.legacy.path)

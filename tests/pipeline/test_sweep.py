@@ -1,0 +1,404 @@
+"""`goemotions sweep` on a Ray cluster of three machines, which are processes of this one.
+
+Each has a home folder of its own, and with it a DVC cache. But for one test, the stages are shell
+commands that take a moment, so that what is tested is what becomes of the experiments.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from test_sharing import KEYS, s3  # noqa: F401 - a fixture
+
+from conftest import Clone, environment
+from goemotions.cli import main
+
+# What each training does is to write down that it ran, to wait, and to write loss and seed.
+STAGES = """
+stages:
+  fetch_dataset:
+    cmd: echo rows >data/sample
+    params: [dataset]
+    outs: [data/sample]
+  cache_model:
+    cmd: echo weights TOKEN >models/deberta-v3-tiny
+    params: [model]
+    outs: [models/deberta-v3-tiny]
+  train:
+    matrix: {loss: ["${loss}"]}
+    cmd: >-
+      echo ${item.loss} ${train.seed} $HOME >>RUNS; sleep WAIT; mkdir -p metrics/training;
+      mkdir -p models/trained metrics/training/${item.loss};
+      echo ${item.loss} ${train.seed} >models/trained/${item.loss}
+    params: [train.seed]
+    deps: [data/sample, models/deberta-v3-tiny]
+    outs: ["models/trained/${item.loss}"]
+  evaluate:
+    cmd: cp models/trained/${loss} metrics/predictions.parquet; echo "{}" >metrics/evaluation.json
+    deps: ["models/trained/${loss}"]
+    outs: [metrics/predictions.parquet]
+    metrics: [metrics/evaluation.json: {cache: false}]
+  baseline:
+    cmd: echo "{}" >metrics/baseline.json
+    metrics: [metrics/baseline.json: {cache: false}]
+"""
+SWEEP = ("-S", "loss=bce,asl", "-S", "train.seed=1..2", "--folder", "~/work")
+EXPECTED = {(loss, str(seed)) for loss in ("bce", "asl") for seed in (1, 2)}
+
+
+AWS = {key.upper(): value for key, value in KEYS.items()} | {"NO_PROXY": "*"}
+
+
+class Machines:
+    """The cluster; the first machine, where the commands are given, runs no trials."""
+
+    def __init__(self, folder):
+        from ray.cluster_utils import Cluster
+
+        self.folder, self.names = folder, iter("abcdefghijkl")
+        self.nodes = {}
+        arguments = {"num_cpus": 0, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+        home = folder / "head"
+        home.mkdir()
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={**arguments, "env_vars": self.environment(home)},
+        )
+        for _ in range(3):
+            self.add()
+
+    def add(self):
+        home = self.folder / next(self.names)
+        home.mkdir()
+        self.nodes[home] = self.cluster.add_node(
+            num_cpus=1, object_store_memory=80 * 2**20, env_vars=self.environment(home)
+        )
+
+    def environment(self, home):
+        # Ray would give way to every other program, on cores that the tests share.
+        return environment(self.folder, home) | {"RAY_worker_niceness": "0"} | AWS
+
+    def kill(self, home):
+        self.cluster.remove_node(self.nodes.pop(home), allow_graceful=False)
+
+    def left_behind(self):
+        """What trials left on the machines, after a moment for those that were killed."""
+        for _ in range(100):
+            left = list(self.folder.glob("*/work/sweep-*"))
+            if not left:
+                return []
+            time.sleep(0.1)
+        return left
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    made = Machines(tmp_path_factory.mktemp("machines"))
+    yield made
+    made.cluster.shutdown()
+
+
+@pytest.fixture
+def sweeper(new_clone, tmp_path):
+    """A clone whose stages take a moment, with a git remote and a folder as DVC remote."""
+    clone = new_clone("a clone", tmp_path / "cache")
+    stages = STAGES.replace("RUNS", str(tmp_path / "runs")).replace("WAIT", "2")
+    stages = stages.replace("TOKEN", tmp_path.name)  # what no other test has left in a DVC cache
+    (clone.folder / "dvc.yaml").write_text(stages)
+    (clone.folder / "dvc.lock").unlink()
+    share(clone, tmp_path)
+    return clone
+
+
+def share(clone, folder):
+    clone.git("init", "-q", "--bare", "-b", "main", str(folder / "origin.git"))
+    clone.git("remote", "add", "origin", str(folder / "origin.git"))
+    clone.dvc("remote", "add", "--default", "storage", str(folder / "storage"))
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "shared")
+    clone.git("push", "-q", "-u", "origin", "main")
+
+
+def colleague(clone, folder):
+    """A new clone of what `clone` shares, with a DVC cache of its own."""
+    clone.git("clone", "-q", str(folder / "origin.git"), str(folder / "other"))
+    other = Clone(folder / "other", clone.env)
+    other.dvc("cache", "dir", "--local", str(folder / "other cache"))
+    return other
+
+
+def start(clone, machines, *arguments):
+    """A sweep that runs on, in a session of its own as in a terminal."""
+    goemotions = str(clone.folder / ".venv/bin/goemotions")
+    return subprocess.Popen(
+        [goemotions, "sweep", "--address", machines.cluster.address, *arguments],
+        cwd=clone.folder,
+        env=clone.env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(process, status=0):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == status, output
+    return output
+
+
+def ran(folder):
+    """Which machine trained what: (loss, seed, machine's home), in order."""
+    path = folder / "runs"
+    return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wait_for(condition):
+    for _ in range(1200):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
+
+
+def results(clone):
+    """What the experiments of a clone trained, from git and its own DVC cache."""
+    found = {}
+    for line in clone.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
+        if "/sweep-" in line:
+            lock = yaml.safe_load(clone.git("show", f"{line}:dvc.lock"))
+            digest = lock["stages"]["evaluate"]["outs"][-1]["md5"]
+            cache = (clone.folder / ".dvc/config.local").read_text().split("dir = ")[1].strip()
+            content = Path(f"{cache}/files/md5/{digest[:2]}/{digest[2:]}").read_text()
+            name = line.rpartition("/")[2]
+            assert name not in found
+            found[name] = tuple(content.split())
+            assert name.startswith("sweep-{}-{}-".format(*found[name]))
+    return found
+
+
+def complete(clone, expected=EXPECTED):
+    return Counter(results(clone).values()) == Counter(expected)
+
+
+def test_a_machine_dies_and_its_trial_runs_elsewhere(sweeper, machines, tmp_path):
+    process = start(sweeper, machines, *SWEEP)
+    *_, home = wait_for(lambda: ran(tmp_path))[0]
+    machines.kill(next(path for path in machines.nodes if str(path) == home))
+    finish(process)
+    assert complete(sweeper)
+    again = [run for run, count in Counter(run[:2] for run in ran(tmp_path)).items() if count > 1]
+    assert again == [ran(tmp_path)[0][:2]]
+    assert machines.left_behind() == []
+    machines.add()
+
+
+def test_the_command_dies_and_goes_on_with_what_is_missing(sweeper, machines, tmp_path):
+    origin = str(tmp_path / "origin.git")
+    pushed = lambda: sweeper.git("ls-remote", origin, "refs/exps/*").splitlines()  # noqa: E731
+    for number, stop in enumerate((signal.SIGINT, signal.SIGKILL)):
+        process = start(sweeper, machines, *SWEEP, "--at-most", "1")
+        wait_for(lambda: len(pushed()) > number)  # noqa: B023
+        wait_for(lambda: len(ran(tmp_path)) > len(pushed()))
+        os.killpg(process.pid, stop)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[stop], output
+        assert machines.left_behind() == []
+    there = len(pushed())
+    output = finish(start(sweeper, machines, *SWEEP))
+    assert f"{4 - there} of 4 trials are missing" in output
+    assert complete(sweeper)
+    assert "4 of 4 experiments are in this clone" in finish(start(sweeper, machines, *SWEEP))
+
+
+def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
+    hook = tmp_path / "origin.git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho closed on Sundays >&2\nexit 1\n")
+    hook.chmod(0o755)
+    output = finish(start(sweeper, machines, *SWEEP, "--check"), status=1)
+    assert output.splitlines().count(f"{os.uname().nodename}: remote: closed on Sundays") == 4
+    hook.write_text(
+        "#!/bin/sh\nread old new name\ncase $name in *asl-2*) echo no asl >&2; exit 1;; esac\n"
+    )
+    output = finish(start(sweeper, machines, *SWEEP, "--patience", "2"), status=1)
+    assert "3 of 4 experiments are in this clone" in output
+    (failed,) = (line for line in output.splitlines() if line.startswith("failed: "))
+    assert "remote: no asl; its log: reports/sweep/sweep-asl-2-" in failed
+    assert "no asl" in (sweeper.folder / failed.rpartition("its log: ")[2]).read_text()
+    assert complete(sweeper, EXPECTED - {("asl", "2")})
+    hook.unlink()
+    assert "1 of 4 trials are missing" in finish(start(sweeper, machines, *SWEEP))
+    assert complete(sweeper)
+    assert machines.left_behind() == []
+
+
+def test_two_sweeps_at_once(sweeper, machines, tmp_path):
+    other = colleague(sweeper, tmp_path)
+    for process in [start(clone, machines, *SWEEP) for clone in (sweeper, other)]:
+        finish(process)
+    assert complete(sweeper)
+    assert complete(other)
+    refs = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/")
+    assert sweeper.git(*refs) == other.git(*refs)
+    assert machines.left_behind() == []
+
+
+class Door:
+    """A port in front of another one, which can be closed: connections are then refused."""
+
+    def __init__(self, port):
+        self.behind, self.listener = port, None
+        self.open()
+        self.port = self.listener.getsockname()[1]
+
+    def open(self):
+        address = ("127.0.0.1", 0 if self.listener is None else self.port)
+        self.listener = socket.create_server(address, backlog=100)
+        self.passing = []
+        threading.Thread(target=self.admit, args=(self.listener,), daemon=True).start()
+
+    def admit(self, listener):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                one = listener.accept()[0]
+                other = socket.create_connection(("127.0.0.1", self.behind))
+                self.passing += [one, other]
+                for way in ((one, other), (other, one)):
+                    threading.Thread(target=self.forward, args=way, daemon=True).start()
+
+    def forward(self, source, target):
+        with contextlib.suppress(OSError):
+            while content := source.recv(2**16):
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        for one in (self.listener, *self.passing):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
+    sweeper,
+    machines,
+    tmp_path,
+    s3,  # noqa: F811
+):
+    address, client = s3
+    door = Door(int(address.rpartition(":")[2]))
+    sweeper.env.update(AWS)
+    sweeper.dvc("remote", "add", "--force", "--default", "storage", "s3://bucket/goemotions")
+    sweeper.dvc("remote", "modify", "storage", "endpointurl", f"http://127.0.0.1:{door.port}")
+    sweeper.dvc("remote", "modify", "storage", "verify", "true")
+    sweeper.dvc("repro", "fetch_dataset", "cache_model")
+    sweeper.dvc("push", "fetch_dataset", "cache_model")
+    sweeper.git("add", "-A")
+    sweeper.git("commit", "-qm", "inputs")
+    sweeper.git("push", "-q")
+
+    process = start(sweeper, machines, *SWEEP, "--patience", "200")
+    wait_for(lambda: ran(tmp_path))
+    door.close()
+    closed = time.monotonic()
+    logs = lambda: [path.read_text() for path in machines.folder.glob("*/work/*.log")]  # noqa: E731
+    wait_for(lambda: any(text.count("dvc push\n") > 1 for text in logs()))
+    time.sleep(max(0, closed + 10 - time.monotonic()))
+    door.open()
+    finish(process)
+    assert complete(sweeper)
+    assert machines.left_behind() == []
+    # Each machine fetched the inputs, once for all of its trials.
+    digest = hashlib.md5(f"weights {tmp_path.name}\n".encode()).hexdigest()
+    fetched = (
+        (tmp_path / "s3.log")
+        .read_text()
+        .count(f'"GET /bucket/goemotions/files/md5/{digest[:2]}/{digest[2:]} ')
+    )
+    assert fetched == len({home for *_, home in ran(tmp_path)})
+
+    digest = hashlib.md5(b"asl 2\n").hexdigest()
+    key = f"goemotions/files/md5/{digest[:2]}/{digest[2:]}"
+    client.put_object(Bucket="bucket", Key=key, Body=b"asl 3\n")
+    other = colleague(sweeper, tmp_path)
+    output = finish(start(other, machines, *SWEEP), status=1)
+    assert "the DVC remote lacks metrics/predictions.parquet of sweep-asl-2-" in output
+    assert f"delete files/md5/{digest[:2]}/{digest[2:]} there" in output
+    client.delete_object(Bucket="bucket", Key=key)
+    sweeper.dvc("exp", "push", "origin", *results(sweeper))
+    finish(start(other, machines, *SWEEP))
+    assert results(other) == results(sweeper)
+
+
+def weights(stage):
+    """The digest of what was trained; that of the curves' folder depends on how long it took."""
+    return next(out["md5"] for out in stage["outs"] if out["path"].startswith("models/"))
+
+
+def test_the_same_experiments_as_one_after_another(clone, first, machines, tmp_path):
+    share(clone, tmp_path)
+    finish(start(clone, machines, "-S", "loss=bce,asl", "--folder", "~/work"))
+    expected = yaml.safe_load((first.folder / "dvc.lock").read_text())["stages"]
+    compared = 0
+    for line in clone.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
+        stages = yaml.safe_load(clone.git("show", f"{line}:dvc.lock"))["stages"]
+        for name, stage in stages.items():
+            if "/sweep-" in line and name.startswith("train@"):
+                assert weights(stage) == weights(expected[name])
+                compared += 1
+    assert compared == 2
+    assert machines.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-S", "loss=bcee"], "loss is 'bcee'; did you mean bce?"),
+        (["-S", "losss=bce"], "-S is losss=bce: "),
+        (["-S", "train.seed=3..1"], "train.seed is '3..1'; the first number must not be above"),
+        (["-S", "train.seed=a"], "train.seed is 'a'; it must be a whole number, at least 0"),
+        (["-S", "train.rows=0"], "train.rows is 0"),
+        (["--at-most", "0"], "--at-most is 0; it must be at least 1"),
+        (["-S", "loss=asl", "--until-sure"], "--until-sure compares losses with --baseline bce"),
+        (["--address", "127.0.0.1:9", "--remote", "there"], "--remote is 'there'; git has origin"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_starts(
+    sweeper, monkeypatch, capsys, arguments, message
+):
+    assert message in refused(sweeper, monkeypatch, capsys, *arguments)
+
+
+def test_a_sweep_needs_a_commit_that_is_pushed_and_ray(sweeper, monkeypatch, capsys):
+    cluster = ("--address", "127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert 'a sweep needs Ray: pip install ".[sweep]"' in refused(sweeper, monkeypatch, capsys)
+    sweeper.params({"train.seed": 5})
+    changed = refused(sweeper, monkeypatch, capsys, *cluster)
+    assert "params.yaml is changed, and a sweep runs a commit: `git commit -a`" in changed
+    sweeper.git("commit", "-qam", "not pushed")
+    commit = sweeper.git("rev-parse", "HEAD")[:7]
+    unknown = refused(sweeper, monkeypatch, capsys, *cluster)
+    assert f"no branch of origin has the commit {commit}" in unknown
+    assert "git push origin HEAD" in unknown
+
+
+def refused(clone, monkeypatch, capsys, *arguments):
+    """What `goemotions sweep` says when it ends with status 1."""
+    monkeypatch.chdir(clone.folder)
+    for name, value in clone.env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", *arguments])
+    assert ended.value.code == 1
+    return capsys.readouterr().err
