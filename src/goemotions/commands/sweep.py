@@ -218,9 +218,9 @@ def pull(places: Places, trials: Sequence[Planned]) -> None:
         for output, md5 in dvc_cache.missing_objects(Path(), lock, one.loss):
             raise UserError(
                 f"the DVC remote lacks {output} of {one.name}, or has it corrupted. To make it "
-                f"again, delete files/md5/{md5[:2]}/{md5[2:]} there, run `dvc exp remove {one.name}` "
-                f"and `dvc exp remove --git-remote {places.remote} {one.name}`, and then the same "
-                "command"
+                f"again, delete files/md5/{md5[:2]}/{md5[2:]} there, then run `dvc exp remove "
+                f"{one.name}`, `dvc exp remove --git-remote {places.remote} {one.name}` and the "
+                "same command"
             )
 
 
