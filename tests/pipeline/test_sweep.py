@@ -332,7 +332,7 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     client.put_object(Bucket="bucket", Key=key, Body=b"asl 3\n")
     other = colleague(sweeper, tmp_path)
     output = finish(start(other, machines, *SWEEP), status=1)
-    assert "the DVC remote lacks metrics/predictions.parquet of sweep-asl-2-" in output
+    assert "the DVC remote lacks models/trained/asl of sweep-asl-2-" in output
     assert f"delete files/md5/{digest[:2]}/{digest[2:]} there" in output
     client.delete_object(Bucket="bucket", Key=key)
     sweeper.dvc("exp", "push", "origin", *results(sweeper))
@@ -360,23 +360,21 @@ def test_the_same_experiments_as_one_after_another(clone, first, machines, tmp_p
     assert machines.left_behind() == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["-S", "loss=bcee"], "loss is 'bcee'; did you mean bce?"),
-        (["-S", "losss=bce"], "-S is losss=bce: "),
-        (["-S", "train.seed=3..1"], "train.seed is '3..1'; the first number must not be above"),
-        (["-S", "train.seed=a"], "train.seed is 'a'; it must be a whole number, at least 0"),
-        (["-S", "train.rows=0"], "train.rows is 0"),
-        (["--at-most", "0"], "--at-most is 0; it must be at least 1"),
-        (["-S", "loss=asl", "--until-sure"], "--until-sure compares losses with --baseline bce"),
-        (["--address", "127.0.0.1:9", "--remote", "there"], "--remote is 'there'; git has origin"),
-    ],
-)
-def test_what_is_wrong_is_said_before_anything_starts(
-    sweeper, monkeypatch, capsys, arguments, message
-):
-    assert message in refused(sweeper, monkeypatch, capsys, *arguments)
+WRONG = {
+    "loss is 'bcee'; did you mean bce?": ("-S", "loss=bcee"),
+    "-S is losss=bce: ": ("-S", "losss=bce"),
+    "train.seed is '3..1'; the first number must not be above": ("-S", "train.seed=3..1"),
+    "train.seed is 'a'; it must be a whole number, at least 0": ("-S", "train.seed=a"),
+    "train.rows is 0": ("-S", "train.rows=0"),
+    "--at-most is 0; it must be at least 1": ("--at-most", "0"),
+    "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
+    "--remote is 'there'; git has origin": ("--address", "127.0.0.1:9", "--remote", "there"),
+}
+
+
+def test_what_is_wrong_is_said_before_anything_starts(sweeper, monkeypatch, capsys):
+    for message, arguments in WRONG.items():
+        assert message in refused(sweeper, monkeypatch, capsys, *arguments)
 
 
 def test_a_sweep_needs_a_commit_that_is_pushed_and_ray(sweeper, monkeypatch, capsys):

@@ -214,8 +214,10 @@ def pull(places: Places, trials: Sequence[Planned]) -> None:
         said = trial.cause(done.stdout + done.stderr)
         raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}")
     for one in trials:
-        lock = _git("show", f"{_references(places.commit)}{one.name}:dvc.lock")
-        for output, md5 in dvc_cache.missing_objects(Path(), lock, one.loss):
+        reference = f"{_references(places.commit)}{one.name}"
+        lock = _git("show", f"{reference}:dvc.lock")
+        in_git = set(_git("ls-tree", "-r", "--name-only", reference).splitlines())
+        for output, md5 in dvc_cache.missing_objects(Path(), lock, one.loss, in_git):
             raise UserError(
                 f"the DVC remote lacks {output} of {one.name}, or has it corrupted. To make it "
                 f"again, delete files/md5/{md5[:2]}/{md5[2:]} there, then run `dvc exp remove "

@@ -62,7 +62,7 @@ def damaged(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def missing_objects(folder: Path, lock: str, loss: str) -> list[tuple[str, str]]:
+def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> list[tuple[str, str]]:
     """What DVC's cache lacks of an experiment: an output, and the name of its object.
 
     `dvc exp pull` says nothing where the remote has an object that is corrupted.
@@ -71,6 +71,7 @@ def missing_objects(folder: Path, lock: str, loss: str) -> list[tuple[str, str]]
         folder: the project's.
         lock: the content of the experiment's dvc.lock, which may also have other losses' stages.
         loss: the experiment's.
+        in_git: the paths that git has of it, outputs that DVC does not cache among them.
     """
     import yaml
 
@@ -80,7 +81,7 @@ def missing_objects(folder: Path, lock: str, loss: str) -> list[tuple[str, str]]
     for name, stage in stages.items():
         if name.startswith("train@") and name != f"train@{loss}":
             continue
-        for out in (out for out in stage.get("outs", []) if out.get("md5")):
+        for out in (out for out in stage.get("outs", []) if out["path"] not in in_git):
             digests, listing = [out["md5"]], _object(cache, out["md5"])
             if out["md5"].endswith(".dir") and listing.is_file():
                 digests = [one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))]
