@@ -9,6 +9,7 @@ cache, as `dvc exp run` leaves them. Then it times a user's commands, each in it
 import argparse
 import hashlib
 import io
+import json
 import os
 import resource
 import subprocess
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from goemotions.comparison import measures, predictions
 from goemotions.errors import reported
 
 SMALL = (
@@ -29,6 +31,7 @@ SMALL = (
     "models.deberta-v3-tiny.hidden_size=16", "models.deberta-v3-tiny.intermediate_size=16",
     "recipes.deberta-v3-tiny.epochs=1",
 )  # fmt: skip
+MEASURED = ("macro_f1", "micro_f1", "average_precision")
 LOSSES = ("bce", "asl", "combined_70", "combined_50", "combined_30")
 
 
@@ -83,7 +86,9 @@ def multiply(clone: Clone, name: str, number: int) -> None:
     lock = yaml.safe_load(clone.run("git", "show", f"{reference}:dvc.lock"))
     stages = lock["stages"]
     outs = {out["path"]: out for out in stages["evaluate"]["outs"]}
-    predictions = clone.object(outs["metrics/predictions.parquet"]["md5"])
+    first = clone.object(outs["metrics/predictions.parquet"]["md5"])
+    per_label = clone.object(outs["metrics/per_label.csv"]["md5"])
+    scores = json.loads(clone.run("git", "show", f"{reference}:metrics/evaluation.json"))
     trained = stages.pop("train@bce")
     head = clone.run("git", "rev-parse", f"{reference}^").strip()
     text = yaml.safe_dump(trained)
@@ -100,17 +105,21 @@ def multiply(clone: Clone, name: str, number: int) -> None:
         evaluate["params"]["params.yaml"]["loss"] = loss
         for out in evaluate["outs"]:
             if out["path"] == "metrics/predictions.parquet":
-                content = noisy(predictions, one)
+                content = noisy(first, one)
                 out["md5"], out["size"] = clone.store(content), len(content)
         written = yaml.safe_dump(
             {"schema": "2.0", "stages": {**stages, "evaluate": evaluate}}, sort_keys=False
         )
         del stages[f"train@{loss}"]
         target = f"{reference.rpartition('/')[0]}/many-{loss}-{seed}"
+        scored = predictions.parse(content, per_label, target)
+        scores |= {measured: measures.measure(measured, scored).value for measured in MEASURED}
+        evaluation = json.dumps(scores)
         stream.append(
             f"commit {target}\ncommitter many <many@example.com> {1700000000 + one} +0000\n"
             f"data 0\nfrom {reference}\nM 100644 inline dvc.lock\n"
             f"data {len(written.encode())}\n{written}\n"
+            f"M 100644 inline metrics/evaluation.json\ndata {len(evaluation)}\n{evaluation}\n"
         )
     clone.run("git", "fast-import", "--quiet", "--force", text="".join(stream))
     # Each is to be a child of the commit that it is of.

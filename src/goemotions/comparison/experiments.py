@@ -5,14 +5,16 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from goemotions.comparison.committed import WORKSPACE as WORKSPACE
+from goemotions.comparison.committed import parsed, reading
 from goemotions.errors import UserError, first_line
 from goemotions.io import preflight
 from goemotions.io.project import project_folder
 
-WORKSPACE = "workspace"  # so DVC calls it, too
 SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision")
 
 
@@ -138,7 +140,7 @@ def _runs(repo: Any, revisions: Sequence[str]) -> Iterator[tuple[str, str | None
 
 def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Experiment | None:
     """What a run was and what it scored; None where it is no evaluated run of this pipeline."""
-    with at(repo, revision) as files:
+    with reading(repo, revision) as files:
         scores = _json(files, "metrics/evaluation.json", name)
         with _readable("dvc.lock", name):
             run = recorded(_text(files, "dvc.lock"))
@@ -146,7 +148,7 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             return None
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
-    with at(repo, commit) as files, _readable("params.yaml", commit[:7]):
+    with reading(repo, commit) as files, _readable("params.yaml", commit[:7]):
         command = _command(run, _text(files, "params.yaml"))
     written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
@@ -225,12 +227,10 @@ def _command(run: dict[str, Any], text: str | None) -> str:
     """`dvc exp run` with what the run's settings change in a commit's params.yaml."""
     import shlex
 
-    import yaml
-
     ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
     ran |= {"loss": run["loss"], "train.seed": run["seed"]}
     ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
-    was = _flat(yaml.safe_load(text or "") or {})
+    was = _settings(text or "")
     changes = [
         f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
         for key, value in sorted(ran.items())
@@ -239,15 +239,19 @@ def _command(run: dict[str, Any], text: str | None) -> str:
     return " ".join(["dvc exp run", *changes])
 
 
+@lru_cache(maxsize=8)  # experiments of one commit follow each other
+def _settings(text: str) -> dict[str, Any]:
+    """What a params.yaml has, under dotted names."""
+    return _flat(parsed(text) or {})
+
+
 def recorded(lock: str | None) -> dict[str, Any] | None:
     """What a dvc.lock says was trained and evaluated; None where that is not one run.
 
     Args:
         lock: the file's content.
     """
-    import yaml
-
-    stages = (yaml.safe_load(lock or "") or {}).get("stages", {})
+    stages = (parsed(lock or "") or {}).get("stages", {})
     try:
         evaluated = stages["evaluate"]["params"]["params.yaml"]
         loss, dataset = evaluated["loss"], evaluated["dataset"]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import logit
 
 from goemotions.comparison import experiments
+from goemotions.comparison.committed import reading
 from goemotions.comparison.experiments import Experiment
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line
@@ -62,7 +63,7 @@ def read(experiment: Experiment) -> Scored:
     """
     from dvc.repo import Repo
 
-    with Repo() as repo, experiments.at(repo, experiment.revision) as files:
+    with Repo() as repo, reading(repo, experiment.revision) as files:
         return _read(files, experiment)
 
 
@@ -70,7 +71,7 @@ def texts(experiment: Experiment) -> dict[str, str]:
     """The texts of the test split by id; empty where DVC's cache does not have them."""
     from dvc.repo import Repo
 
-    with Repo() as repo, experiments.at(repo, experiment.revision) as files:
+    with Repo() as repo, reading(repo, experiment.revision) as files:
         try:
             with files.open(f"data/{experiment.dataset}/test.jsonl", encoding="utf-8") as file:
                 return {row["id"]: row["text"] for row in map(json.loads, file)}
