@@ -1,6 +1,7 @@
 """Trials on the machines of a Ray cluster, with a table of what they do."""
 
 import logging
+import shutil
 import sys
 import tempfile
 import time
@@ -122,7 +123,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         import ray
     except ImportError:
         raise UserError('a sweep needs Ray: pip install ".[sweep]"') from None
-    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+    with _temporary_folder() as folder:
         options: dict[str, Any] = {"address": address}
         if address is None:
             options = {
@@ -143,6 +144,20 @@ def connected(address: str | None) -> Iterator[Cluster]:
             yield Cluster(ray)
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder with a short path, as Ray needs it for its sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    try:
+        yield str(folder)
+    finally:
+        for _ in range(50):  # Ray's processes write there for a moment after they were told to end
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.1)
 
 
 def _remote(ray: Any) -> tuple[Any, Any]:
