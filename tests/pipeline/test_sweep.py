@@ -152,7 +152,7 @@ def start(clone, machines, *arguments):
 
 
 def finish(process, status=0):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=500)
     assert process.returncode == status, output
     return output
 
@@ -164,7 +164,7 @@ def ran(folder):
 
 
 def wait_for(condition):
-    for _ in range(1200):
+    for _ in range(3000):
         if found := condition():
             return found
         time.sleep(0.1)
