@@ -65,12 +65,15 @@ def cells() -> list[Cell]:
             Cell("equal losses", budget),
             Cell(wide, budget, spreads=(2, 1, 1, 1, 1)),
             Cell(other, budget, spreads=(1, 2, 1, 1, 1)),
-            Cell("all others better by 0.01", budget, (0.01,) * 4),
-            Cell("all others better by 0.02", budget, (0.02,) * 4),
-            Cell("equal losses, margin 0.015", budget, margin=0.015),
-            Cell("all others better by the margin, 0.015", budget, (0.015,) * 4, margin=0.015),
         ]
-    return found
+    return [
+        *found[:3],
+        Cell("all others better by 0.01", 10, (0.01,) * 4),
+        Cell("all others better by 0.02", 10, (0.02,) * 4),
+        Cell("equal losses, margin 0.015", 10, margin=0.015),
+        Cell("all others better by the margin, 0.015", 10, (0.015,) * 4, margin=0.015),
+        *found[3:],
+    ]
 
 
 def simulate(cell: Cell, number: int) -> Outcome:
