@@ -49,9 +49,7 @@ def main() -> None:
     for metric in METRICS:
         scores = np.array([[by_seed[x, seed][metric] for seed in seeds] for x in losses], float)
         left, p = pairing(scores)
-        print(
-            f"{metric}: pairing leaves {left:.2f} of a difference's variance, p = {p:.2f}"
-        )
+        print(f"{metric}: pairing leaves {left:.2f} of a difference's variance, p = {p:.2f}")
 
 
 if __name__ == "__main__":
