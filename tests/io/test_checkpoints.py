@@ -1,0 +1,14 @@
+"""Where checkpoints are."""
+
+from goemotions.io.checkpoints import run_checkpoints
+
+
+def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GOEMOTIONS_CHECKPOINTS", raising=False)
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
+        in_project = kept.folder
+    assert in_project.parent == tmp_path / ".dvc/tmp/goemotions"
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path / "shared/sweep-bce-1"))
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
+        assert kept.folder == tmp_path / "shared/sweep-bce-1" / in_project.name
