@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +123,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         import ray
     except ImportError:
         raise UserError('a sweep needs Ray: pip install ".[sweep]"') from None
-    with _temporary_folder() as folder:
+    with _temporary_folder() if address is None else nullcontext() as folder:
         options: dict[str, Any] = {"address": address}
         if address is None:
             options = {
