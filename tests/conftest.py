@@ -26,6 +26,11 @@ ROOT = Path(__file__).parents[1]
 MIRROR = ROOT / (os.environ.get("GOEMOTIONS_MIRROR") or "../shared/mirror")
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that at the end no worker waits for another's long one."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture
 def raw():
     """A fresh copy of what params.yaml holds, to be corrupted."""

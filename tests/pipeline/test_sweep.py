@@ -148,6 +148,8 @@ def start(clone, machines, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        # A job that a script runs in the background ignores SIGINT, and so would all it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -230,7 +232,7 @@ def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
     hook.write_text(
         "#!/bin/sh\nread old new name\ncase $name in *asl-2*) echo no asl >&2; exit 1;; esac\n"
     )
-    output = finish(start(sweeper, machines, *SWEEP, "--patience", "2"), status=1)
+    output = finish(start(sweeper, machines, *SWEEP, "--patience", "1"), status=1)
     assert "3 of 4 experiments are in this clone" in output
     (failed,) = (line for line in output.splitlines() if line.startswith("failed: "))
     assert "remote: no asl; its log: reports/sweep/sweep-asl-2-" in failed

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -16,13 +17,13 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from conftest import ROOT
 from goemotions import cli
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.metrics.f1 import decide, sigmoid
 
+ROOT = Path(__file__).parents[2]
 TEXTS = ["thank you so much!", "", "this is awful 🤬"]
 
 
