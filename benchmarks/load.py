@@ -26,7 +26,9 @@ from goemotions.errors import UserError
 
 CLIENTS = (1, 8, 64)
 WARM, SECONDS = 2.0, 8.0  # of each measurement: not counted, counted
-OURS, PIPELINE = "goemotions serve", "pipeline, one by one"
+OURS, BF16 = "goemotions serve", "goemotions serve --precision bf16"
+PIPELINE = "pipeline, one by one"
+SERVERS = (OURS, BF16, PIPELINE)
 
 
 def run(settings: Params, data: Path, rounds: int, trained: Path | None) -> None:
@@ -42,7 +44,7 @@ def run(settings: Params, data: Path, rounds: int, trained: Path | None) -> None
             trained = models.trained(models.folder("minilm-l6", settings, here), split, here / "t")
         texts = splits.read(data.with_name("test.jsonl")).texts
         found: dict[tuple[str, int], list[list[float]]] = {}
-        for turn, name in itertools.product(range(rounds), (OURS, PIPELINE)):
+        for turn, name in itertools.product(range(rounds), SERVERS):
             with _served(name, trained) as port:
                 for clients in CLIENTS:
                     latencies = asyncio.run(_measure(port, clients, texts, turn))
@@ -58,7 +60,7 @@ def _show(found: dict[tuple[str, int], list[list[float]]], rounds: int) -> None:
     table = Table(
         "clients", "", "requests/s", "times the pipeline's", "p50, ms", "p99, ms", "p99/p50"
     )
-    for clients, name in itertools.product(CLIENTS, (OURS, PIPELINE)):
+    for clients, name in itertools.product(CLIENTS, SERVERS):
         low, high = (
             statistics.median(float(np.quantile(one, share)) for one in found[name, clients])
             for share in (0.5, 0.99)
@@ -118,7 +120,9 @@ def _serve(name: str, folder: Path) -> None:
     from goemotions.evaluation.trained import Classifier
     from goemotions.serving import app
 
-    of_folder = app.Models({"model": Classifier.load(folder)}, Path("data/none"))
+    of_folder = app.Models(
+        {"model": Classifier.load(folder, "bf16" if name == BF16 else "fp32")}, Path("data/none")
+    )
     if name == PIPELINE:
         of_folder.compute = _one_by_one(folder, of_folder.labels)
     built = app.build(of_folder, hosts=["localhost"], comparison=Path("none"))

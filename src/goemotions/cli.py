@@ -342,6 +342,12 @@ def _add_serve(commands: Any) -> None:
         help="the address to listen at (default %(default)s, this machine only); there is no "
         "password, so anybody who reaches another address can use it",
     )
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "int8"),
+        help="of the computation, as of `goemotions predict` (default: %(default)s)",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -437,7 +443,14 @@ def _serve(options: argparse.Namespace) -> int:
     from goemotions.commands import serve
 
     params = config.load(any_loss=True)
-    serve.serve(params, options.losses, options.experiments, host=options.host, port=options.port)
+    serve.serve(
+        params,
+        options.losses,
+        options.experiments,
+        host=options.host,
+        port=options.port,
+        precision=options.precision,
+    )
     return 0
 
 

@@ -9,12 +9,21 @@ from goemotions.comparison import experiments
 from goemotions.config import Params
 from goemotions.errors import UserError, first_line
 from goemotions.evaluation.trained import Classifier
+from goemotions.network.inference import Precision
 
 COMPARISON = Path("reports/comparison.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, port: int) -> None:
+def serve(
+    params: Params,
+    losses: list[str],
+    chosen: list[str],
+    *,
+    host: str,
+    port: int,
+    precision: Precision = "fp32",
+) -> None:
     """Serve until interrupted.
 
     Args:
@@ -23,6 +32,7 @@ def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, po
         chosen: experiments, whose trained models are taken from DVC's cache.
         host: an address of this machine to listen at.
         port: 0 takes a free one.
+        precision: of the computation.
 
     Raises:
         UserError: packages are not installed, there is no model, one is damaged or has other
@@ -38,7 +48,7 @@ def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, po
             '`pip install ".[serve]"`'
         ) from None
     with listen(host, port) as listener:
-        classifiers, dataset = _load(params, losses, chosen)
+        classifiers, dataset = _load(params, losses, chosen, precision)
         hosts = [host, *LOOPBACK] if host in LOOPBACK else ["*"]
         application = app.build(
             app.Models(classifiers, Path("data", dataset)), hosts=hosts, comparison=COMPARISON
@@ -54,7 +64,7 @@ def serve(params: Params, losses: list[str], chosen: list[str], *, host: str, po
 
 
 def _load(
-    params: Params, losses: list[str], chosen: list[str]
+    params: Params, losses: list[str], chosen: list[str], precision: Precision
 ) -> tuple[dict[str, Classifier], str]:
     """The models by name, and the dataset that they were trained on."""
     folders = {loss: params.trained_folder(loss) for loss in losses}
@@ -69,7 +79,7 @@ def _load(
                 "models/trained has no trained model; run `dvc repro`, or name experiments: "
                 "`goemotions serve --experiments NAME,NAME`; `goemotions compare` lists them"
             )
-    classifiers = {name: Classifier.load(folder) for name, folder in folders.items()}
+    classifiers = {name: Classifier.load(folder, precision) for name, folder in folders.items()}
     datasets = {params.dataset} if folders else set()
     for name in chosen:
         experiment = experiments.named(name)
@@ -77,7 +87,7 @@ def _load(
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary, "model")
             experiments.bring_model(experiment, folder)
-            classifiers[name] = Classifier.load(folder)
+            classifiers[name] = Classifier.load(folder, precision)
     first = next(iter(classifiers))
     for name, classifier in classifiers.items():
         if classifier.labels != classifiers[first].labels:
@@ -87,14 +97,16 @@ def _load(
     return classifiers, sorted(datasets)[0]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, precision: Precision = "fp32") -> socket.socket:
     """A socket that listens at the address.
 
     Raises:
         UserError: the address cannot be taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sends at once (TCP_NODELAY) only on sockets that name the protocol; answers would
+    # wait 40 ms otherwise.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
