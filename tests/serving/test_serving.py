@@ -272,7 +272,7 @@ def find(browser, css):
 
 
 def wait_for(condition):
-    for _ in range(200):
+    for _ in range(1200):
         if found := condition():
             return found
         time.sleep(0.05)
