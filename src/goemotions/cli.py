@@ -155,13 +155,7 @@ def _add_predict(commands: Any) -> None:
         choices=("per_label", "calibrated", "global"),
         help="which of the folder's thresholds (default: those its validation preferred)",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="of the computation: bf16 and int8 are faster and less exact; bf16 is for hardware "
-        "that computes in it, int8 for CPUs (default: %(default)s)",
-    )
+    _add_precision(parser)
     parser.set_defaults(run=_predict)
 
 
@@ -342,13 +336,18 @@ def _add_serve(commands: Any) -> None:
         help="the address to listen at (default %(default)s, this machine only); there is no "
         "password, so anybody who reaches another address can use it",
     )
+    _add_precision(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
-        default="fp32",
         choices=("fp32", "bf16", "int8"),
-        help="of the computation, as of `goemotions predict` (default: %(default)s)",
+        default="fp32",
+        help="of the computation: bf16 and int8 are faster and less exact; bf16 is for hardware "
+        "that computes in it, int8 for CPUs (default: %(default)s)",
     )
-    parser.set_defaults(run=_serve)
 
 
 def _names(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from runs import analyse, run
 
 from goemotions.comparison.report import write as write_page
 from goemotions.errors import UserError
+from tests.browser import find, requested
 
 EVIL = "<img src=x onerror=document.title='owned'>"
 LOSSES = ("asl", "bce", EVIL)
@@ -49,18 +50,9 @@ def browser(chromium, report):
     chromium.get(report.as_uri())
     yield chromium
     assert [entry["message"] for entry in chromium.get_log("browser")] == []
-    messages = [json.loads(e["message"])["message"] for e in chromium.get_log("performance")]
-    asked = {
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
+    asked = requested(chromium)
     assert {url.split(":")[0] for url in asked} <= {"file", "data"}
     assert {url for url in asked if url.startswith("file")} == {report.as_uri()}
-
-
-def find(browser, css):
-    return browser.find_elements("css selector", css)
 
 
 def inside(element, css):

@@ -1,5 +1,6 @@
 """`goemotions serve`: its API through real sockets, and its page in a real browser."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -17,11 +18,13 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from goemotions import cli
+from goemotions import cli, config
+from goemotions.commands import serve
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.metrics.f1 import decide, sigmoid
+from tests.browser import find, requested
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["thank you so much!", "", "this is awful 🤬"]
@@ -249,6 +252,34 @@ def test_what_cannot_be_served_is_said(project, capsys):
     assert "models/trained has no trained model; run `dvc repro`" in capsys.readouterr().err
 
 
+def test_answers_are_sent_at_once():
+    """Without TCP_NODELAY each would wait 40 ms for the client's acknowledgement."""
+
+    async def scenario():
+        sent = asyncio.get_running_loop().create_future()
+        with serve.listen("127.0.0.1", 0) as listener:
+
+            async def answer(_, writer):
+                taken = writer.get_extra_info("socket")
+                sent.set_result(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
+
+            async with await asyncio.start_server(answer, sock=listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                assert await asyncio.wait_for(sent, 10) != 0
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_models_compute_in_the_precision_that_is_asked_for(project):
+    params = config.load()
+    for precision in ("fp32", "bf16"):
+        models, dataset = serve.load(params, ["bce"], [], precision)
+        assert models["bce"].network.precision == precision
+        assert dataset == "sample"
+
+
 @pytest.fixture
 def browser(chromium, server):
     """The page, freshly opened; afterwards the console is clean and nothing else was asked."""
@@ -257,18 +288,9 @@ def browser(chromium, server):
     chromium.get(server)
     yield chromium
     assert [entry["message"] for entry in chromium.get_log("browser")] == []
-    messages = [json.loads(e["message"])["message"] for e in chromium.get_log("performance")]
-    asked = {
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
+    asked = requested(chromium)
     assert {url for url in asked if not url.startswith(("data:", "blob:", f"{server}/"))} == set()
     assert f"{server}/" in asked
-
-
-def find(browser, css):
-    return browser.find_elements("css selector", css)
 
 
 def wait_for(condition):

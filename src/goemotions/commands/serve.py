@@ -48,7 +48,7 @@ def serve(
             '`pip install ".[serve]"`'
         ) from None
     with listen(host, port) as listener:
-        classifiers, dataset = _load(params, losses, chosen, precision)
+        classifiers, dataset = load(params, losses, chosen, precision)
         hosts = [host, *LOOPBACK] if host in LOOPBACK else ["*"]
         application = app.build(
             app.Models(classifiers, Path("data", dataset)), hosts=hosts, comparison=COMPARISON
@@ -63,10 +63,14 @@ def serve(
             uvicorn.Server(settings).run(sockets=[listener])
 
 
-def _load(
+def load(
     params: Params, losses: list[str], chosen: list[str], precision: Precision
 ) -> tuple[dict[str, Classifier], str]:
-    """The models by name, and the dataset that they were trained on."""
+    """The models by name, and the dataset that they were trained on.
+
+    Raises:
+        UserError: there is no model, one is damaged, or they have different labels.
+    """
     folders = {loss: params.trained_folder(loss) for loss in losses}
     if not losses and not chosen:
         folders = {

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from goemotions.io.dvc_cache import parsed
+
 WORKSPACE = "workspace"  # so DVC calls it, too
 
 
@@ -83,13 +85,6 @@ class Committed:
 
     def _object(self, md5: str) -> Path:
         return self._cache / md5[:2] / md5[2:]
-
-
-def parsed(text: str) -> Any:
-    """A YAML file's content, by the parser in C where PyYAML has it."""
-    import yaml
-
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 @contextmanager

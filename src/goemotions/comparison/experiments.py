@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from goemotions.comparison.committed import WORKSPACE as WORKSPACE
-from goemotions.comparison.committed import parsed, reading
+from goemotions.comparison.committed import reading
 from goemotions.errors import UserError, first_line
 from goemotions.io import preflight
+from goemotions.io.dvc_cache import parsed
 from goemotions.io.project import project_folder
 
 SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision")

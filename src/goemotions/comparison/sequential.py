@@ -25,7 +25,7 @@ MEANING: dict[Decision, str] = {
     "better": "better than",
     "worse": "worse than",
     "equivalent": "equivalent to",
-    "hopeless": "hardly to be told apart from",
+    "hopeless": "unlikely to be told apart from",
 }
 ERROR = 0.035  # of all losses and looks together, so that simulations err in some 5%
 LEAST_CHANCE = 0.1  # of being decided within the budget, below which a loss is given up

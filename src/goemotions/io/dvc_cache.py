@@ -73,10 +73,8 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
         loss: the experiment's.
         in_git: the paths that git has of it, outputs that DVC does not cache among them.
     """
-    import yaml
-
     cache = cache_folder(folder) / "files" / "md5"
-    stages = yaml.load(lock, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506
+    stages = parsed(lock)["stages"]
     found = []
     for name, stage in stages.items():
         if name.startswith("train@") and name != f"train@{loss}":
@@ -87,6 +85,13 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
                 digests = [one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))]
             found += [(out["path"], md5) for md5 in digests if not _object(cache, md5).is_file()]
     return found
+
+
+def parsed(text: str) -> Any:
+    """A YAML file's content, by the parser in C where PyYAML has it."""
+    import yaml
+
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def cache_folder(folder: Path) -> Path:

@@ -125,7 +125,7 @@ const showSimilar = async (panel, { text }) => {
     }
   };
   select.addEventListener("change", () => attempt(show));
-  panel.replaceChildren(make("p", {}, make("label", {}, "The most similar training texts in the eyes of ", select)), list);
+  panel.replaceChildren(make("p", {}, make("label", {}, "The most similar training texts, as seen by ", select)), list);
   await show();
 };
 

@@ -65,7 +65,7 @@ class OneText(_Body):
 
 
 class SimilarTo(_Body):
-    """A text, and which model's eyes to see it with."""
+    """A text, and the model that compares it with others."""
 
     text: Text
     model: StrictStr
@@ -125,6 +125,7 @@ class Models:
     def __init__(self, classifiers: dict[str, Classifier], data: Path) -> None:
         self.classifiers, self.data = classifiers, data
         self._computing = threading.Lock()  # tokenizers keep state, and cores are few
+        self._starting = threading.Lock()  # requests run in several threads
         self._neighbours: dict[str, Neighbours] = {}
         self._failed: dict[str, Exception] = {}
 
@@ -165,14 +166,15 @@ class Models:
     def similar(self, wanted: SimilarTo) -> Similar:
         """The most similar training texts; the first call for a model starts its preparation."""
         name = wanted.model
-        if name in self._failed:
-            raise self._failed.pop(name)
-        if name not in self._neighbours:
-            split = splits.load(self.data, "train")["train"]
-            if list(split.labels.names) != self.labels:
-                raise UserError(f"{self.data} has other labels than the model")
-            self._neighbours[name] = Neighbours(self.classifiers[name], split)
-            threading.Thread(target=self._prepare, args=[name], daemon=True).start()
+        with self._starting:
+            if name in self._failed:
+                raise self._failed.pop(name)
+            if name not in self._neighbours:
+                split = splits.load(self.data, "train")["train"]
+                if list(split.labels.names) != self.labels:
+                    raise UserError(f"{self.data} has other labels than the model")
+                self._neighbours[name] = Neighbours(self.classifiers[name], split)
+                threading.Thread(target=self._prepare, args=[name], daemon=True).start()
         found = self._neighbours[name]
         texts = []
         if found.ready:
@@ -224,14 +226,12 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         compared=comparison.is_file(),
     )
 
-    async def logits(texts: list[str], request: Request) -> Logits:
-        try:
-            return await batcher.logits(texts, request.is_disconnected)
-        except BusyError as error:
-            raise HTTPException(429, f"{error}; try again later") from None
-        except GoneError:
-            raise HTTPException(CLOSED_REQUEST) from None
+    _add_pages(app, page, comparison)
+    _add_api(app, models, batcher)
+    return app
 
+
+def _add_pages(app: FastAPI, page: str, comparison: Path) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
         return HTMLResponse(page)
@@ -243,6 +243,16 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
                 404, f"{comparison} does not exist; run `goemotions compare --html {comparison}`"
             )
         return FileResponse(comparison)
+
+
+def _add_api(app: FastAPI, models: Models, batcher: Batcher) -> None:
+    async def logits(texts: list[str], request: Request) -> Logits:
+        try:
+            return await batcher.logits(texts, request.is_disconnected)
+        except BusyError as error:
+            raise HTTPException(429, f"{error}; try again later") from None
+        except GoneError:
+            raise HTTPException(CLOSED_REQUEST) from None
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -297,8 +307,6 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         """The texts of a column of a CSV, TSV, JSON Lines or parquet file, which is the body."""
         content = await request.body()
         return Table(texts=await asyncio.to_thread(_texts_of, name, content, column))
-
-    return app
 
 
 def _texts_of(name: str, content: bytes, column: str) -> list[str]:

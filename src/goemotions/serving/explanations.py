@@ -17,17 +17,18 @@ from goemotions.network.batching import Collator, Rows
 from goemotions.network.inference import Network
 
 CHUNK = 64  # training texts that are embedded at a time
+_WORD = re.compile(r"\S+")
 PAUSE = 0.005  # seconds between them, in which a request that waits takes the lock
 
 
 def words(text: str) -> list[str]:
     """The words of a text: what white space separates."""
-    return text.split()
+    return _WORD.findall(text)
 
 
 def without_each(text: str) -> list[str]:
     """The text without its first word, without its second word, and so on."""
-    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    spans = [match.span() for match in _WORD.finditer(text)]
     return [text[:start] + text[end:] for start, end in spans]
 
 
@@ -44,7 +45,7 @@ def effects(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Neighbours:
-    """Texts of the training split that are most similar to a text in the eyes of a classifier.
+    """Texts of the training split that are most similar to a text, as a classifier sees them.
 
     Similarity is the cosine between what the classifier's last layer reads for each text. Of two
     texts that are equal except for white space and case only the first is kept.
