@@ -7,7 +7,7 @@ import re
 
 import pyarrow
 import pytest
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from goemotions import config
 from goemotions.data import splits
@@ -190,24 +190,32 @@ def test_a_mirrors_path_is_no_pattern(mirror, tmp_path, monkeypatch):
     assert counts(fetch("mine", PINS, tmp_path / "data")) == PINS.rows
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize("left", [0, 10_000])
-def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, left):
+def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, left, form):
     folder = disk.folder / "mine"
     folder.mkdir()
     (folder / "old").write_text("1")
-    table = {
-        "id": [str(n) for n in range(2000)],
-        "text": ["hi"] * 2000,
-        "labels": [[0, 1, 2]] * 2000,
-    }
-    parquet.write_table(pyarrow.table(table), mirror / "train.parquet")
+    files = {split: (f"s/{split}.{form}",) for split in FILES}
+    labels = "[0, 1, 2]" if form == "csv" else [0, 1, 2]
+    table = pyarrow.table(
+        {
+            "id": [str(n) for n in range(20_000)],
+            "text": ["hi" * 100] * 20_000,
+            "labels": [labels] * 20_000,
+        }
+    )
+    write = csv.write_csv if form == "csv" else parquet.write_table
+    for (path,) in files.values():
+        write(table, mirror.parent / path)
     filler = disk.folder / "filler"
     with contextlib.suppress(OSError), filler.open("wb", 0) as file:
         while True:
             file.write(bytes(2**20))
     os.truncate(filler, filler.stat().st_size - left)
+    settings = PINS.model_copy(update={"files": files, "rows": None, "sha256": None})
     with pytest.raises(OSError, match="No space left") as error:
-        fetch("mine", PINS, folder)
+        fetch("mine", settings, folder)
     assert error.value.errno == errno.ENOSPC
     filler.unlink()
     assert [path.name for path in disk.folder.iterdir() if path.name != "lost+found"] == ["mine"]

@@ -5,7 +5,11 @@ as strings, and both must agree on every cell that is used.
 """
 
 import csv
+import errno
+import glob
 import io
+import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemotions.config.dataset_settings import Csv
 from goemotions.data.faults import Faults, Place, TextsError
-from goemotions.data.table import Table, cause_of, check_columns, read_by_datasets
+from goemotions.data.table import Table, check_columns
 from goemotions.errors import first_line, of_disk
 
 if TYPE_CHECKING:
@@ -162,17 +166,24 @@ def _fields(count: int) -> str:
 def _by_datasets(
     text: str, form: dict[str, Any], width: int, *, header: bool, temporary: Path
 ) -> "pyarrow.Table":
-    """All columns as strings, by `datasets`."""
+    """All columns as strings, by `datasets`, without its output."""
     import datasets
 
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises what it logs
     names = [str(index) for index in range(width)]
     with tempfile.TemporaryDirectory(dir=temporary) as folder:
         path = Path(folder, "table.csv")
         path.write_text(text, encoding="utf-8", newline="")
         try:
-            table = read_by_datasets(
+            loaded = datasets.load_dataset(
                 "csv",
-                path,
+                data_files=glob.escape(str(path.absolute())),
+                split="train",
+                # In a cache that outlives the run, another file of the same path, size and time
+                # would be taken for this one.
+                cache_dir=folder,
+                keep_in_memory=True,
                 names=names,
                 header=0 if header else None,
                 features=datasets.Features(dict.fromkeys(names, datasets.Value("string"))),
@@ -184,8 +195,18 @@ def _by_datasets(
                 quoting=form.get("quoting", csv.QUOTE_MINIMAL),
             )
         except Exception as error:  # what pandas raises is wrapped, and of many types
-            cause = cause_of(error)
+            cause = _cause_of(error)
             if of_disk(cause):
                 raise cause from None
             raise TextsError(f"`datasets` does not read the table: {first_line(cause)}") from None
-    return table
+    return loaded.data.table
+
+
+def _cause_of(error: Exception) -> BaseException:
+    """What `datasets` wrapped, and with an error number what it noticed by itself."""
+    import datasets
+
+    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
+    return (error.__cause__ if wrapped else None) or error

@@ -1,21 +1,13 @@
 """The used columns of a file, and what the readers of each format share."""
 
 import difflib
-import errno
-import glob
 import json
-import logging
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goemotions.data.faults import Place, TextsError
-
-if TYPE_CHECKING:
-    import pyarrow
 
 DELIMITERS = ",;\t|"
 
@@ -42,37 +34,6 @@ class Table:
 
     def place(self, index: int) -> Place:
         return Place(self.file, index + 1, None if self.lines is None else self.lines[index])
-
-
-def read_by_datasets(form: str, path: Path, **options: Any) -> "pyarrow.Table":
-    """A file, by `datasets`, without its output; its cache is made beside the file.
-
-    In a cache that outlives the run, another file of the same path, size and time would be taken
-    for this one.
-    """
-    import datasets
-
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises what it logs
-    loaded = datasets.load_dataset(
-        form,
-        data_files=glob.escape(str(path.absolute())),
-        split="train",
-        cache_dir=str(path.parent),
-        keep_in_memory=True,
-        **options,
-    )
-    return loaded.data.table
-
-
-def cause_of(error: Exception) -> BaseException:
-    """What `datasets` wrapped, and with an error number what it noticed by itself."""
-    import datasets
-
-    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
-    return (error.__cause__ if wrapped else None) or error
 
 
 def check_columns(

@@ -6,7 +6,6 @@ shifts its columns, and an HTML page becomes a table. Here nothing is guessed.
 
 import codecs
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from goemotions.config.dataset_settings import Csv
 from goemotions.data import delimited, json_rows
 from goemotions.data.faults import TextsError
-from goemotions.data.table import Table, cause_of, check_columns, read_by_datasets, walk
-from goemotions.errors import first_line, of_disk
-from goemotions.io.parquet import open_parquet
+from goemotions.data.table import Table, check_columns, walk
+from goemotions.errors import first_line
+from goemotions.io.parquet import open_parquet, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow
@@ -42,8 +41,7 @@ def read(
         form: csv, tsv, jsonl, parquet or fasttext.
         wanted: columns; in JSON and parquet a dot walks into objects: `data.text`.
         settings: of csv and tsv.
-        temporary: a folder for the cache of `datasets`. In one that outlives the run, another file
-            of the same path, size and time would be taken for this one.
+        temporary: a folder for temporary files.
         lists: the column whose cells may be text that holds a list, where a dot walks too.
 
     Raises:
@@ -52,7 +50,7 @@ def read(
     columns = list(dict.fromkeys(wanted))
     refuse_what_is_no_table(file, content, form)
     if form == "parquet":
-        return _parquet(file, content, columns, temporary)
+        return _parquet(file, content, columns)
     text = decoded(file, content, settings.encoding if form in ("csv", "tsv") else "utf-8")
     if form == "jsonl":
         return json_rows.read(file, text, columns)
@@ -135,7 +133,7 @@ def _line_of(text: str, position: int) -> int:
     return len(re.findall(r"\r\n|\r|\n", text[:position])) + 1
 
 
-def _parquet(file: str, content: bytes, wanted: list[str], temporary: Path) -> Table:
+def _parquet(file: str, content: bytes, wanted: list[str]) -> Table:
     try:
         opened = open_parquet(content)
         schema, rows = opened.schema_arrow, opened.metadata.num_rows
@@ -150,18 +148,12 @@ def _parquet(file: str, content: bytes, wanted: list[str], temporary: Path) -> T
             raise TextsError(f"{file}: column {name!r} is one of {unreadable}; {_TYPES}")
     if not rows:
         raise TextsError(f"{file} holds no row")
-    with tempfile.TemporaryDirectory(dir=temporary) as folder:
-        copy = Path(folder, "table.parquet")
-        copy.write_bytes(content)
-        try:
-            table = read_by_datasets("parquet", copy, columns=roots)
-            table.validate(full=True)  # strings that are not UTF-8
-            columns = {name: table.column(name).to_pylist() for name in roots}
-        except Exception as error:
-            cause = cause_of(error)
-            if of_disk(cause):
-                raise cause from None
-            raise TextsError(f"{file} is damaged: {first_line(cause)}") from None
+    try:
+        table = read_parquet(content, roots)
+        table.validate(full=True)  # strings that are not UTF-8
+        columns = {name: table.column(name).to_pylist() for name in roots}
+    except Exception as error:
+        raise TextsError(f"{file} is damaged: {first_line(error)}") from None
     cells = {
         name: [walk(cell, path[1:]) for cell in columns[path[0]]] for name, path in paths.items()
     }
