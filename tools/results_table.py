@@ -41,11 +41,12 @@ def add(source: Path, prefix: str) -> int:
         UserError: there are none, or one's predictions are not in DVC's cache.
     """
     found = []
-    for experiment in experiments.experiments(prefix):
-        corrected, warning = measures.corrected(experiment, predictions.read(experiment))
-        if warning:
-            print(f"warning: {warning}", file=sys.stderr)
-        found.append(_kept(vars(corrected)))
+    with predictions.reader() as read:
+        for experiment in experiments.experiments(prefix):
+            corrected, warning = measures.corrected(experiment, read(experiment))
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr)
+            found.append(_kept(vars(corrected)))
     if not found:
         raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
     runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}

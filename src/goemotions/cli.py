@@ -379,18 +379,19 @@ def _compare(options: argparse.Namespace) -> int:
             none = f"no evaluated experiment's name begins with {options.only!r}"
             raise UserError(f"{none}; see `dvc exp show`{lost}")
         raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
-    scored = {}
-    for experiment in list(found):
-        try:
-            one = scored[experiment.key] = predictions.read(experiment)
-        except predictions.NotCachedError as error:
-            print(f"warning: left out: {error}", file=sys.stderr)
-            found.remove(experiment)
-            continue
-        corrected, warning = measures.corrected(experiment, one)
-        found[found.index(experiment)] = corrected
-        if warning:
-            print(f"warning: {warning}", file=sys.stderr)
+    scored, kept = {}, []
+    with predictions.reader() as read:
+        for experiment in found:
+            try:
+                one = scored[experiment.key] = read(experiment)
+            except predictions.NotCachedError as error:
+                print(f"warning: left out: {error}", file=sys.stderr)
+                continue
+            corrected, warning = measures.corrected(experiment, one)
+            kept.append(corrected)
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr)
+    found = kept
     if not found:
         raise UserError("DVC's cache has no experiment's predictions: see above")
     comparisons = analysis.analyse(

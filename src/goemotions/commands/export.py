@@ -79,13 +79,14 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
     if run is None:
         return None, ""
     scored, alike = {}, []
-    for one in every:
-        if one.protocol == run.protocol:
-            try:
-                scored[one.key] = predictions.read(one)
-            except predictions.NotCachedError:
-                continue
-            alike.append(measures.corrected(one, scored[one.key])[0])
+    with predictions.reader() as read:
+        for one in every:
+            if one.protocol == run.protocol:
+                try:
+                    scored[one.key] = read(one)
+                except predictions.NotCachedError:
+                    continue
+                alike.append(measures.corrected(one, scored[one.key])[0])
     if len({one.loss for one in alike}) < 2:
         return run, ""
     (comparison,) = analysis.analyse(alike, scored)

@@ -150,12 +150,11 @@ def _runs(trials: Sequence[Planned]) -> dict[str, Runs]:
     """What trials scored, by loss and in the order of the seeds."""
     found = {one.name: one for one in experiments.experiments(PREFIX)}
     runs = {}
-    for loss in sorted({one.loss for one in trials}):
-        of_loss = sorted((one.seed, one.name) for one in trials if one.loss == loss)
-        every = [
-            measures.measure(measures.DEFAULT, predictions.read(found[name])) for _, name in of_loss
-        ]
-        runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+    with predictions.reader() as read:
+        for loss in sorted({one.loss for one in trials}):
+            of_loss = sorted((one.seed, one.name) for one in trials if one.loss == loss)
+            every = [measures.measure(measures.DEFAULT, read(found[name])) for _, name in of_loss]
+            runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
     return runs
 
 

@@ -142,9 +142,12 @@ def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
     Of runs with the same seed, such as the workspace and its experiment, the first counts.
     """
     named: dict[str, dict[int, Experiment]] = {}
+    keys = {
+        loss: differing([e.settings for e in group if e.loss == loss])
+        for loss in {e.loss for e in group}
+    }
     for e in group:
-        keys = differing([other.settings for other in group if other.loss == e.loss])
-        settings = described({key: e.settings.get(key) for key in keys})
+        settings = described({key: e.settings.get(key) for key in keys[e.loss]})
         name = f"{e.loss} ({settings})" if settings else e.loss
         named.setdefault(name, {}).setdefault(e.seed, e)
     return {name: [runs[seed] for seed in sorted(runs)] for name, runs in named.items()}

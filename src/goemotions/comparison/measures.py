@@ -58,6 +58,13 @@ def measure(name: str, run: Scored) -> Measure:
     known = names(run.labels)
     if name not in known:
         raise UserError(f"--metric is {name!r}; there are {', '.join(known)}")
+    if name not in run.measured:
+        run.measured[name] = _measure(name, run)
+    found: Measure = run.measured[name]
+    return found
+
+
+def _measure(name: str, run: Scored) -> Measure:
     decisions, targets = run.decisions, run.targets
     if name == "average_precision":
         return _average_precision(run.logits, targets, single=run.labels.single)
@@ -197,7 +204,7 @@ def _label_average_precision(scores: Floats, targets: Bools) -> Measure:
 
     Precision is counted at the last row of each group of equal scores, as scikit-learn does.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ranked, hit = scores[order], targets[order].astype(float)
     last = np.append(ranked[1:] != ranked[:-1], True)
     ends = np.flatnonzero(last)

@@ -4,11 +4,14 @@ import csv
 import hashlib
 import io
 import json
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 
 from goemotions.comparison import experiments
@@ -20,10 +23,13 @@ from goemotions.evaluation import prediction_file
 from goemotions.io.parquet import read_parquet
 from goemotions.metrics.f1 import Bools, Floats, decide
 
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
+
 Points = list[dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scored:
     """A run on the test split.
 
@@ -34,6 +40,7 @@ class Scored:
         thresholds: logits, [labels]; fixed on validation. None in single-label data.
         training, validation: the points of the curves, each with its step; empty where the files
             are not in the DVC cache.
+        measured: what `measures.measure` has found so far, by name.
     """
 
     ids: list[str]
@@ -43,8 +50,9 @@ class Scored:
     thresholds: Floats | None
     training: Points = field(default_factory=list)
     validation: Points = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
-    @property
+    @cached_property
     def decisions(self) -> Bools:
         """Whether each label is given, [rows, labels]."""
         return decide(self.logits, self.thresholds)
@@ -54,17 +62,23 @@ class NotCachedError(UserError):
     """A run's predictions are not in DVC's cache; says which command brings them."""
 
 
-def read(experiment: Experiment) -> Scored:
-    """An experiment's predictions and curves.
+@contextmanager
+def reader() -> Iterator[Callable[[Experiment], Scored]]:
+    """What reads an experiment's predictions and curves.
 
-    Raises:
+    It raises:
         NotCachedError: the predictions are not in the local cache.
         UserError: they are not what the run wrote.
     """
     from dvc.repo import Repo
 
-    with Repo() as repo, reading(repo, experiment.revision) as files:
-        return _read(files, experiment)
+    with Repo() as repo:
+
+        def read(experiment: Experiment) -> Scored:
+            with reading(repo, experiment.revision) as files:
+                return _read(files, experiment)
+
+        yield read
 
 
 def texts(experiment: Experiment) -> dict[str, str]:
@@ -130,19 +144,25 @@ def parse(predictions: bytes, per_label: bytes, name: str, **curves: bytes) -> S
 
 
 def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
+    import pyarrow.compute as pc
+
     table = read_parquet(predictions, ["split", "id", "targets", "logits"])
-    rows: list[dict[str, Any]] = [row for row in table.to_pylist() if row["split"] == "test"]
-    logits = np.array([row["logits"] for row in rows], dtype=float)
+    table.validate(full=True)
+    table = table.filter(pc.equal(table["split"], "test"))
+    ids = table["id"].to_pylist()
     by_label = {row["label"]: row["threshold"] for row in _csv(per_label)}
     # Older runs' labels are those of their table, in its order.
     labels = prediction_file.read_labels(table.schema) or Labels(tuple(by_label))
-    if logits.ndim != 2 or logits.shape[1] != len(labels) or not np.isfinite(logits).all():
+    values, row = _flat(table["logits"])
+    logits = values.astype(float)
+    if not np.isfinite(logits).all() or (np.bincount(row, minlength=1) != len(labels)).any():
         raise ValueError(f"a row's logits are not {len(labels)} finite numbers")
+    logits = logits.reshape(len(ids), len(labels))
+    values, row = _flat(table["targets"])
+    if values.dtype.kind not in "iu" or not np.isin(values, np.arange(len(labels))).all():
+        raise ValueError(f"a row's targets are not from 0 to {len(labels) - 1}")
     targets = np.zeros(logits.shape, dtype=bool)
-    for index, row in enumerate(rows):
-        if not all(label in range(len(labels)) for label in row["targets"]):
-            raise ValueError(f"row {row['id']!r} has the targets {row['targets']}")
-        targets[index, row["targets"]] = True
+    targets[row, values] = True
     thresholds = prediction_file.read_thresholds(table.schema)
     if thresholds is None and not labels.single:  # older runs have them in the table alone
         thresholds = logit([float(by_label[label]) for label in labels.names])
@@ -152,14 +172,16 @@ def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
         name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
         for name, content in curves.items()
     }
-    return Scored(
-        [row["id"] for row in rows],
-        labels,
-        targets,
-        logits,
-        thresholds,
-        **points,
-    )
+    return Scored(ids, labels, targets, logits, thresholds, **points)
+
+
+def _flat(lists: "ChunkedArray") -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The values of a column of lists, and the row of each."""
+    column = lists.combine_chunks()
+    if column.null_count:
+        raise ValueError("a row has no list")
+    row = np.repeat(np.arange(len(column)), column.value_lengths().to_numpy())
+    return column.flatten().to_numpy(zero_copy_only=False), row
 
 
 def _csv(content: bytes) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ of how often the intervals cover the truth.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +41,12 @@ class Runs:
     def mean(self) -> float:
         return float(np.mean(self.scores))
 
-    @property
+    @cached_property
     def shared(self) -> Floats:
         """How much each row moves the mean, [rows]."""
         return np.asarray(self.moves.mean(0))
 
-    @property
+    @cached_property
     def apart(self) -> float | None:
         """How much of a score's variance over rows the runs do not share; None for one run."""
         if len(self.scores) < 2:

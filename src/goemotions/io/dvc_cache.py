@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,9 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
     return found
 
 
+@lru_cache(maxsize=4096)  # `compare` needs the dvc.lock of each of a thousand experiments thrice
 def parsed(text: str) -> Any:
-    """A YAML file's content, by the parser in C where PyYAML has it."""
+    """A YAML file's content, not to be changed, by the parser in C where PyYAML has it."""
     import yaml
 
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
