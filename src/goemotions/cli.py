@@ -367,6 +367,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from goemotions.comparison import analysis, experiments, measures, predictions, tables
     from goemotions.errors import UserError
     from goemotions.io import preflight
@@ -381,7 +383,7 @@ def _compare(options: argparse.Namespace) -> int:
         raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
     scored, kept = {}, []
     with predictions.reader() as read:
-        for experiment in found:
+        for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):
             try:
                 one = scored[experiment.key] = read(experiment)
             except predictions.NotCachedError as error:

@@ -89,13 +89,15 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
     from dvc.lock import LockError
     from dvc.repo import Repo
     from dvc.scm import RevError
+    from tqdm import tqdm
 
     try:
         if problem := preflight.git_problem(project_folder()):
             raise UserError(f"cannot list experiments: {problem}")
         with Repo() as repo:
-            every = list(_runs(repo, revisions))
-            found = [_evaluated(repo, *run) for run in every if run[0].startswith(prefix)]
+            every = [run for run in _runs(repo, revisions) if run[0].startswith(prefix)]
+            shown = tqdm(every, desc="experiments", unit="run", leave=False, disable=None)
+            found = [_evaluated(repo, *run) for run in shown]
     except RevError as error:
         raise UserError(
             f"{error}; give a commit, a branch or a tag (see `git log --oneline`)"
