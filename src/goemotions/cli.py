@@ -249,6 +249,12 @@ def _add_sweep(commands: Any) -> None:
         help="for how long a remote that fails is tried again (default: %(default)s)",
     )
     parser.add_argument(
+        "--no-models",
+        action="store_true",
+        help="bring no trained models from a cluster, only what compare reads; "
+        "`dvc exp pull REMOTE NAME` brings one later",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="only check that every machine has what a trial needs"
     )
     parser.add_argument(
@@ -527,6 +533,7 @@ def _sweep(options: argparse.Namespace) -> int:
             patience=options.patience,
             baseline=options.baseline if options.until_sure else None,
             margin=options.margin,
+            models=not options.no_models,
         ),
         check=options.check,
     )

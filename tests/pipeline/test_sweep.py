@@ -39,12 +39,14 @@ stages:
     cmd: >-
       echo ${item.loss} ${train.seed} $HOME >>RUNS; sleep WAIT; mkdir -p metrics/training;
       mkdir -p models/trained metrics/training/${item.loss};
-      echo ${item.loss} ${train.seed} >models/trained/${item.loss}
+      echo ${item.loss} ${train.seed} weights >models/trained/${item.loss}
     params: [train.seed]
     deps: [data/sample, models/deberta-v3-tiny]
     outs: ["models/trained/${item.loss}"]
   evaluate:
-    cmd: cp models/trained/${loss} metrics/predictions.parquet; echo "{}" >metrics/evaluation.json
+    cmd: >-
+      cut -d " " -f 1-2 models/trained/${loss} >metrics/predictions.parquet;
+      echo "{}" >metrics/evaluation.json
     deps: ["models/trained/${loss}"]
     outs: [metrics/predictions.parquet]
     metrics: [metrics/evaluation.json: {cache: false}]
@@ -246,10 +248,16 @@ def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
 
 def test_two_sweeps_at_once(sweeper, machines, tmp_path):
     other = colleague(sweeper, tmp_path)
-    for process in [start(clone, machines, *SWEEP) for clone in (sweeper, other)]:
+    model = hashlib.md5(b"asl 2 weights\n").hexdigest()
+    model = tmp_path / "other cache/files/md5" / model[:2] / model[2:]
+    commands = [start(sweeper, machines, *SWEEP), start(other, machines, *SWEEP, "--no-models")]
+    for process in commands:
         finish(process)
     assert complete(sweeper)
     assert complete(other)
+    assert not model.exists()
+    other.dvc("exp", "pull", "origin", next(name for name in results(other) if "asl-2" in name))
+    assert model.read_text() == "asl 2 weights\n"
     refs = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/")
     assert sweeper.git(*refs) == other.git(*refs)
     assert machines.left_behind() == []
@@ -329,9 +337,9 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     )
     assert fetched == len({home for *_, home in ran(tmp_path)})
 
-    digest = hashlib.md5(b"asl 2\n").hexdigest()
+    digest = hashlib.md5(b"asl 2 weights\n").hexdigest()
     key = f"goemotions/files/md5/{digest[:2]}/{digest[2:]}"
-    client.put_object(Bucket="bucket", Key=key, Body=b"asl 3\n")
+    client.put_object(Bucket="bucket", Key=key, Body=b"asl 3 weights\n")
     other = colleague(sweeper, tmp_path)
     output = finish(start(other, machines, *SWEEP), status=1)
     assert "the DVC remote lacks models/trained/asl of sweep-asl-2-" in output

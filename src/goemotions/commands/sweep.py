@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Options:
         checkpoints: a folder that all machines share; empty for none.
         patience: seconds for which a machine tries a remote again that fails.
         baseline, margin: of the decisions of --until-sure; baseline is None without it.
+        models: whether trained models are brought from a cluster, too.
     """
 
     address: str | None
@@ -51,6 +52,7 @@ class Options:
     patience: float
     baseline: str | None
     margin: float
+    models: bool
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
                 print(f"{len(missing)} of {len(names)} trials are missing", file=sys.stderr)
                 machines.run([every[name] for name in missing], options.resources, ended)
             there |= set(missing) - failed.keys()
-            pull(places, [one for one in part if one.name in there])
+            pull(places, [one for one in part if one.name in there], models=options.models)
             if failed:
                 break
     for name, answer in failed.items():
@@ -198,8 +200,11 @@ def existing(url: str, commit: str) -> set[str]:
     return {line.rpartition("/")[2] for line in listed.splitlines()}
 
 
-def pull(places: Places, trials: Sequence[Planned]) -> None:
+def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     """Bring experiments from the remotes into this clone.
+
+    Args:
+        models: whether all their files are brought, or only those in metrics/.
 
     Raises:
         UserError: dvc cannot, or the DVC remote lacks an object or has it corrupted.
@@ -208,21 +213,43 @@ def pull(places: Places, trials: Sequence[Planned]) -> None:
         return
     names = [one.name for one in trials]
     command = [sys.executable, "-m", "dvc", "exp", "pull", places.remote, *names]
+    command += [] if models else ["--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this Python's dvc
     if done.returncode:
         said = trial.cause(done.stdout + done.stderr)
         raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}")
-    for one in trials:
+
+    def missing(one: Planned) -> list[tuple[str, str]]:
         reference = f"{_references(places.commit)}{one.name}"
         lock = _git("show", f"{reference}:dvc.lock")
         in_git = set(_git("ls-tree", "-r", "--name-only", reference).splitlines())
-        for output, md5 in dvc_cache.missing_objects(Path(), lock, one.loss, in_git):
+        lacking = dvc_cache.missing_objects(Path(), lock, one.loss, in_git)
+        return [(path, md5) for path, md5 in lacking if models or path.startswith("metrics/")]
+
+    if not models:
+        _fetch({one.name: {path for path, _ in missing(one)} for one in trials}, places)
+    for one in trials:
+        for output, md5 in missing(one):
             raise UserError(
                 f"the DVC remote lacks {output} of {one.name}, or has it corrupted. To make it "
                 f"again, delete files/md5/{md5[:2]}/{md5[2:]} there, then run `dvc exp remove "
                 f"{one.name}`, `dvc exp remove --git-remote {places.remote} {one.name}` and the "
                 "same command"
             )
+
+
+def _fetch(paths: Mapping[str, set[str]], places: Places) -> None:
+    """Bring some outputs of experiments, by the experiments' names, from the DVC remote."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        for name in (name for name, wanted in paths.items() if wanted):
+            revision = _git("rev-parse", f"{_references(places.commit)}{name}")
+            try:
+                repo.fetch(sorted(paths[name]), revs=[revision], workspace=False)
+            except DvcException as error:
+                raise UserError(f"dvc cannot fetch the results of {name}: {error}") from None
 
 
 def _references(commit: str) -> str:
