@@ -14,8 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from goemotions.commands import cluster, trial
 from goemotions.commands.cluster import Answer, Cluster, Resources
 from goemotions.commands.combinations import PREFIX, Planned, plan
@@ -155,8 +153,9 @@ def _runs(trials: Sequence[Planned]) -> dict[str, Runs]:
     with predictions.reader() as read:
         for loss in sorted({one.loss for one in trials}):
             of_loss = sorted((one.seed, one.name) for one in trials if one.loss == loss)
-            every = [measures.measure(measures.DEFAULT, read(found[name])) for _, name in of_loss]
-            runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+            runs[loss] = measures.together(
+                measures.measure(measures.DEFAULT, read(found[name])) for _, name in of_loss
+            )
     return runs
 
 

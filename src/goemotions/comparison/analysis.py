@@ -164,14 +164,7 @@ def _compare(
     _check_rows([e for runs in by_loss.values() for e in runs], scored)
     by_loss, notes = _without_copies(by_loss, scored)
     every = [e for runs in by_loss.values() for e in runs]
-    measured = {e.key: measures.measure(metric, scored[e.key]) for e in every}
-    runs = {
-        loss: Runs(
-            [measured[e.key].value for e in of_loss],
-            np.stack([measured[e.key].moves for e in of_loss]),
-        )
-        for loss, of_loss in by_loss.items()
-    }
+    runs = _measured(metric, by_loss, scored)
     notes += _diverged(by_loss, scored)
     baseline_is_best = baseline not in by_loss
     if baseline_is_best:
@@ -195,7 +188,9 @@ def _compare(
         baseline,
         metric,
         margin,
-        quieter=_quieter(by_loss, scored) if metric == measures.DEFAULT else None,
+        quieter=_measured("average_precision", by_loss, scored)
+        if metric == measures.DEFAULT
+        else None,
         baseline_is_best=baseline_is_best,
     )
     return Comparison(
@@ -324,15 +319,13 @@ def _rows(
     return rows
 
 
-def _quieter(
-    by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
+def _measured(
+    metric: str, by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]
 ) -> dict[str, Runs]:
-    """The runs by average precision, which needs fewer seeds."""
-    found = {}
-    for loss, of_loss in by_loss.items():
-        every = [measures.measure("average_precision", scored[e.key]) for e in of_loss]
-        found[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
-    return found
+    return {
+        loss: measures.together(measures.measure(metric, scored[e.key]) for e in of_loss)
+        for loss, of_loss in by_loss.items()
+    }
 
 
 def _labels(
@@ -342,12 +335,12 @@ def _labels(
     support = first.targets.sum(0)
     labels = []
     for label in np.argsort(-support, kind="stable").tolist():
-        runs = {}
-        for loss, of_loss in by_loss.items():
-            every = [
+        runs = {
+            loss: measures.together(
                 measures.label_f1(scored[e.key].decisions, first.targets, label) for e in of_loss
-            ]
-            runs[loss] = Runs([one.value for one in every], np.stack([one.moves for one in every]))
+            )
+            for loss, of_loss in by_loss.items()
+        }
         of = statistics.spreads(runs) or {}
         labels.append(
             Label(

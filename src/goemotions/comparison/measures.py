@@ -5,6 +5,7 @@ jackknife (Efron and Tibshirani 1993, chapter 11). For macro-F1 its standard err
 bootstrap's within a few per cent, also where labels are rare, and it needs no draws.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.special import log_expit, log_softmax
 
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
+from goemotions.comparison.statistics import Runs
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.metrics import bootstrap
@@ -35,6 +37,12 @@ class Measure:
 
     value: float
     moves: Floats
+
+
+def together(every: Iterable[Measure]) -> Runs:
+    """The runs of one loss, one per seed."""
+    found = list(every)
+    return Runs([one.value for one in found], np.stack([one.moves for one in found]))
 
 
 def names(labels: Labels) -> list[str]:
