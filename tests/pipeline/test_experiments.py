@@ -66,6 +66,16 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
         "confused labels",
     }  # fmt: skip
 
+    clone.dvc("exp", "apply", "t2")
+    clone.run(goemotions, "export", "--output", "published")
+    card = (clone.folder / "published/README.md").read_text()
+    assert "precision auto, teacher_share 0.7, temperature 2, short_text True." in card
+    assert " It is the DVC experiment `t2`.\n" in card
+    again = card.split("To make it again:\n\n```sh\n")[1].split("\n```")[0]
+    commit = clone.git("rev-parse", "--short=7", "HEAD").strip()
+    assert again == f"git checkout {commit}\ndvc exp run -S train.seed=2"
+    assert "at 95% confidence, over test rows and seeds" in card.split("## How it compares\n\n")[1]
+
 
 def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(
     new_clone, shared_cache, tmp_path

@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -70,7 +72,10 @@ def export(params: Params, loss: str, output: Path) -> None:
 
 
 def _run(loss: str) -> tuple[Experiment | None, str]:
-    """The workspace's run of a loss, and what `goemotions compare` concludes about its group."""
+    """The workspace's run of a loss, and what `goemotions compare` concludes about its group.
+
+    The run has the name of the experiment that it is, if it is one.
+    """
     try:
         every = experiments.experiments()
     except UserError:  # no git, for example
@@ -78,6 +83,9 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
     run = next((one for one in every if one.key == WORKSPACE and one.loss == loss), None)
     if run is None:
         return None, ""
+    recorded = (e for e in every if e.revision and not e.revision.startswith(e.commit))
+    same = next((e for e in recorded if _made_by(e) == _made_by(run)), run)
+    run = replace(run, name=same.name)
     scored, alike = {}, []
     with predictions.reader() as read:
         for one in every:
@@ -91,3 +99,7 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
         return run, ""
     (comparison,) = analysis.analyse(alike, scored)
     return run, comparison.conclusion
+
+
+def _made_by(run: Experiment) -> tuple[Any, ...]:
+    return run.loss, run.seed, run.settings, run.protocol, run.code, run.macro_f1

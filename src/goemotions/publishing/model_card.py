@@ -9,7 +9,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
 
-from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.experiments import WORKSPACE, Experiment
 from goemotions.config import Params
 from goemotions.config.dataset_settings import HubDataset
 from goemotions.data.splits import Split
@@ -209,8 +209,9 @@ def _training(model: Published, base: str | None) -> str:
             for key, value in recipe.items()
             if value is not None
         )
+        recorded = "" if run.name == WORKSPACE else f" It is the DVC experiment `{run.name}`."
         lines += [
-            f"Seed {run.seed}; {named}.\n",
+            f"Seed {run.seed}; {named}.{recorded}\n",
             f"To make it again:\n\n```sh\ngit checkout {run.commit}\n{run.command}\n```\n",
         ]
     return "\n".join(lines)
