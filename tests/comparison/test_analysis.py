@@ -54,7 +54,7 @@ def test_losses_that_may_be_the_best_are_named_with_their_probability():
         "Each of these losses may be the best (at 95% confidence, over test rows and seeds); the "
         f"probability of being it is {first.loss} {first.best:.2f} and {second.loss} "
         f"{second.best:.2f}. Whether asl is better than bce, worse or equivalent is undecided. "
-        "Detecting a difference of 0.005 in macro_f1 with a statistical power of 0.8 takes about "
+        "Detecting a difference of 0.005 in macro-F1 with a statistical power of 0.8 takes about "
     )
     errors = {"bce": 0.1, "asl": 0.1, "a": 0.3}
     (comparison,) = analyse(*(run(x, s, error=e) for x, e in errors.items() for s in (1, 2, 3)))
@@ -199,7 +199,7 @@ def test_average_precision_is_named_where_it_needs_fewer_seeds():
 
 
 def test_many_seeds_are_told_from_no_number_of_seeds():
-    detecting = "Detecting a difference of 0.005 in macro_f1 with a statistical power of 0.8 takes"
+    detecting = "Detecting a difference of 0.005 in macro-F1 with a statistical power of 0.8 takes"
 
     def needed(**noise):
         return conclusion.seeds_needed(
@@ -213,7 +213,7 @@ def test_many_seeds_are_told_from_no_number_of_seeds():
     assert needed(from_rows=0.0, variance=0.0004).endswith("(95% interval 115 to 922).")
     assert needed(from_rows=0.0, variance=0.0006).endswith("(95% interval 172 to over 1000).")
     assert needed(from_rows=0.01, variance=1e-6) == (
-        "On this test split no number of seeds detects a difference of 0.005 in macro_f1 with a "
+        "On this test split no number of seeds detects a difference of 0.005 in macro-F1 with a "
         "statistical power of 0.8; the smallest detectable one is about 0.028."
     )
 

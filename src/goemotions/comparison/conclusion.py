@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from goemotions.comparison import statistics
+from goemotions.comparison import measures, statistics
 from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.rows import Pair, Row
 from goemotions.comparison.statistics import LEVEL, Runs
@@ -143,13 +143,16 @@ def planned_seeds(runs: Mapping[str, Runs], difference: float, tests: int) -> st
 
 
 def seeds_needed(plan: statistics.Plan, difference: float, metric: str) -> str:
-    power = f"with a statistical power of {statistics.POWER}"
+    detected = (
+        f"a difference of {difference:g} in {measures.title(metric)} with a statistical power of "
+        f"{statistics.POWER}"
+    )
     if plan.seeds is None:
         return (
-            f"On this test split no number of seeds detects a difference of {difference:g} in "
-            f"{metric} {power}; the smallest detectable one is about {plan.smallest:.3f}."
+            f"On this test split no number of seeds detects {detected}; the smallest detectable "
+            f"one is about {plan.smallest:.3f}."
         )
-    return f"Detecting a difference of {difference:g} in {metric} {power} takes {_number_of(plan)}."
+    return f"Detecting {detected} takes {_number_of(plan)}."
 
 
 def _number_of(plan: statistics.Plan) -> str:

@@ -57,6 +57,17 @@ def names(labels: Labels) -> list[str]:
     )
 
 
+def title(name: str) -> str:
+    """What a measure is called in sentences and tables."""
+    return {
+        "macro_f1": "macro-F1",
+        "micro_f1": "micro-F1",
+        "weighted_f1": "weighted F1",
+        "average_precision": "average precision",
+        "neg_log_loss": "log loss (negative)",
+    }.get(name, name)
+
+
 def measure(name: str, run: Scored) -> Measure:
     """A run's score by one of `names`.
 

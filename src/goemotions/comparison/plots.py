@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from goemotions.comparison import measures
 from goemotions.comparison.analysis import Comparison, Label
 from goemotions.comparison.loss_curves import GRID, Curves
 from goemotions.comparison.predictions import Points
@@ -59,8 +60,9 @@ def scores(comparison: Comparison) -> Markup:
         )
         losses = [row.loss for row in comparison.rows[top : bottom + 1]]
         _tooltip(line, f"not told apart: {', '.join(losses)}", "joined")
-    axes.set_xlabel(f"{comparison.metric} on the test split")
-    return _svg(figure, f"{comparison.metric} of each seed with the 95% interval of its loss")
+    metric = measures.title(comparison.metric)
+    axes.set_xlabel(f"{metric} on the test split")
+    return _svg(figure, f"{metric} of each seed with the 95% interval of its loss")
 
 
 def joined(comparison: Comparison) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from goemotions.comparison import measures
 from goemotions.comparison.analysis import Comparison, why_separate
 from goemotions.comparison.conclusion import described, listed
 from goemotions.comparison.experiments import Experiment
@@ -70,24 +71,14 @@ def prose(comparison: Comparison) -> str:
     compared = listed([row.loss for row in comparison.rows])
     methods = (
         f"We fine-tuned {comparison.model} on {comparison.dataset} with {compared}, {each} "
-        f"per loss, and scored each run by {_words(comparison.metric)} on the {comparison.texts:,} "
-        "texts of the test split, with decision thresholds fitted on validation. Confidence "
-        "intervals are 95% and cover the choice of test texts (jackknife) and of seeds "
-        "(Student's t with variances moderated over losses); p-values are two-sided and "
-        "Holm-adjusted; losses are called equivalent where two one-sided tests bound the "
+        f"per loss, and scored each run by {measures.title(comparison.metric)} on the "
+        f"{comparison.texts:,} texts of the test split, with decision thresholds fitted on "
+        "validation. Confidence intervals are 95% and cover the choice of test texts (jackknife) "
+        "and of seeds (Student's t with variances moderated over losses); p-values are two-sided "
+        "and Holm-adjusted; losses are called equivalent where two one-sided tests bound the "
         f"difference by {comparison.margin:g}."
     )
     return f"{methods} {comparison.conclusion}"
-
-
-def _words(metric: str) -> str:
-    return {
-        "macro_f1": "macro-F1",
-        "micro_f1": "micro-F1",
-        "weighted_f1": "weighted F1",
-        "average_precision": "macro-averaged average precision",
-        "neg_log_loss": "log loss (negative)",
-    }.get(metric, metric)
 
 
 def _linear(comparison: Comparison) -> str:
@@ -115,9 +106,10 @@ def _terminal(comparison: Comparison) -> None:
     table = Table(box=box.SIMPLE, padding=(0, 0))
     for name in _TERMINAL:
         left = name == "loss"
-        table.add_column(
-            _heading(name, comparison), justify="left" if left else "right", overflow="fold"
-        )
+        heading = _heading(name, comparison)
+        if name == "score":
+            heading = heading.replace(" ", "\n")
+        table.add_column(heading, justify="left" if left else "right", overflow="fold")
     for row in comparison.rows:
         table.add_row(*[columns[name](row) for name in _TERMINAL])
     console.print(table)
@@ -183,7 +175,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 def _heading(column: str, comparison: Comparison) -> str:
     return {
-        "score": _words(comparison.metric),
+        "score": measures.title(comparison.metric),
         "interval": "95%",
         "difference": f"vs {comparison.baseline}",
         "its interval": "95%",
