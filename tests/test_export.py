@@ -72,7 +72,7 @@ def test_the_card_has_what_the_hub_reads(exported):
         for result in data["model-index"][0]["results"]
         for metric in result["metrics"]
     }
-    assert metrics == {"macro-F1", "micro f1", "average precision"}
+    assert metrics == {"macro-F1", "micro-F1", "average precision"}
     names = json.loads((project / "data/sample/labels.json").read_text())["names"]
     rows = re.findall(
         r"^\| (\w+) \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ \|$", read.text, re.M

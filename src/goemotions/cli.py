@@ -200,7 +200,7 @@ def _add_sweep(commands: Any) -> None:
         help="run every combination of some settings, on this machine or a Ray cluster",
         description="Run each combination as a DVC experiment on a Ray cluster, or without "
         "--address on this machine, and bring the experiments into this clone. What is there "
-        'already is not run again. Needs the packages of `pip install ".[sweep]"`; '
+        'already is not run again. Needs the packages of `pip install -e ".[sweep]"`; '
         "docs/sweeps.md says what the machines need.",
         epilog="Example: goemotions sweep -S loss=bce,asl -S train.seed=1..5 --address auto",
     )
@@ -302,7 +302,7 @@ def _add_export(commands: Any) -> None:
         help="a trained model as a folder to upload, with ONNX files and a model card",
         description="Write a trained folder with ONNX files in float32 and 8 bits, which are "
         "checked on the test split, and with a model card that the Hugging Face Hub reads. Needs "
-        'the packages of `pip install ".[export]"`. To upload the folder: hf upload NAME FOLDER',
+        'the packages of `pip install -e ".[export]"`. To upload the folder: hf upload NAME FOLDER',
     )
     parser.add_argument(
         "loss", nargs="?", help="of models/trained/LOSS (default: the selected loss)"
@@ -319,7 +319,7 @@ def _add_serve(commands: Any) -> None:
         help="a page and a JSON API on this machine, to try trained models side by side",
         description="Serve trained models on this machine: a page on which to type texts or drop "
         "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
-        'the packages of `pip install ".[serve]"`.',
+        'the packages of `pip install -e ".[serve]"`.',
     )
     parser.add_argument(
         "--losses",

@@ -62,6 +62,21 @@ def test_losses_that_may_be_the_best_are_named_with_their_probability():
     assert [row.may_be_best for row in comparison.rows] == [True, True, False]
 
 
+@pytest.mark.parametrize("others", [["bce"], ["bce", "a", "b"]])
+def test_the_only_loss_that_may_be_the_best_is_better_than_the_baseline(others):
+    verdicts = set()
+    for error in np.arange(0.1, 0.16, 0.004):
+        (comparison,) = analyse(
+            *(run("asl", seed, error=0.1) for seed in (1, 2)),
+            *(run(loss, seed, error=error) for loss in others for seed in (1, 2)),
+        )
+        first = comparison.rows[0]
+        if sum(row.may_be_best for row in comparison.rows) == 1 and first.against:
+            assert first.against.verdict == "better"
+        verdicts.add(first.against and first.against.verdict)
+    assert {"better", "undecided"} <= verdicts
+
+
 def test_losses_whose_difference_is_surely_small_are_equivalent():
     """A margin that these runs of 600 rows can bound."""
     seeds = range(1, 6)

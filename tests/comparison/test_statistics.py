@@ -215,7 +215,7 @@ def test_holm_by_hand():
     assert statistics.holm([]) == []
 
 
-def test_the_best_of_equal_losses_is_excluded_in_no_more_than_five_percent():
+def test_the_best_of_equal_losses_is_excluded_in_no_more_than_a_fortieth():
     """Whichever of the equal losses one takes for the best."""
     rng, count, excluded = np.random.default_rng(3), 200, 0
     for _ in range(count):
@@ -223,7 +223,7 @@ def test_the_best_of_equal_losses_is_excluded_in_no_more_than_five_percent():
         candidates = statistics.may_be_best(runs, statistics.spreads(runs))
         assert max(runs, key=lambda loss: runs[loss].mean) in candidates
         excluded += "loss 0" not in candidates
-    assert excluded <= stats.binom.ppf(0.999, count, 0.05)
+    assert excluded <= stats.binom.ppf(0.999, count, 0.025)
 
 
 def test_a_much_better_loss_is_the_only_one_that_may_be_the_best():

@@ -220,7 +220,7 @@ def test_the_command_dies_and_goes_on_with_what_is_missing(sweeper, machines, tm
         assert machines.left_behind() == []
     there = len(pushed())
     output = finish(start(sweeper, machines, *SWEEP))
-    assert f"{4 - there} of 4 trials are missing" in output
+    assert f"{4 - there} of 4 trials are left to run" in output
     assert complete(sweeper)
     assert "4 of 4 experiments are in this clone" in finish(start(sweeper, machines, *SWEEP))
 
@@ -236,12 +236,13 @@ def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
     )
     output = finish(start(sweeper, machines, *SWEEP, "--patience", "1"), status=1)
     assert "3 of 4 experiments are in this clone" in output
+    assert output.count("remote: no asl") == 1
     (failed,) = (line for line in output.splitlines() if line.startswith("failed: "))
-    assert "remote: no asl; its log: reports/sweep/sweep-asl-2-" in failed
+    assert "; its log: reports/sweep/sweep-asl-2-" in failed
     assert "no asl" in (sweeper.folder / failed.rpartition("its log: ")[2]).read_text()
     assert complete(sweeper, EXPECTED - {("asl", "2")})
     hook.unlink()
-    assert "1 of 4 trials are missing" in finish(start(sweeper, machines, *SWEEP))
+    assert "1 of 4 trials are left to run" in finish(start(sweeper, machines, *SWEEP))
     assert complete(sweeper)
     assert machines.left_behind() == []
 
@@ -390,7 +391,7 @@ def test_what_is_wrong_is_said_before_anything_starts(sweeper, monkeypatch, caps
 def test_a_sweep_needs_a_commit_that_is_pushed_and_ray(sweeper, monkeypatch, capsys):
     cluster = ("--address", "127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert 'a sweep needs Ray: pip install ".[sweep]"' in refused(sweeper, monkeypatch, capsys)
+    assert 'a sweep needs Ray: pip install -e ".[sweep]"' in refused(sweeper, monkeypatch, capsys)
     sweeper.params({"train.seed": 5})
     changed = refused(sweeper, monkeypatch, capsys, *cluster)
     assert "params.yaml is changed, and a sweep runs a commit: `git commit -a`" in changed

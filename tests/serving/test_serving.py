@@ -134,13 +134,16 @@ def test_a_bad_request_is_refused_by_name(client, path, body, status, detail):
 
 def test_other_bad_requests_are_refused_too(client):
     json_type = {"content-type": "application/json"}
-    assert client.post("/predict", content=b"[1", headers=json_type).status_code == 422
+    no_json = "body: it must be a JSON object, with the header content-type: application/json"
+    # The last one is what a page elsewhere could send without asking first.
+    for content, headers in ((b"nope", json_type), (b"[1]", json_type), (b'{"texts": ["a"]}', {})):
+        answer = client.post("/predict", content=content, headers=headers)
+        assert (answer.status_code, answer.json()) == (422, {"detail": no_json})
     assert client.post(
         "/predict", content=b'{"texts": ["\xff"]}', headers=json_type
     ).status_code in (400, 422)
     assert client.post("/predict", content=b"x" * 5_000_001, headers=json_type).status_code == 413
-    # What a page elsewhere could send without asking first, and a name that is made to lead here.
-    assert client.post("/predict", content=b'{"texts": ["a"]}').status_code == 422
+    # A name that is made to lead here.
     assert client.get("/", headers={"host": "elsewhere.example"}).status_code == 400
     assert client.get("/nothing").status_code == 404
     assert client.get("/predict").status_code == 405

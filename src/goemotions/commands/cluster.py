@@ -122,7 +122,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     try:
         import ray
     except ImportError:
-        raise UserError('a sweep needs Ray: pip install ".[sweep]"') from None
+        raise UserError('a sweep needs Ray: pip install -e ".[sweep]"') from None
     with _temporary_folder() if address is None else nullcontext() as folder:
         options: dict[str, Any] = {"address": address}
         if address is None:

@@ -101,4 +101,5 @@ def _params(settings: tuple[str, ...]) -> Params:
 
 
 def _refused(settings: Sequence[str], error: Exception) -> UserError:
-    return UserError(f"-S is {' '.join(settings)}: {first_line(error.__cause__ or error)}")
+    said = first_line(error.__cause__ or error).rstrip(".")
+    return UserError(f"-S is {' '.join(settings)}: {said}; params.yaml has all settings")

@@ -98,7 +98,8 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
     if len({one.loss for one in alike}) < 2:
         return run, ""
     (comparison,) = analysis.analyse(alike, scored)
-    return run, comparison.conclusion
+    verdict = comparison.rows[0].may_be_best is not None
+    return run, comparison.conclusion if verdict else ""
 
 
 def _made_by(run: Experiment) -> tuple[Any, ...]:

@@ -154,7 +154,7 @@ def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
     chosen = result["labels"]
     listed = ", ".join(
         f"{label} {result['probabilities'][label]:.3f}"
-        + (f" (of {needed[label]:.3f} needed)" if needed else "")
+        + (f" (threshold {needed[label]:.3f})" if needed else "")
         for label in chosen or list(result["probabilities"])[:2]
     )
     text = result["text"] or "(empty text)"

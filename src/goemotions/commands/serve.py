@@ -45,7 +45,7 @@ def serve(
     except ImportError as error:
         raise UserError(
             f"serve needs packages that are not installed ({first_line(error)}): "
-            '`pip install ".[serve]"`'
+            '`pip install -e ".[serve]"`'
         ) from None
     with listen(host, port) as listener:
         classifiers, dataset = load(params, losses, chosen, precision)

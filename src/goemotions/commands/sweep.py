@@ -81,11 +81,11 @@ def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
     places = find_places(options.remote if options.address else None)
     trials = plan(settings, places.commit)
     every = {job["name"]: job for job in _jobs(trials, places, options)}
-    failed: dict[str, Answer] = {}
+    failed: list[str] = []
 
     def ended(name: str, answer: Answer) -> None:
         if answer.error is not None:
-            failed[name] = answer
+            failed.append(name)
             LOGS.mkdir(parents=True, exist_ok=True)
             (LOGS / f"{name}.log").write_text(answer.log, encoding="utf-8")
 
@@ -106,14 +106,14 @@ def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
                 if check or not ready:
                     return 0 if ready else 1
             if machines and missing:
-                print(f"{len(missing)} of {len(names)} trials are missing", file=sys.stderr)
+                print(f"{len(missing)} of {len(names)} trials are left to run", file=sys.stderr)
                 machines.run([every[name] for name in missing], options.resources, ended)
-            there |= set(missing) - failed.keys()
+            there |= set(missing) - set(failed)
             pull(places, [one for one in part if one.name in there], models=options.models)
             if failed:
                 break
-    for name, answer in failed.items():
-        print(f"failed: {name}: {answer.error}; its log: {LOGS / name}.log", file=sys.stderr)
+    for name in failed:
+        print(f"failed: {name}; its log: {LOGS / name}.log", file=sys.stderr)
     done = f"{len(names) - len(failed)} of {len(names)} experiments are in this clone"
     print(f"{done}; to compare them: goemotions compare --only {PREFIX}")
     return 1 if failed else 0

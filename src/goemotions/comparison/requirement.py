@@ -45,8 +45,12 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
             raise UserError(f"--require names {loss!r}; there are {', '.join(losses)}")
     tested = {loss: _one_sided(comparison, loss, other, by) for loss in chosen if loss != other}
     wanted = f"better than {other}" + (f" by more than {by:g}" if by else "")
-    if not tested or None in tested.values():
-        return Answer(False, f"required: a loss {wanted}; there is no loss or seed to judge it by")
+    required = f"required: {read['loss'] or 'a loss'} {wanted}"
+    if not tested:
+        return Answer(False, f"{required}; there is no other loss")
+    if None in tested.values():
+        few = "one seed per loss cannot show it; run at least two more seeds of each"
+        return Answer(False, f"{required}; {few}")
     best = min(tested, key=lambda loss: (tested[loss] or 0.0, loss))
     p, level = tested[best] or 0.0, LEVEL / len(tested)
     holds = p < level

@@ -242,11 +242,12 @@ def hedges_g(scores: list[float], minus: list[float]) -> float | None:
 def may_be_best(runs: Mapping[str, Runs], of: Mapping[str, Spread]) -> list[str]:
     """The losses that cannot be excluded from having the highest expected score, at 95%.
 
-    A loss is excluded where another one is better, one-sided, at 0.05 over the number of others. So
-    the one that is best in truth is excluded in at most 5% of experiments: the lower bound of Hsu's
-    multiple comparisons with the best (1981), by Bonferroni's inequality.
+    A loss is excluded where another one is better, two-sided, at 0.05 over the number of others. So
+    the one that is best in truth is excluded in at most 2.5% of experiments: the lower bound of
+    Hsu's multiple comparisons with the best (1981), by Bonferroni's inequality. One-sided tests
+    would exclude more, but a single best loss could then be "undecided" in Holm's first step.
     """
-    level = LEVEL / max(len(runs) - 1, 1)
+    level = LEVEL / 2 / max(len(runs) - 1, 1)
     return [
         loss
         for loss, one in runs.items()

@@ -57,8 +57,8 @@ class Classifier:
         if missing := [name for name in needed if not (folder / name).is_file()]:
             state = f"is missing {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise UserError(
-                f"{folder} {state}; run `dvc repro train`, bring an "
-                "experiment's by `dvc exp apply <name>`, or name another folder by --model"
+                f"{folder} {state}; run `dvc repro train`, or bring an experiment's by "
+                "`dvc exp apply <name>`"
             )
         digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
         # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.

@@ -9,6 +9,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
 
+from goemotions.comparison import measures
 from goemotions.comparison.experiments import WORKSPACE, Experiment
 from goemotions.config import Params
 from goemotions.config.dataset_settings import HubDataset
@@ -24,6 +25,16 @@ BASES = {
     "mpnet-base": "sentence-transformers/all-mpnet-base-v2",
 }
 """Where a base model that comes in packages is on the Hub; others' settings say it."""
+
+
+LIMITS = """## Limits
+
+GoEmotions are English Reddit comments from 2005 to 2019, of 3 to 30 tokens; other texts are out of
+its domain. The labels are what three to five raters from India who speak English saw in a comment,
+not what its writer felt, and have their biases. Labels with few rows, such as grief, are recognized
+badly, and their scores are noisy. 37 texts of the test split also occur in the training split. It
+is not for decisions about people.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ def card(model: Published) -> str:
     ]
     if model.compared:
         parts.append(f"## How it compares\n\n{model.compared}\n")
-    parts.append(_limits(known=known))
+    if known:
+        parts.append(LIMITS)
     return str(ModelCard("\n".join(parts)))
 
 
@@ -103,7 +115,7 @@ def _licence(params: Params) -> str:
 
 def _metric_name(metric: str, scores: Mapping[str, float]) -> str:
     if metric != "macro_f1":
-        return metric.replace("_", " ")
+        return measures.title(metric)
     low, high = scores["macro_f1_low"], scores["macro_f1_high"]
     return f"macro-F1 (95% interval {low:.4f} to {high:.4f})"
 
@@ -215,16 +227,3 @@ def _training(model: Published, base: str | None) -> str:
             f"To make it again:\n\n```sh\ngit checkout {run.commit}\n{run.command}\n```\n",
         ]
     return "\n".join(lines)
-
-
-def _limits(*, known: bool) -> str:
-    if not known:
-        return "## Limits\n\nThe scores are those of the texts that it was tested on.\n"
-    return (
-        "## Limits\n\n"
-        "GoEmotions are English Reddit comments from 2005 to 2019, of 3 to 30 tokens; other texts "
-        "are out of its domain. The labels are what three to five raters from India who speak "
-        "English saw in a comment, not what its writer felt, and have their biases. Labels with "
-        "few rows, such as grief, are recognized badly, and their scores are noisy. 37 texts of "
-        "the test split also occur in the training split. It is not for decisions about people.\n"
-    )

@@ -60,7 +60,7 @@ def write(
         from onnxruntime.quantization import quantize_dynamic
     except ImportError:
         raise UserError(
-            'export needs onnx, onnxruntime and onnxscript; run `pip install ".[export]"`'
+            'export needs onnx, onnxruntime and onnxscript; run `pip install -e ".[export]"`'
         ) from None
 
     (folder / "onnx").mkdir()

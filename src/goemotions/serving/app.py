@@ -329,6 +329,9 @@ def _texts_of(name: str, content: bytes, column: str) -> list[str]:
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     """A request that is not as the API says: where, and what is wrong with it."""
     found = error.errors()[0]
+    if found["type"] in ("json_invalid", "model_attributes_type"):
+        detail = "body: it must be a JSON object, with the header content-type: application/json"
+        return JSONResponse({"detail": detail}, status_code=422)
     where = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"][1:]
     )
