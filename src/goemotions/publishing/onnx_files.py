@@ -1,7 +1,9 @@
 """A trained model as ONNX, in float32 and with products in 8 bits, checked against torch."""
 
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,7 @@ def write(
         ) from None
 
     (folder / "onnx").mkdir()
-    with silenced(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter uses what torch deprecates
+    with _quiet():
         convert(trained, folder / FLOAT, classifier.max_length)
         # With a scale per output the logits' error is about half that with one per matrix.
         quantize_dynamic(folder / FLOAT, folder / INT8, per_channel=True)
@@ -88,6 +89,18 @@ def write(
     return found
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of what torch deprecates, and of packages and steps that nobody needs."""
+    logging.disable(logging.WARNING)
+    try:
+        with silenced(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def convert(trained: Path, path: Path, max_length: int) -> None:
     """Write a trained folder's model as ONNX, with any batch size and length."""
     from transformers import AutoModelForSequenceClassification
@@ -107,6 +120,7 @@ def convert(trained: Path, path: Path, max_length: int) -> None:
         output_names=["logits"],
         dynamic_shapes={"input_ids": axes, "attention_mask": axes},
         dynamo=True,
+        verbose=False,
         external_data=False,  # one file, as long as it is below the 2 GB of its format
     )
 
