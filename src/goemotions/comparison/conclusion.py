@@ -81,7 +81,7 @@ def _best(rows: Sequence[Row]) -> str:
     sure = "at 95% confidence, over test rows and seeds"
     if len(candidates) == 1:
         return f"{candidates[0].loss} is the best loss ({sure})."
-    chances = listed([f"{row.loss} {row.best:.2f}" for row in candidates])
+    chances = listed([f"{row.loss} {_chance(row.best or 0.0)}" for row in candidates])
     every = len(candidates) == len(rows)
     which = (
         "Each of these losses may be the best"
@@ -89,6 +89,10 @@ def _best(rows: Sequence[Row]) -> str:
         else f"The best loss is one of {listed([row.loss for row in candidates])}"
     )
     return f"{which} ({sure}); the probability of being it is {chances}."
+
+
+def _chance(probability: float) -> str:
+    return f"{probability:.2f}" if probability >= 0.005 else "under 0.01"
 
 
 def _verdicts(rows: Sequence[Row], baseline: str, margin: float) -> list[str]:

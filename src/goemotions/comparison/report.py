@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from goemotions.comparison import loss_curves, plots
+from goemotions.comparison import loss_curves, measures, plots
 from goemotions.comparison.analysis import Comparison, Label, why_separate
 from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
@@ -69,6 +69,7 @@ def _group(
     rest = [label for label in comparison.labels if label not in shown]
     return {
         "comparison": comparison,
+        "metric": measures.title(comparison.metric),
         "losses": list(runs),
         "parts": [part for part in (shown, rest) if part],
         "rarest": next(
