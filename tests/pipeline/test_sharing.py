@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import re
-import shutil
 import signal
 import socket
 import socketserver
@@ -348,19 +347,22 @@ def test_a_push_to_s3_or_a_pull_that_was_killed_is_completed_by_the_same_command
 
 
 def test_an_exported_folder_is_tracked_and_fetched(shared, colleague):
+    assert "export" not in shared.dvc("stage", "list")
     exported = shared.folder / "export/asl"
-    shutil.copytree(shared.folder / "models/trained/asl", exported)
-    (exported / "README.md").write_text("a card")
-    shared.dvc("add", "export/asl")
-    shared.git("add", "export/asl.dvc")
-    shared.git("commit", "-qm", "asl, exported")
+    shared.dvc("exp", "run", "-S", "export=[asl]")
+    assert {"README.md", "model.safetensors"} < {path.name for path in exported.iterdir()}
+    assert "To make it again" in (exported / "README.md").read_text()
+    shared.git("commit", "-qam", "asl, exported")
     assert shared.git("status", "--porcelain") == ""
     assert "Data and pipelines are up to date." in shared.dvc("status")
     shared.dvc("push")
     shared.git("push", "-q")
     colleague.git("pull", "-q")
-    colleague.dvc("pull", "export/asl")
+    colleague.dvc("pull", "export@asl")
     assert files(colleague.folder / "export/asl") == files(exported)
+    # Another model's export is stale.
+    (shared.folder / "src/goemotions/publishing/model_card.py").write_text("")
+    assert "export@asl" in shared.dvc("status")
 
 
 def test_a_model_is_fetched_by_its_name_and_version(shared, tmp_path):

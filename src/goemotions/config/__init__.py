@@ -148,6 +148,8 @@ class Params(Settings):
     """The selected entry of `datasets`."""
     teacher: str
     """The selected folder of teachers/; none for learning from the labels alone."""
+    export: list[str]
+    """The entries of `losses` whose trained model is also exported."""
     train: Train
     evaluate: Evaluate
     losses: Annotated[
@@ -234,6 +236,9 @@ def parse(raw: Any, *, any_loss: bool = False) -> Params:
     ):  # fmt: skip
         if (chosen := getattr(params, selector)) not in catalogue:
             raise UserError(f"{selector} is {chosen!r}; {choose(chosen, catalogue)}")
+    for loss in params.export:
+        if loss not in params.losses:
+            raise UserError(f"export has {loss!r}; {choose(loss, params.losses)}")
     for name, dataset in params.datasets.items():
         if problem := place_problem(name, dataset):
             raise UserError(f"datasets.{name}{problem}")
