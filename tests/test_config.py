@@ -91,6 +91,8 @@ def test_the_selectors_name_the_folders(raw):
             "fp16",
             "train.precision is 'fp16'; did you mean bf16? choose one of: auto",
         ),
+        ("export", ["aslx"], "export has 'aslx'; did you mean asl? choose one of: "),
+        ("export", "asl", "export is 'asl'; it must be a list"),
         ("train/precision", None, "train.precision is None; choose one of: auto, bf16, fp32"),
         (
             "evaluate/bootstrap",

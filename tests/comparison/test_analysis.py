@@ -299,7 +299,11 @@ def test_a_requirement_holds_or_not(requirement, holds, said):
 
 def test_a_requirement_about_one_seed_does_not_hold_and_one_about_nothing_is_refused():
     found = analyse(run("asl", error=0.05), run("bce", error=0.3))
-    assert not answer("bce", found).holds
+    few = "one seed per loss cannot show it; run at least two more seeds of each"
+    for requirement, wanted in (("bce", "a loss"), ("asl>bce", "asl")):
+        answered = answer(requirement, found)
+        assert not answered.holds
+        assert answered.sentence == f"required: {wanted} better than bce; {few}"
     with pytest.raises(UserError, match="--require names 'zlpr'; there are asl, bce"):
         answer("zlpr", found)
     with pytest.raises(UserError, match="--require is ''; write for example"):

@@ -215,7 +215,7 @@ def test_holm_by_hand():
     assert statistics.holm([]) == []
 
 
-def test_the_best_of_equal_losses_is_excluded_in_no_more_than_a_fortieth():
+def test_the_best_of_equal_losses_is_excluded_in_at_most_one_experiment_of_forty():
     """Whichever of the equal losses one takes for the best."""
     rng, count, excluded = np.random.default_rng(3), 200, 0
     for _ in range(count):

@@ -360,7 +360,7 @@ def test_an_exported_folder_is_tracked_and_fetched(shared, colleague):
     colleague.git("pull", "-q")
     colleague.dvc("pull", "export@asl")
     assert files(colleague.folder / "export/asl") == files(exported)
-    # Another model's export is stale.
+    # What older code exported is stale.
     (shared.folder / "src/goemotions/publishing/model_card.py").write_text("")
     assert "export@asl" in shared.dvc("status")
 

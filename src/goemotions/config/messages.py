@@ -50,7 +50,7 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
         case "model_type" | "dict_type":
             known = _settings_of(kind)
             return f"{got}; it must be a mapping" + (f" with: {', '.join(known)}" if known else "")
-        case "tuple_type":
+        case "list_type" | "tuple_type":
             return f"{got}; it must be a list"
         case "allowed":
             return f"{got}; it must be {error['msg']}"

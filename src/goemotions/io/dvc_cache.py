@@ -88,7 +88,7 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
     return found
 
 
-@lru_cache(maxsize=4096)  # `compare` needs the dvc.lock of each of a thousand experiments thrice
+@lru_cache(maxsize=4096)  # `compare` needs the dvc.lock of each experiment three times
 def parsed(text: str) -> Any:
     """A YAML file's content, not to be changed, by the parser in C where PyYAML has it."""
     import yaml
