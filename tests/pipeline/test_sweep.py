@@ -2,6 +2,7 @@
 
 Each has a home folder of its own, and with it a DVC cache. But for one test, the stages are shell
 commands that take a moment, so that what is tested is what becomes of the experiments.
+`SWEEP=6 pytest tests/pipeline/test_sweep.py` trains instead, twelve models in each test.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections import Counter
 from pathlib import Path
 
@@ -20,10 +22,11 @@ import pytest
 import yaml
 from test_sharing import KEYS, s3  # noqa: F401 - a fixture
 
-from conftest import Clone, environment
+from conftest import Clone, environment, make_clone
 from goemotions.cli import main
+from goemotions.commands.combinations import PREFIX
 
-# What each training does is to write down that it ran, to wait, and to write loss and seed.
+# What each training does is to wait, and to write loss and seed.
 STAGES = """
 stages:
   fetch_dataset:
@@ -37,7 +40,7 @@ stages:
   train:
     matrix: {loss: ["${loss}"]}
     cmd: >-
-      echo ${item.loss} ${train.seed} $HOME >>RUNS; sleep WAIT; mkdir -p metrics/training;
+      TRACE sleep 2; mkdir -p metrics/training;
       mkdir -p models/trained metrics/training/${item.loss};
       echo ${item.loss} ${train.seed} weights >models/trained/${item.loss}
     params: [train.seed]
@@ -54,20 +57,21 @@ stages:
     cmd: echo "{}" >metrics/baseline.json
     metrics: [metrics/baseline.json: {cache: false}]
 """
-SWEEP = ("-S", "loss=bce,asl", "-S", "train.seed=1..2", "--folder", "~/work")
-EXPECTED = {(loss, str(seed)) for loss in ("bce", "asl") for seed in (1, 2)}
-
-
+REAL, SEEDS = "SWEEP" in os.environ, int(os.environ.get("SWEEP", "2"))
+TRIALS = [(loss, str(seed)) for seed in range(1, SEEDS + 1) for loss in ("bce", "asl")]
+SWEEP = ("-S", "loss=bce,asl", "-S", f"train.seed=1..{SEEDS}", "--folder", "~/work")
+# Ray's processes wait a minute for a head that is away.
+IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
 AWS = {key.upper(): value for key, value in KEYS.items()} | {"NO_PROXY": "*"}
 
 
 class Machines:
     """The cluster; the first machine, where the commands are given, runs no trials."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, more=types.MappingProxyType({})):
         from ray.cluster_utils import Cluster
 
-        self.folder, self.names = folder, iter("abcdefghijkl")
+        self.folder, self.more, self.names = folder, more, iter("abcdefghijkl")
         self.nodes = {}
         arguments = {"num_cpus": 0, "object_store_memory": 80 * 2**20, "include_dashboard": False}
         home = folder / "head"
@@ -88,7 +92,7 @@ class Machines:
 
     def environment(self, home):
         # Ray would give way to every other program, on cores that the tests share.
-        return environment(self.folder, home) | {"RAY_worker_niceness": "0"} | AWS
+        return environment(self.folder, home) | {"RAY_worker_niceness": "0"} | self.more | AWS
 
     def kill(self, home):
         self.cluster.remove_node(self.nodes.pop(home), allow_graceful=False)
@@ -110,16 +114,41 @@ def machines(tmp_path_factory):
     made.cluster.shutdown()
 
 
+def traces(clone, folder):
+    """Make a clone's trainings write loss, seed and machine to a file before they begin."""
+    path = clone.folder / "dvc.yaml"
+    trace = f"echo ${{item.loss}} ${{train.seed}} $HOME >>{folder / 'runs'}; "
+    if REAL:
+        text = path.read_text().replace("cmd: exec", f"cmd: {trace}exec")
+        assert trace in text
+    else:
+        text = STAGES.replace("TRACE", trace).replace("TOKEN", folder.name)
+        (clone.folder / "dvc.lock").unlink()
+    path.write_text(text)
+
+
 @pytest.fixture
 def sweeper(new_clone, tmp_path):
-    """A clone whose stages take a moment, with a git remote and a folder as DVC remote."""
+    """A clone with a git remote, and a folder as DVC remote."""
     clone = new_clone("a clone", tmp_path / "cache")
-    stages = STAGES.replace("RUNS", str(tmp_path / "runs")).replace("WAIT", "2")
-    stages = stages.replace("TOKEN", tmp_path.name)  # what no other test has left in a DVC cache
-    (clone.folder / "dvc.yaml").write_text(stages)
-    (clone.folder / "dvc.lock").unlink()
+    traces(clone, tmp_path)
     share(clone, tmp_path)
     return clone
+
+
+@pytest.fixture(scope="module")
+def expected(request, tmp_path_factory):
+    """The digest of what each of TRIALS trains without `goemotions sweep`, one after another."""
+    if not REAL:
+        text = "{} {} weights\n"
+        return {one: hashlib.md5(text.format(*one).encode()).hexdigest() for one in TRIALS}
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "clone").mkdir()
+    clone = make_clone(folder / "clone", request.getfixturevalue("shared_cache"), folder)
+    for loss, seed in TRIALS:
+        settings = ("-S", f"loss={loss}", "-S", f"train.seed={seed}")
+        clone.dvc("exp", "run", "--temp", "-n", f"{PREFIX}{loss}-{seed}-00000000", *settings)
+    return results(clone)
 
 
 def share(clone, folder):
@@ -156,7 +185,7 @@ def start(clone, machines, *arguments):
 
 
 def finish(process, status=0):
-    output, _ = process.communicate(timeout=500)
+    output, _ = process.communicate(timeout=2000 if REAL else 500)
     assert process.returncode == status, output
     return output
 
@@ -175,39 +204,47 @@ def wait_for(condition):
     raise AssertionError("waited in vain")
 
 
+def references(clone):
+    """The references of a clone's experiments that a sweep made, by their names."""
+    found = clone.git("for-each-ref", "--format=%(refname)", "refs/exps/??/*/*").split()
+    names = {line.rpartition("/")[2]: line for line in found}
+    assert len(names) == len(found)
+    return {name: line for name, line in names.items() if name.startswith(PREFIX)}
+
+
 def results(clone):
-    """What the experiments of a clone trained, from git and its own DVC cache."""
+    """The digest of what each loss and seed trained, which is in the clone's own DVC cache."""
+    cache = (clone.folder / ".dvc/config.local").read_text().split("dir = ")[1].strip()
     found = {}
-    for line in clone.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
-        if "/sweep-" in line:
-            lock = yaml.safe_load(clone.git("show", f"{line}:dvc.lock"))
-            digest = lock["stages"]["evaluate"]["outs"][-1]["md5"]
-            cache = (clone.folder / ".dvc/config.local").read_text().split("dir = ")[1].strip()
-            content = Path(f"{cache}/files/md5/{digest[:2]}/{digest[2:]}").read_text()
-            name = line.rpartition("/")[2]
-            assert name not in found
-            found[name] = tuple(content.split())
-            assert name.startswith("sweep-{}-{}-".format(*found[name]))
+    for name, reference in references(clone).items():
+        loss, seed, _ = name.removeprefix(PREFIX).rsplit("-", 2)
+        lock = yaml.safe_load(clone.git("show", f"{reference}:dvc.lock"))
+        digest = weights(lock["stages"][f"train@{loss}"])
+        content = Path(cache, "files/md5", digest[:2], digest[2:]).read_bytes()
+        assert hashlib.md5(content).hexdigest() == digest.removesuffix(".dir")
+        assert (loss, seed) not in found
+        found[loss, seed] = digest
     return found
 
 
-def complete(clone, expected=EXPECTED):
-    return Counter(results(clone).values()) == Counter(expected)
+def weights(stage):
+    """The digest of what was trained; that of the curves' folder depends on how long it took."""
+    return next(out["md5"] for out in stage["outs"] if out["path"].startswith("models/"))
 
 
-def test_a_machine_dies_and_its_trial_runs_elsewhere(sweeper, machines, tmp_path):
+def test_a_machine_dies_and_its_trial_runs_elsewhere(sweeper, machines, tmp_path, expected):
     process = start(sweeper, machines, *SWEEP)
     *_, home = wait_for(lambda: ran(tmp_path))[0]
     machines.kill(next(path for path in machines.nodes if str(path) == home))
     finish(process)
-    assert complete(sweeper)
+    assert results(sweeper) == expected
     again = [run for run, count in Counter(run[:2] for run in ran(tmp_path)).items() if count > 1]
     assert again == [ran(tmp_path)[0][:2]]
     assert machines.left_behind() == []
     machines.add()
 
 
-def test_the_command_dies_and_goes_on_with_what_is_missing(sweeper, machines, tmp_path):
+def test_the_command_dies_and_goes_on_with_what_is_missing(sweeper, machines, tmp_path, expected):
     origin = str(tmp_path / "origin.git")
     pushed = lambda: sweeper.git("ls-remote", origin, "refs/exps/*").splitlines()  # noqa: E731
     for number, stop in enumerate((signal.SIGINT, signal.SIGKILL)):
@@ -220,12 +257,34 @@ def test_the_command_dies_and_goes_on_with_what_is_missing(sweeper, machines, tm
         assert machines.left_behind() == []
     there = len(pushed())
     output = finish(start(sweeper, machines, *SWEEP))
-    assert f"{4 - there} of 4 trials are left to run" in output
-    assert complete(sweeper)
-    assert "4 of 4 experiments are in this clone" in finish(start(sweeper, machines, *SWEEP))
+    assert f"{len(TRIALS) - there} of {len(TRIALS)} trials are left to run" in output
+    assert results(sweeper) == expected
+    output = finish(start(sweeper, machines, *SWEEP))
+    assert f"{len(TRIALS)} of {len(TRIALS)} experiments are in this clone" in output
 
 
-def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
+def test_the_head_dies_and_a_new_cluster_runs_what_is_missing(
+    sweeper, machines, tmp_path, expected
+):
+    origin = str(tmp_path / "origin.git")
+    (tmp_path / "first").mkdir()
+    first = Machines(tmp_path / "first", IMPATIENT)
+    sweeper.env.update(IMPATIENT)
+    process = start(sweeper, first, *SWEEP, "--at-most", "1")
+    wait_for(lambda: "refs/exps" in sweeper.git("ls-remote", origin))
+    wait_for(lambda: len(ran(tmp_path)) > 1)
+    first.cluster.head_node.kill_gcs_server(check_alive=False)
+    first.cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    assert "Failed to connect to GCS" in finish(process, status=1)
+    assert first.left_behind() == []
+    first.cluster.shutdown()
+    there = sweeper.git("ls-remote", origin, "refs/exps/*").count("\n")
+    output = finish(start(sweeper, machines, *SWEEP))
+    assert f"{len(TRIALS) - there} of {len(TRIALS)} trials are left to run" in output
+    assert results(sweeper) == expected
+
+
+def test_a_git_remote_that_refuses(sweeper, machines, tmp_path, expected):
     hook = tmp_path / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho closed on Sundays >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -235,31 +294,31 @@ def test_a_git_remote_that_refuses(sweeper, machines, tmp_path):
         "#!/bin/sh\nread old new name\ncase $name in *asl-2*) echo no asl >&2; exit 1;; esac\n"
     )
     output = finish(start(sweeper, machines, *SWEEP, "--patience", "1"), status=1)
-    assert "3 of 4 experiments are in this clone" in output
+    assert f"{len(TRIALS) - 1} of {len(TRIALS)} experiments are in this clone" in output
     assert output.count("remote: no asl") == 1
     (failed,) = (line for line in output.splitlines() if line.startswith("failed: "))
     assert "; its log: reports/sweep/sweep-asl-2-" in failed
     assert "no asl" in (sweeper.folder / failed.rpartition("its log: ")[2]).read_text()
-    assert complete(sweeper, EXPECTED - {("asl", "2")})
+    assert results(sweeper) == {one: expected[one] for one in TRIALS if one != ("asl", "2")}
     hook.unlink()
-    assert "1 of 4 trials are left to run" in finish(start(sweeper, machines, *SWEEP))
-    assert complete(sweeper)
+    assert f"1 of {len(TRIALS)} trials are left to run" in finish(start(sweeper, machines, *SWEEP))
+    assert results(sweeper) == expected
     assert machines.left_behind() == []
 
 
-def test_two_sweeps_at_once(sweeper, machines, tmp_path):
+def test_two_sweeps_at_once(sweeper, machines, tmp_path, expected):
     other = colleague(sweeper, tmp_path)
-    model = hashlib.md5(b"asl 2 weights\n").hexdigest()
-    model = tmp_path / "other cache/files/md5" / model[:2] / model[2:]
+    digest = expected["asl", "2"]
+    model = tmp_path / "other cache/files/md5" / digest[:2] / digest[2:]
     commands = [start(sweeper, machines, *SWEEP), start(other, machines, *SWEEP, "--no-models")]
     for process in commands:
         finish(process)
-    assert complete(sweeper)
-    assert complete(other)
+    assert results(sweeper) == expected
+    assert references(other) == references(sweeper)
     assert not model.exists()
-    other.dvc("exp", "pull", "origin", next(name for name in results(other) if "asl-2" in name))
-    assert model.read_text() == "asl 2 weights\n"
-    refs = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/")
+    other.dvc("exp", "pull", "origin", *references(other))
+    assert results(other) == expected
+    refs = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/*/*")
     assert sweeper.git(*refs) == other.git(*refs)
     assert machines.left_behind() == []
 
@@ -304,6 +363,7 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     sweeper,
     machines,
     tmp_path,
+    expected,
     s3,  # noqa: F811
 ):
     address, client = s3
@@ -327,10 +387,11 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     time.sleep(max(0, closed + 10 - time.monotonic()))
     door.open()
     finish(process)
-    assert complete(sweeper)
+    assert results(sweeper) == expected
     assert machines.left_behind() == []
     # Each machine fetched the inputs, once for all of its trials.
-    digest = hashlib.md5(f"weights {tmp_path.name}\n".encode()).hexdigest()
+    lock = yaml.safe_load((sweeper.folder / "dvc.lock").read_text())
+    digest = weights(lock["stages"]["cache_model"])
     fetched = (
         (tmp_path / "s3.log")
         .read_text()
@@ -338,22 +399,17 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     )
     assert fetched == len({home for *_, home in ran(tmp_path)})
 
-    digest = hashlib.md5(b"asl 2 weights\n").hexdigest()
+    digest = expected["asl", "2"]
     key = f"goemotions/files/md5/{digest[:2]}/{digest[2:]}"
-    client.put_object(Bucket="bucket", Key=key, Body=b"asl 3 weights\n")
+    client.put_object(Bucket="bucket", Key=key, Body=b"something else")
     other = colleague(sweeper, tmp_path)
     output = finish(start(other, machines, *SWEEP), status=1)
     assert "the DVC remote lacks models/trained/asl of sweep-asl-2-" in output
     assert f"delete files/md5/{digest[:2]}/{digest[2:]} there" in output
     client.delete_object(Bucket="bucket", Key=key)
-    sweeper.dvc("exp", "push", "origin", *results(sweeper))
+    sweeper.dvc("exp", "push", "origin", *references(sweeper))
     finish(start(other, machines, *SWEEP))
-    assert results(other) == results(sweeper)
-
-
-def weights(stage):
-    """The digest of what was trained; that of the curves' folder depends on how long it took."""
-    return next(out["md5"] for out in stage["outs"] if out["path"].startswith("models/"))
+    assert results(other) == expected
 
 
 def test_the_same_experiments_as_one_after_another(clone, first, machines, tmp_path):
