@@ -98,5 +98,5 @@ coverage: setup  ## docs/statistics.md's table of simulated experiments
 sequential: setup  ## docs/statistics.md's table of sweeps that stop early
 	$(BIN)/python -m tools.sequential_errors docs/statistics.md
 
-schema: setup  ## params.schema.json, for editors, from src/goemotions/config.py
+schema: setup  ## params.schema.json, for editors, from src/goemotions/config/
 	$(BIN)/python tools/write_schema.py

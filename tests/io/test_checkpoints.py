@@ -12,3 +12,9 @@ def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path / "shared/sweep-bce-1"))
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
         assert kept.folder == tmp_path / "shared/sweep-bce-1" / in_project.name
+    copy = tmp_path / ".dvc/tmp/exps/abc"  # of `dvc exp run --temp`, which deletes it
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "checkpoints")
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
+        assert kept.folder == tmp_path / "checkpoints" / in_project.name

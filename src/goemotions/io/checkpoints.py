@@ -137,9 +137,8 @@ def _shortest() -> float:
 
 
 def _place() -> Path:
-    if given := os.environ.get("GOEMOTIONS_CHECKPOINTS"):
-        return Path(given)
-    return project.project_folder() / ".dvc" / "tmp" / "goemotions"
+    given = os.environ.get("GOEMOTIONS_CHECKPOINTS") or Path(".dvc", "tmp", "goemotions")
+    return project.project_folder() / given
 
 
 def _lock(folder: Path) -> Path:
