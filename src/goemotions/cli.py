@@ -266,12 +266,9 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--baseline", default="bce", metavar="LOSS", help="of --until-sure (default: %(default)s)"
     )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        default=0.005,
-        help="of --until-sure, as of compare (default: %(default)s)",
-    )
+    for option, kind, value in (("--metric", str, "macro_f1"), ("--margin", float, 0.005)):
+        what = "of --until-sure, as of compare (default: %(default)s)"
+        parser.add_argument(option, type=kind, default=value, help=what)
     parser.set_defaults(run=_sweep)
 
 
@@ -532,6 +529,7 @@ def _sweep(options: argparse.Namespace) -> int:
             checkpoints=options.checkpoints,
             patience=options.patience,
             baseline=options.baseline if options.until_sure else None,
+            metric=options.metric,
             margin=options.margin,
             models=not options.no_models,
         ),

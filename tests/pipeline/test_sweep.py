@@ -8,6 +8,7 @@ commands that take a moment, so that what is tested is what becomes of the exper
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -414,13 +415,18 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
 
 def test_the_same_experiments_as_one_after_another(clone, first, machines, tmp_path):
     share(clone, tmp_path)
-    finish(start(clone, machines, "-S", "loss=bce,asl", "--folder", "~/work"))
+    settings = ("-S", "loss=bce,asl", "-S", "train.seed=1,2", "--folder", "~/work")
+    sure = ("--until-sure", "--metric", "average_precision")
+    output = finish(start(clone, machines, *settings, *sure))
+    decided = "(better than|worse than|equivalent to|unlikely to be told apart from)"
+    assert re.search(rf"^asl: {decided} bce by average precision, after 2 seeds$", output, re.M)
     expected = yaml.safe_load((first.folder / "dvc.lock").read_text())["stages"]
     compared = 0
+    seed = yaml.safe_load((first.folder / "params.yaml").read_text())["train"]["seed"]
     for line in clone.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
         stages = yaml.safe_load(clone.git("show", f"{line}:dvc.lock"))["stages"]
         for name, stage in stages.items():
-            if "/sweep-" in line and name.startswith("train@"):
+            if re.search(f"/sweep-[a-z]+-{seed}-", line) and name.startswith("train@"):
                 assert weights(stage) == weights(expected[name])
                 compared += 1
     assert compared == 2
@@ -435,6 +441,7 @@ WRONG = {
     "train.rows is 0": ("-S", "train.rows=0"),
     "--at-most is 0; it must be at least 1": ("--at-most", "0"),
     "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
+    "--metric is 'f2'; there are macro_f1,": ("--until-sure", "--metric", "f2"),
     "--remote is 'there'; git has origin": ("--address", "127.0.0.1:9", "--remote", "there"),
 }
 

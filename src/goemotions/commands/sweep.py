@@ -38,7 +38,7 @@ class Options:
         folder: where each machine of a cluster keeps its DVC cache and working copies.
         checkpoints: a folder that all machines share; empty for none.
         patience: seconds for which a machine tries a remote again that fails.
-        baseline, margin: of the decisions of --until-sure; baseline is None without it.
+        baseline, metric, margin: of the decisions of --until-sure; baseline is None without it.
         models: whether trained models are brought from a cluster, too.
     """
 
@@ -49,6 +49,7 @@ class Options:
     checkpoints: str
     patience: float
     baseline: str | None
+    metric: str
     margin: float
     models: bool
 
@@ -124,6 +125,7 @@ def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
     if options.baseline is None:
         yield trials
         return
+    measures.check(options.metric)
     seeds = sorted({one.seed for one in trials})
     losses = {one.loss for one in trials}
     if options.baseline not in losses or len(losses) < 2 or len(seeds) < 2:
@@ -139,22 +141,24 @@ def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
         wanted |= {loss: look for loss in losses if loss not in decided}
         part = [one for one in trials if one.seed in seeds[: wanted[one.loss]]]
         yield part
-        decided = sequential.decisions(_runs(part), options.baseline, len(seeds), options.margin)
+        runs = _runs(part, options.metric)
+        decided = sequential.decisions(runs, options.baseline, len(seeds), options.margin)
         if len(decided) == len(losses) - 1:
             break
+    by = measures.title(options.metric)
     for loss, (decision, look) in sorted(decided.items()):
-        print(f"{loss}: {MEANING[decision]} {options.baseline}, after {look} seeds")
+        print(f"{loss}: {MEANING[decision]} {options.baseline} by {by}, after {look} seeds")
 
 
-def _runs(trials: Sequence[Planned]) -> dict[str, Runs]:
-    """What trials scored, by loss and in the order of the seeds."""
+def _runs(trials: Sequence[Planned], metric: str) -> dict[str, Runs]:
+    """What trials scored by a metric, by loss and in the order of the seeds."""
     found = {one.name: one for one in experiments.experiments(PREFIX)}
     runs = {}
     with predictions.reader() as read:
         for loss in sorted({one.loss for one in trials}):
             of_loss = sorted((one.seed, one.name) for one in trials if one.loss == loss)
             runs[loss] = measures.together(
-                measures.measure(measures.DEFAULT, read(found[name])) for _, name in of_loss
+                measures.measure(metric, read(found[name])) for _, name in of_loss
             )
     return runs
 

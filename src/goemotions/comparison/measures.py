@@ -22,6 +22,7 @@ from goemotions.metrics.f1 import Bools, Floats, counts, f1, ranking
 from goemotions.metrics.scores import grouped
 
 DEFAULT = "macro_f1"
+PLAIN = ("macro_f1", "micro_f1", "weighted_f1", "average_precision", "neg_log_loss")
 UNBOUNDED = "neg_log_loss"  # all others lie between 0 and 1
 
 
@@ -47,14 +48,22 @@ def together(every: Iterable[Measure]) -> Runs:
 
 def names(labels: Labels) -> list[str]:
     """The measures that there are for these labels."""
-    plain = ["macro_f1", "micro_f1", "weighted_f1", "average_precision", "neg_log_loss"]
-    if labels.single:
-        plain.append("accuracy")
-    return (
-        plain
-        + [f"macro_f1_{level}" for level in labels.groupings]
-        + [f"f1_{name}" for name in labels.names]
-    )
+    accuracy = ["accuracy"] if labels.single else []
+    levels = [f"macro_f1_{level}" for level in labels.groupings]
+    return [*PLAIN, *accuracy, *levels, *(f"f1_{name}" for name in labels.names)]
+
+
+def check(name: str) -> None:
+    """Refuse a measure that no labels have.
+
+    Raises:
+        UserError: there is no such measure.
+    """
+    if name not in (*PLAIN, "accuracy") and not name.startswith(("macro_f1_", "f1_")):
+        raise UserError(
+            f"--metric is {name!r}; there are {', '.join(PLAIN)}, accuracy, macro_f1_LEVEL and "
+            "f1_LABEL"
+        )
 
 
 def title(name: str) -> str:
