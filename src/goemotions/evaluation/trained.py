@@ -90,7 +90,7 @@ class Classifier:
         if precision == "int8" and not (ours and device.type == "cpu"):
             where = f"on {device.type}" if ours else f"for this {config.get('model_type')} model"
             raise UserError(
-                "--precision is int8, which is for BERT, MPNet and DeBERTa-v3 models on a CPU and not "
+                "--precision is int8, which is for BERT, MPNet and DeBERTa-v3 models on a CPU, not "
                 f"{where}; use {' or '.join(p for p in inference.PRECISIONS if p != 'int8')}"
             )
         try:
