@@ -354,6 +354,20 @@ def test_the_reason_for_several_groups_names_digests_only_where_nothing_else_dif
     assert analysis.why_separate(analyse(run("asl"), run("bce"))) == ""
 
 
+def test_the_recipe_of_another_model_is_no_reason_and_not_shown():
+    deberta = dataclasses.replace(
+        run("bce")[0], model="deberta", protocol={"model": "deberta", "recipes.deberta.epochs": 2}
+    )
+    short, long = (run("bce", **{"recipes.minilm-l6.epochs": n}) for n in (1, 3))
+    two = analyse((deberta, run("bce")[1]), short)
+    assert [one.apart for one in two] == [{}, {}]
+    assert analysis.why_separate(two).endswith("they differ in model.")
+    three = analyse((deberta, run("bce")[1]), short, long)
+    key = "recipes.minilm-l6.epochs"
+    assert [one.apart for one in three] == [{}, {key: 1}, {key: 3}]
+    assert analysis.why_separate(three).endswith(f"they differ in model and {key}.")
+
+
 def test_a_setting_that_older_runs_lack_is_null():
     (comparison,) = analyse(run("asl"), run("bce", **{"train.rows": None}))
     assert {row.loss for row in comparison.rows} == {"asl", "bce"}

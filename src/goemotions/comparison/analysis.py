@@ -101,7 +101,12 @@ def analyse(
         settings = {key: value for key, value in e.protocol.items() if value is not None}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(e)
     protocols = [group[0].protocol for group in groups.values()]
-    apart = [key for key in differing(protocols) if key not in ("dataset", "model")]
+    apart = [
+        key
+        for key in differing(protocols)
+        if key not in ("dataset", "model")
+        and key in differing([one for one in protocols if not _of_another_model(key, one)])
+    ]
     by_loss = [_by_loss(group) for group in groups.values()]
     losses = sorted({loss for runs in by_loss for loss in runs})
     if baseline is not None and baseline not in losses:
@@ -110,7 +115,7 @@ def analyse(
         _compare(
             runs,
             baseline or "bce",
-            {key: protocol.get(key) for key in apart},
+            {key: protocol.get(key) for key in apart if not _of_another_model(key, protocol)},
             scored,
             metric,
             margin,
@@ -127,13 +132,19 @@ def why_separate(comparisons: list[Comparison]) -> str:
         name
         for name in ("dataset", "model")
         if len({getattr(one, name) for one in comparisons}) > 1
-    ] + [key for key in comparisons[0].apart if "/" not in key]
+    ]
+    apart = list(dict.fromkeys(key for one in comparisons for key in one.apart))
     # Another dataset or model implies other digests, so those are named only on their own.
-    names = names or list(comparisons[0].apart)
+    names = names + [key for key in apart if "/" not in key] or apart
     return (
         f"The runs form {len(comparisons)} groups that are not compared with each other, because "
         f"they differ in {listed(names)}."
     )
+
+
+def _of_another_model(key: str, protocol: Mapping[str, Any]) -> bool:
+    """Whether a setting is in the recipe of another model than a run's."""
+    return key.startswith("recipes.") and not key.startswith(f"recipes.{protocol.get('model')}.")
 
 
 def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
