@@ -11,7 +11,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -91,11 +93,12 @@ def multiply(clone: Clone, name: str, number: int) -> None:
     scores = json.loads(clone.run("git", "show", f"{reference}:metrics/evaluation.json"))
     trained = stages.pop("train@bce")
     head = clone.run("git", "rev-parse", f"{reference}^").strip()
+    params = clone.run("git", "show", f"{reference}:params.yaml")
     text = yaml.safe_dump(trained)
     stream = []
     for one in range(number):
         loss, seed = LOSSES[one % len(LOSSES)], one // len(LOSSES) + 2
-        run = yaml.safe_load(text.replace("bce", loss))
+        run = yaml.safe_load(re.sub(r"\bbce\b", loss, text))
         settings = run["params"]["params.yaml"]
         settings["train"]["seed"] = seed
         stages[f"train@{loss}"] = run
@@ -113,6 +116,7 @@ def multiply(clone: Clone, name: str, number: int) -> None:
         del stages[f"train@{loss}"]
         target = f"{reference.rpartition('/')[0]}/many-{loss}-{seed}"
         scored = predictions.parse(content, per_label, target)
+        chosen = re.sub(r"^loss: \w+", f"loss: {loss}", params, flags=re.MULTILINE).encode()
         scores |= {measured: measures.measure(measured, scored).value for measured in MEASURED}
         evaluation = json.dumps(scores)
         stream.append(
@@ -120,6 +124,7 @@ def multiply(clone: Clone, name: str, number: int) -> None:
             f"data 0\nfrom {reference}\nM 100644 inline dvc.lock\n"
             f"data {len(written.encode())}\n{written}\n"
             f"M 100644 inline metrics/evaluation.json\ndata {len(evaluation)}\n{evaluation}\n"
+            f"M 100644 inline params.yaml\ndata {len(chosen)}\n{chosen.decode()}\n"
         )
     clone.run("git", "fast-import", "--quiet", "--force", text="".join(stream))
     # Each is to be a child of the commit that it is of.
@@ -142,7 +147,7 @@ def timed(clone: Clone, *command: str) -> None:
         output = process.stdout.read()
     seconds = time.monotonic() - before
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"{' '.join(command)}: {seconds:.1f} s, at most {most:.2f} GB until now", flush=True)
+    print(f"{' '.join(command[:8])}: {seconds:.1f} s, at most {most:.2f} GB until now", flush=True)
     if process.returncode:
         print(output.decode())
 
@@ -156,6 +161,9 @@ def main() -> None:
     if not clone.folder.exists():
         clone.folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "clone", "-q", str(Path.cwd()), str(clone.folder)], check=True)
+        storage = str(options.folder.resolve() / "storage")
+        clone.run("dvc", "remote", "add", "--default", "storage", storage)
+        clone.run("git", "commit", "-qam", "a remote")
         settings = [part for one in (*SMALL, "loss=bce") for part in ("-S", one)]
         clone.run("dvc", "exp", "run", "--temp", "-n", "first", *settings, "evaluate")
         multiply(clone, "first", options.experiments)
@@ -167,6 +175,12 @@ def main() -> None:
     timed(clone, "dvc", "exp", "list", "--name-only")
     timed(clone, "dvc", "exp", "list", bare, "--name-only")
     timed(clone, "goemotions", "compare", "--only", "many-")
+    # Another clone gets them, as a sweep's command does at its end.
+    shutil.copytree(clone.folder / ".dvc/cache/files", options.folder / "storage/files")
+    other = Clone(options.folder.resolve() / "other")
+    clone.run("git", "clone", "-q", "-b", "main", bare, str(other.folder))
+    names = clone.run("dvc", "exp", "list", "--name-only").split()
+    timed(other, "dvc", "exp", "pull", "-q", "origin", *names)
 
 
 if __name__ == "__main__":

@@ -390,15 +390,12 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     finish(process)
     assert results(sweeper) == expected
     assert machines.left_behind() == []
-    # Each machine fetched the inputs, once for all of its trials.
-    lock = yaml.safe_load((sweeper.folder / "dvc.lock").read_text())
-    digest = weights(lock["stages"]["cache_model"])
-    fetched = (
-        (tmp_path / "s3.log")
-        .read_text()
-        .count(f'"GET /bucket/goemotions/files/md5/{digest[:2]}/{digest[2:]} ')
-    )
-    assert fetched == len({home for *_, home in ran(tmp_path)})
+    if not REAL:  # of which the machines have kept the inputs since the test before
+        lock = yaml.safe_load((sweeper.folder / "dvc.lock").read_text())
+        digest = weights(lock["stages"]["cache_model"])
+        request = f'"GET /bucket/goemotions/files/md5/{digest[:2]}/{digest[2:]} '
+        fetched = (tmp_path / "s3.log").read_text().count(request)
+        assert fetched == len({home for *_, home in ran(tmp_path)})  # once for all its trials
 
     digest = expected["asl", "2"]
     key = f"goemotions/files/md5/{digest[:2]}/{digest[2:]}"
