@@ -7,6 +7,7 @@ cache, as `dvc exp run` leaves them. Then it times a user's commands, each in it
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from goemotions.commands.combinations import PREFIX, plan
 from goemotions.comparison import measures, predictions
 from goemotions.errors import reported
 
@@ -79,8 +81,8 @@ def noisy(predictions: bytes, number: int) -> bytes:
     return out.getvalue()
 
 
-def multiply(clone: Clone, name: str, number: int) -> None:
-    """Write experiments like the one called `name`."""
+def multiply(clone: Clone, name: str, names: dict[tuple[str, int], str]) -> None:
+    """Write experiments like the one called `name`, under the name of each loss and seed."""
     (reference,) = [
         line for line in clone.run("git", "for-each-ref", "--format=%(refname)").splitlines()
         if line.endswith(f"/{name}")
@@ -96,8 +98,7 @@ def multiply(clone: Clone, name: str, number: int) -> None:
     params = clone.run("git", "show", f"{reference}:params.yaml")
     text = yaml.safe_dump(trained)
     stream = []
-    for one in range(number):
-        loss, seed = LOSSES[one % len(LOSSES)], one // len(LOSSES) + 2
+    for one, (loss, seed) in enumerate(names):
         run = yaml.safe_load(re.sub(r"\bbce\b", loss, text))
         settings = run["params"]["params.yaml"]
         settings["train"]["seed"] = seed
@@ -114,7 +115,7 @@ def multiply(clone: Clone, name: str, number: int) -> None:
             {"schema": "2.0", "stages": {**stages, "evaluate": evaluate}}, sort_keys=False
         )
         del stages[f"train@{loss}"]
-        target = f"{reference.rpartition('/')[0]}/many-{loss}-{seed}"
+        target = f"{reference.rpartition('/')[0]}/{names[loss, seed]}"
         scored = predictions.parse(content, per_label, target)
         chosen = re.sub(r"^loss: \w+", f"loss: {loss}", params, flags=re.MULTILINE).encode()
         scores |= {measured: measures.measure(measured, scored).value for measured in MEASURED}
@@ -132,7 +133,7 @@ def multiply(clone: Clone, name: str, number: int) -> None:
         "git", "for-each-ref", "--format=%(refname) %(tree)", "refs/exps"
     ).splitlines():
         target, tree = line.split()
-        if "/many-" in target:
+        if f"/{PREFIX}" in target:
             commit = clone.run("git", "commit-tree", tree, "-p", head, "-m", "many").strip()
             clone.run("git", "update-ref", target, commit)
 
@@ -147,7 +148,7 @@ def timed(clone: Clone, *command: str) -> None:
         output = process.stdout.read()
     seconds = time.monotonic() - before
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"{' '.join(command[:8])}: {seconds:.1f} s, at most {most:.2f} GB until now", flush=True)
+    print(f"{' '.join(command[:4])}: {seconds:.1f} s, at most {most:.2f} GB until now", flush=True)
     if process.returncode:
         print(output.decode())
 
@@ -157,6 +158,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--experiments", type=int, default=1000)
     options = parser.parse_args()
+    seeds = f"train.seed=2..{1 + options.experiments // len(LOSSES)}"
+    settings = (*SMALL, f"loss={','.join(LOSSES)}", seeds)
     clone = Clone(options.folder.resolve() / "clone")
     if not clone.folder.exists():
         clone.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -164,9 +167,11 @@ def main() -> None:
         storage = str(options.folder.resolve() / "storage")
         clone.run("dvc", "remote", "add", "--default", "storage", storage)
         clone.run("git", "commit", "-qam", "a remote")
-        settings = [part for one in (*SMALL, "loss=bce") for part in ("-S", one)]
-        clone.run("dvc", "exp", "run", "--temp", "-n", "first", *settings, "evaluate")
-        multiply(clone, "first", options.experiments)
+        first = [part for one in (*SMALL, "loss=bce") for part in ("-S", one)]
+        clone.run("dvc", "exp", "run", "--temp", "-n", "first", *first, "evaluate")
+        with contextlib.chdir(clone.folder):
+            planned = plan(settings, clone.run("git", "rev-parse", "HEAD").strip())
+        multiply(clone, "first", {(one.loss, one.seed): one.name for one in planned})
     bare = str(options.folder.resolve() / "bare.git")
     clone.run("git", "init", "-q", "--bare", bare)
     clone.run("git", "push", "-q", bare, "HEAD:refs/heads/main")
@@ -174,13 +179,13 @@ def main() -> None:
     timed(clone, "git", "ls-remote", bare, "refs/exps/*")
     timed(clone, "dvc", "exp", "list", "--name-only")
     timed(clone, "dvc", "exp", "list", bare, "--name-only")
-    timed(clone, "goemotions", "compare", "--only", "many-")
-    # Another clone gets them, as a sweep's command does at its end.
+    timed(clone, "goemotions", "compare", "--only", PREFIX)
+    # For a sweep in another clone nothing is left to run, so that it needs no cluster.
     shutil.copytree(clone.folder / ".dvc/cache/files", options.folder / "storage/files")
     other = Clone(options.folder.resolve() / "other")
     clone.run("git", "clone", "-q", "-b", "main", bare, str(other.folder))
-    names = clone.run("dvc", "exp", "list", "--name-only").split()
-    timed(other, "dvc", "exp", "pull", "-q", "origin", *names)
+    parts = [part for one in settings for part in ("-S", one)]
+    timed(other, "goemotions", "sweep", "--address", "none", *parts)
 
 
 if __name__ == "__main__":

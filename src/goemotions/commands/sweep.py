@@ -230,7 +230,8 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     if done.returncode:
         said = trial.cause(done.stdout + done.stderr)
         raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}")
-    _fetch({md5 for one in wanted for _, md5 in missing(one)})
+    for _ in range(2):  # first files and the lists of what folders hold, then what these list
+        _fetch({md5 for one in wanted for _, md5 in missing(one)})
     for one in wanted:
         for output, md5 in missing(one):
             raise UserError(
