@@ -243,7 +243,7 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
 
 
 def _fetch(digests: set[str]) -> None:
-    """Bring objects from the DVC remote, as far as it has them.
+    """Bring objects from the DVC remote, those that it has and that are not corrupted.
 
     `dvc exp pull` would, too, but takes up to a second for each experiment to find out which they
     are.
@@ -255,10 +255,17 @@ def _fetch(digests: set[str]) -> None:
     from dvc_data.hashfile.hash_info import HashInfo
 
     with Repo() as repo:
-        try:
-            repo.cloud.pull([HashInfo("md5", digest) for digest in sorted(digests)])
-        except Exception as error:  # whatever the remote's library raises
-            raise UserError(f"dvc cannot read the DVC remote: {first_line(error)}") from None
+        while digests:
+            try:
+                repo.cloud.pull([HashInfo("md5", digest) for digest in sorted(digests)])
+                break
+            except Exception as error:  # whatever the remote's library raises
+                # One list of what a folder holds that is corrupted would keep all others away.
+                said = first_line(error)
+                corrupted = {digest for digest in digests if f"{digest} is corrupted" in said}
+                if not corrupted:
+                    raise UserError(f"dvc cannot read the DVC remote: {said}") from None
+                digests = digests - corrupted
 
 
 def _references(commit: str) -> str:
