@@ -6,6 +6,7 @@ results.json is a list of runs, each with the keys of KEPT that `goemotions comp
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,15 @@ COLUMNS = (
     "loss", "seed", "macro-F1", "95% interval", "micro-F1", "average precision", "on validation",
     "seconds", "commit",
 )  # fmt: skip
+ELSEWHERE = (
+    "loss=",
+    "model=",
+    "dataset=",
+    "teacher=",
+    "train.seed=",
+    "train.rows=",
+    "train.max_minutes=",
+)
 Run = dict[str, Any]
 
 
@@ -71,20 +81,27 @@ def _key(run: Run) -> str:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Markdown: for each dataset, model, teacher and limit of the training, its losses and runs."""
+    """Markdown: for each dataset, model, teacher and other settings, their losses and runs."""
     lines: list[str] = []
     groups: dict[str, list[Run]] = {}
     for run in runs:
         teacher = run.get("teacher", "none")
         taught = "" if teacher == "none" else f", taught by {teacher}"
         limited = limits(run.get("protocol", {}))
-        heading = f"{run['model']} on {run['dataset']}{taught}"
+        heading = f"{run['model']} on {run['dataset']}{taught}{_others(run.get('command', ''))}"
         groups.setdefault(heading + (f", limited: {limited}" if limited else ""), []).append(run)
     for heading, group in groups.items():
         lines += ["", f"### {heading}", "", *_rows(SUMMARY, _by_loss(group))]
         best_first = sorted(group, key=lambda run: -run["macro_f1"])
         lines += ["", *_rows(COLUMNS, [_cells(run) for run in best_first])]
     return "\n".join([*lines, ""])
+
+
+def _others(command: str) -> str:
+    """The settings of `dvc exp run` that are in no column and in no other part of a heading."""
+    settings = (part for part in shlex.split(command) if "=" in part)
+    shown = [one for one in settings if not one.startswith(ELSEWHERE)]
+    return "".join(f", {one.replace('=', ' ')}" for one in shown)
 
 
 def _by_loss(group: Sequence[Run]) -> list[list[str]]:
