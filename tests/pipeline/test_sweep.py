@@ -1,6 +1,6 @@
 """`goemotions sweep` on a Ray cluster of three machines, which are processes of this one.
 
-Each has a home folder of its own, and with it a DVC cache. But for one test, the stages are shell
+Each has a home folder of its own, and with it a DVC cache. But for two tests, the stages are shell
 commands that take a moment, so that what is tested is what becomes of the experiments.
 `SWEEP=6 pytest tests/pipeline/test_sweep.py` trains instead, twelve models in each test.
 """
@@ -63,6 +63,8 @@ TRIALS = [(loss, str(seed)) for seed in range(1, SEEDS + 1) for loss in ("bce", 
 SWEEP = ("-S", "loss=bce,asl", "-S", f"train.seed=1..{SEEDS}", "--folder", "~/work")
 # Ray's processes wait a minute for a head that is away.
 IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
+# Ray would give way to every other program, on cores that the tests share.
+OFTEN = {"RAY_worker_niceness": "0", "GOEMOTIONS_CHECKPOINT_SECONDS": "0"}
 AWS = {key.upper(): value for key, value in KEYS.items()} | {"NO_PROXY": "*"}
 
 
@@ -92,8 +94,7 @@ class Machines:
         )
 
     def environment(self, home):
-        # Ray would give way to every other program, on cores that the tests share.
-        return environment(self.folder, home) | {"RAY_worker_niceness": "0"} | self.more | AWS
+        return environment(self.folder, home) | OFTEN | self.more | AWS
 
     def kill(self, home):
         self.cluster.remove_node(self.nodes.pop(home), allow_graceful=False)
@@ -410,24 +411,43 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     assert results(other) == expected
 
 
-def test_the_same_experiments_as_one_after_another(clone, first, machines, tmp_path):
-    share(clone, tmp_path)
-    settings = ("-S", "loss=bce,asl", "-S", "train.seed=1,2", "--folder", "~/work")
+def test_on_this_machine_alone_until_the_losses_are_decided(clone, first):
+    settings = ("-S", "loss=bce,asl", "-S", "train.seed=1,2")
     sure = ("--until-sure", "--metric", "average_precision")
-    output = finish(start(clone, machines, *settings, *sure))
+    output = clone.goemotions("sweep", *settings, *sure)
     decided = "(better than|worse than|equivalent to|unlikely to be told apart from)"
     assert re.search(rf"^asl: {decided} bce by average precision, after 2 seeds$", output, re.M)
-    expected = yaml.safe_load((first.folder / "dvc.lock").read_text())["stages"]
-    compared = 0
+    stages = yaml.safe_load((first.folder / "dvc.lock").read_text())["stages"]
     seed = yaml.safe_load((first.folder / "params.yaml").read_text())["train"]["seed"]
-    for line in clone.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
-        stages = yaml.safe_load(clone.git("show", f"{line}:dvc.lock"))["stages"]
-        for name, stage in stages.items():
-            if re.search(f"/sweep-[a-z]+-{seed}-", line) and name.startswith("train@"):
-                assert weights(stage) == weights(expected[name])
-                compared += 1
-    assert compared == 2
+    found = results(clone)
+    assert set(found) == {(loss, one) for loss in ("bce", "asl") for one in ("1", "2")}
+    for loss in ("bce", "asl"):
+        assert found[loss, str(seed)] == weights(stages[f"train@{loss}"])
+    assert list((clone.folder / ".dvc/tmp/sweep").glob("sweep-*")) == []
+
+
+def test_a_trial_whose_machine_died_resumes_from_a_shared_checkpoint(clone, machines, tmp_path):
+    share(clone, tmp_path)
+    longer = ("-S", "loss=bce", "-S", "recipes.deberta-v3-tiny.epochs=60")
+    shared = tmp_path / "shared"
+    command = ("--folder", "~/work", "--checkpoints", str(shared))
+    process = start(clone, machines, *longer, *command)
+    wait_for(lambda: list(shared.rglob("checkpoint-*")))
+    (lock,) = machines.folder.glob("*/work/sweep-*.lock")
+    machines.kill(lock.parents[1])
+    logs = lambda: [path.read_text() for path in machines.folder.glob("*/work/*.log")]  # noqa: E731
+    wait_for(lambda: any("resuming from step" in text for text in logs()))
+    finish(process)
+    machines.add()
     assert machines.left_behind() == []
+    assert list(shared.iterdir()) == []
+    clone.dvc("exp", "run", "--temp", "-n", f"{PREFIX}bce-0-alone", *longer, "train")
+    digests = {
+        weights(yaml.safe_load(clone.git("show", f"{one}:dvc.lock"))["stages"]["train@bce"])
+        for one in references(clone).values()
+    }
+    assert len(references(clone)) == 2
+    assert len(digests) == 1
 
 
 WRONG = {
