@@ -212,6 +212,8 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     Raises:
         UserError: dvc cannot, or the DVC remote lacks an object or has it corrupted.
     """
+    if places.remote is None:
+        return
 
     def missing(one: Planned) -> list[tuple[str, str]]:
         reference = f"{_references(places.commit)}{one.name}"
@@ -222,7 +224,7 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
 
     here = existing(".", places.commit)
     wanted = [one for one in trials if one.name not in here or missing(one)]
-    if places.remote is None or not wanted:
+    if not wanted:
         return
     names = [one.name for one in wanted]
     command = [sys.executable, "-m", "dvc", "exp", "pull", "--no-cache", places.remote, *names]
