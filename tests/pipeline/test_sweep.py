@@ -75,7 +75,7 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         self.folder, self.more, self.names = folder, more, iter("abcdefghijkl")
-        self.nodes = {}
+        self.nodes, self.sweeps = {}, []
         arguments = {"num_cpus": 0, "object_store_memory": 80 * 2**20, "include_dashboard": False}
         home = folder / "head"
         home.mkdir()
@@ -108,11 +108,22 @@ class Machines:
             time.sleep(0.1)
         return left
 
+    def logs(self):
+        """What the trials that are running have printed."""
+        texts = []
+        for path in self.folder.glob("*/work/*.log"):
+            with contextlib.suppress(FileNotFoundError):  # a trial has just ended
+                texts.append(path.read_text())
+        return texts
+
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory):
     made = Machines(tmp_path_factory.mktemp("machines"))
     yield made
+    for sweep in made.sweeps:
+        with sweep:
+            sweep.kill()  # one still runs only if a test failed
     made.cluster.shutdown()
 
 
@@ -173,7 +184,7 @@ def colleague(clone, folder):
 def start(clone, machines, *arguments):
     """A sweep that runs on, in a session of its own as in a terminal."""
     goemotions = str(clone.folder / ".venv/bin/goemotions")
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [goemotions, "sweep", "--address", machines.cluster.address, *arguments],
         cwd=clone.folder,
         env=clone.env,
@@ -184,6 +195,8 @@ def start(clone, machines, *arguments):
         # A job that a script runs in the background ignores SIGINT, and so would all it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    machines.sweeps.append(process)
+    return process
 
 
 def finish(process, status=0):
@@ -384,8 +397,7 @@ def test_an_s3_server_that_is_away_for_ten_seconds_and_a_corrupted_object(
     wait_for(lambda: ran(tmp_path))
     door.close()
     closed = time.monotonic()
-    logs = lambda: [path.read_text() for path in machines.folder.glob("*/work/*.log")]  # noqa: E731
-    wait_for(lambda: any(text.count("dvc push\n") > 1 for text in logs()))
+    wait_for(lambda: any(text.count("dvc push\n") > 1 for text in machines.logs()))
     time.sleep(max(0, closed + 10 - time.monotonic()))
     door.open()
     finish(process)
@@ -432,11 +444,10 @@ def test_a_trial_whose_machine_died_resumes_from_a_shared_checkpoint(clone, mach
     shared = tmp_path / "shared"
     command = ("--folder", "~/work", "--checkpoints", str(shared))
     process = start(clone, machines, *longer, *command)
-    wait_for(lambda: list(shared.rglob("checkpoint-*")))
+    wait_for(lambda: list(shared.glob("*/*/complete/digests.json")))
     (lock,) = machines.folder.glob("*/work/sweep-*.lock")
     machines.kill(lock.parents[1])
-    logs = lambda: [path.read_text() for path in machines.folder.glob("*/work/*.log")]  # noqa: E731
-    wait_for(lambda: any("resuming from step" in text for text in logs()))
+    wait_for(lambda: any("resuming from step" in text for text in machines.logs()))
     finish(process)
     machines.add()
     assert machines.left_behind() == []
