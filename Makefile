@@ -90,7 +90,7 @@ losses: setup  ## docs/losses.svg: every loss's value and gradient
 	$(BIN)/python tools/loss_curves.py docs/losses.svg
 
 results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments
-	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD))
+	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD)) $(if $(RECIPE),--recipe "$(RECIPE)")
 
 coverage: setup  ## docs/statistics.md's table of simulated experiments
 	$(BIN)/python -m tools.coverage docs/statistics.md

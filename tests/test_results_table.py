@@ -89,6 +89,37 @@ def test_limited_trainings_have_a_table_of_their_own():
     assert sum(line.startswith("| bce") for line in lines) == 3 + 2
 
 
+def test_a_search_is_a_row_for_each_try_and_what_it_found_has_its_settings():
+    found = {"recipe": "own settings", "average_precision": 0.5}
+    command = "dvc exp run -S loss=bce -S recipes.minilm-l6.epochs=2 -S losses.bce.smoothing=0.1"
+    tries = [
+        RUN | {"recipe": "search", "average_precision": 0.5, "validation_average_precision": score}
+        | {"loss": loss, "command": command.replace("bce", loss) if changed else "dvc exp run"}
+        for loss, score, changed in (("bce", 0.6, False), ("asl", 0.7, False), ("bce", 0.8, True))
+    ]  # fmt: skip
+    assert results_table.table([*tries, RUN | found | {"command": command}]).splitlines() == [
+        "",
+        "### minilm-l6 on goemotions, search",
+        "",
+        "| loss | on validation | average precision | macro-F1 | settings |",
+        "| --- | --- | --- | --- | --- |",
+        "| bce | 0.8000 | 0.5000 | 0.5102 | epochs 2, smoothing 0.1 |",
+        "| bce | 0.6000 | 0.5000 | 0.5102 | as in params.yaml |",
+        "| asl | 0.7000 | 0.5000 | 0.5102 | as in params.yaml |",
+        "",
+        "### minilm-l6 on goemotions, own settings",
+        "",
+        SUMMARY,
+        "| --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 |  | 0.5000 |  |",
+        "",
+        f"{COLUMNS} settings |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| bce | 1 | 0.5102 | 0.4825 to 0.5327 | 0.5915 | 0.5000 |  | 1,725 | 739a7b2 "
+        "| epochs 2, smoothing 0.1 |",
+    ]
+
+
 def test_only_the_text_between_the_markers_is_replaced(tmp_path):
     source, target = tmp_path / "results.json", tmp_path / "results.md"
     source.write_text(json.dumps([RUN]))

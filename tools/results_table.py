@@ -1,10 +1,12 @@
 """docs/results.md's tables, made from docs/results.json: `make results`.
 
 results.json is a list of runs, each with the keys of KEPT that `goemotions compare --json` prints.
-`make results ADD=PREFIX` first adds the experiments whose names begin so.
+`make results ADD=PREFIX` first adds the experiments whose names begin so. With `RECIPE=TEXT` they
+get a table of that name, with a column for their settings, where each loss has its own.
 """
 
 import argparse
+import functools
 import json
 import shlex
 import sys
@@ -25,6 +27,7 @@ KEPT = (
     "dataset", "model", "teacher", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
     "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit", "command",
 )  # fmt: skip
+AS_COMMITTED = "as in params.yaml"
 SUMMARY = ("loss", "runs", "macro-F1", "95% interval", "average precision", "on validation")
 COLUMNS = (
     "loss", "seed", "macro-F1", "95% interval", "micro-F1", "average precision", "on validation",
@@ -42,10 +45,10 @@ ELSEWHERE = (
 Run = dict[str, Any]
 
 
-def add(source: Path, prefix: str) -> int:
+def add(source: Path, prefix: str, recipe: str | None = None) -> int:
     """Put the experiments whose names begin with `prefix` into results.json; how many these are.
 
-    A run that is there already, of the same commit and command, is replaced.
+    A run that is there already, of the same recipe, commit and command, is replaced.
 
     Raises:
         UserError: there are none, or one's predictions are not in DVC's cache.
@@ -56,7 +59,7 @@ def add(source: Path, prefix: str) -> int:
             corrected, warning = measures.corrected(experiment, read(experiment))
             if warning:
                 print(f"warning: {warning}", file=sys.stderr)
-            found.append(_kept(vars(corrected)))
+            found.append(_kept(vars(corrected)) | ({"recipe": recipe} if recipe else {}))
     if not found:
         raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
     runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}
@@ -76,7 +79,7 @@ def _kept(experiment: Run) -> Run:
 
 def _key(run: Run) -> str:
     # The command has all settings that differ from the commit's; older runs are without it.
-    names = ("dataset", "model", "loss", "seed", "commit", "command")
+    names = ("recipe", "dataset", "model", "loss", "seed", "commit", "command")
     return json.dumps([run.get(name) for name in names])
 
 
@@ -88,20 +91,54 @@ def table(runs: Sequence[Run]) -> str:
         teacher = run.get("teacher", "none")
         taught = "" if teacher == "none" else f", taught by {teacher}"
         limited = limits(run.get("protocol", {}))
-        heading = f"{run['model']} on {run['dataset']}{taught}{_others(run.get('command', ''))}"
+        recipe = [run["recipe"]] if "recipe" in run else _others(run)
+        heading = ", ".join([f"{run['model']} on {run['dataset']}{taught}", *recipe])
         groups.setdefault(heading + (f", limited: {limited}" if limited else ""), []).append(run)
     for heading, group in groups.items():
-        lines += ["", f"### {heading}", "", *_rows(SUMMARY, _by_loss(group))]
+        lines += ["", f"### {heading}", ""]
+        settings = {(run["loss"], _own(run)) for run in group}
+        if len(settings) > len({run["loss"] for run in group}):
+            lines += _search(group)
+            continue
+        lines += [*_rows(SUMMARY, _by_loss(group)), ""]
+        columns = COLUMNS + (("settings",) if "recipe" in group[0] else ())
         best_first = sorted(group, key=lambda run: -run["macro_f1"])
-        lines += ["", *_rows(COLUMNS, [_cells(run) for run in best_first])]
+        lines += _rows(columns, [_cells(run) for run in best_first])
     return "\n".join([*lines, ""])
 
 
-def _others(command: str) -> str:
+def _others(run: Run) -> list[str]:
     """The settings of `dvc exp run` that are in no column and in no other part of a heading."""
-    settings = (part for part in shlex.split(command) if "=" in part)
-    shown = [one for one in settings if not one.startswith(ELSEWHERE)]
-    return "".join(f", {one.replace('=', ' ')}" for one in shown)
+    settings = (part for part in shlex.split(run.get("command", "")) if "=" in part)
+    return [one.replace("=", " ") for one in settings if not one.startswith(ELSEWHERE)]
+
+
+def _own(run: Run) -> str:
+    """The settings that a loss has for itself, without the names of model and loss."""
+    names = (f"recipes.{run['model']}.", f"losses.{run['loss']}.")
+    short = [functools.reduce(str.removeprefix, names, one) for one in _others(run)]
+    return ", ".join(short) or AS_COMMITTED
+
+
+def _search(group: Sequence[Run]) -> list[str]:
+    """A row for each run: the losses by their best one, by average precision on validation."""
+    tries: dict[str, list[Run]] = {}
+    for run in sorted(group, key=lambda run: -run["validation_average_precision"]):
+        tries.setdefault(run["loss"], []).append(run)
+    return _rows(
+        ("loss", "on validation", "average precision", "macro-F1", "settings"),
+        [
+            [
+                run["loss"],
+                _number(run["validation_average_precision"]),
+                _number(run["average_precision"]),
+                _number(run["macro_f1"]),
+                _own(run),
+            ]
+            for runs in tries.values()
+            for run in runs
+        ],
+    )
 
 
 def _by_loss(group: Sequence[Run]) -> list[list[str]]:
@@ -148,6 +185,7 @@ def _cells(run: Run) -> list[str]:
         _number(run.get("validation_average_precision")),
         "" if run["seconds"] is None else f"{run['seconds']:,.0f}",
         run["commit"],
+        *([_own(run)] if "recipe" in run else []),
     ]
 
 
@@ -174,9 +212,11 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--add", metavar="PREFIX", help="first add these experiments")
+    parser.add_argument("--recipe", metavar="TEXT", help="what the settings of these are called")
     options = parser.parse_args()
     if options.add:
-        print(f"{options.source}: {add(options.source, options.add)} experiment(s) added")
+        added = add(options.source, options.add, options.recipe)
+        print(f"{options.source}: {added} experiment(s) added")
     write(options.source, options.target)
 
 
