@@ -8,7 +8,7 @@ from typing import Any
 
 import shtab
 
-from goemotions.errors import reported
+from goemotions.errors import UserError, reported
 from goemotions.io import cores
 
 
@@ -159,6 +159,39 @@ def _add_predict(commands: Any) -> None:
     parser.set_defaults(run=_predict)
 
 
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="a page and a JSON API on this machine, to try trained models side by side",
+        description="Serve trained models on this machine: a page on which to type texts or drop "
+        "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
+        'the packages of `pip install -e ".[serve]"`.',
+    )
+    parser.add_argument(
+        "--losses",
+        type=_names,
+        default=[],
+        metavar="LOSS,LOSS",
+        help="of models/trained/LOSS (default: all that there are)",
+    )
+    parser.add_argument(
+        "--experiments",
+        type=_names,
+        default=[],
+        metavar="NAME,NAME",
+        help="experiments whose trained models to take from DVC's cache, instead or as well",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="default %(default)s; 0: any")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at (default %(default)s, this machine only); there is no "
+        "password, so anybody who reaches another address can use it",
+    )
+    _add_precision(parser)
+    parser.set_defaults(run=_serve)
+
+
 def _add_teach(commands: Any) -> None:
     parser = commands.add_parser(
         "teach",
@@ -272,27 +305,6 @@ def _add_sweep(commands: Any) -> None:
     parser.set_defaults(run=_sweep)
 
 
-# The imports below are inside the functions so that --help does not wait for torch.
-
-
-def _data(options: argparse.Namespace) -> int:
-    from goemotions import config
-    from goemotions.commands import describe, entry
-    from goemotions.errors import UserError
-
-    if options.entry:
-        if options.dataset or options.html or options.json:
-            raise UserError("--entry stands alone: it looks at a file, not at a dataset")
-        return 0 if entry.show(options.entry) else 1
-    params = describe.check_dataset(config.load(any_loss=True), options.dataset)
-    found = describe.describe(params, describe.read(params))
-    describe.show(found, as_json=options.json)
-    if options.html:
-        describe.write_page(options.html, found)
-        print(f"{options.html}: open it in a browser", file=sys.stderr)
-    return 0
-
-
 def _add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
@@ -310,39 +322,6 @@ def _add_export(commands: Any) -> None:
     parser.set_defaults(run=_export)
 
 
-def _add_serve(commands: Any) -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="a page and a JSON API on this machine, to try trained models side by side",
-        description="Serve trained models on this machine: a page on which to type texts or drop "
-        "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
-        'the packages of `pip install -e ".[serve]"`.',
-    )
-    parser.add_argument(
-        "--losses",
-        type=_names,
-        default=[],
-        metavar="LOSS,LOSS",
-        help="of models/trained/LOSS (default: all that there are)",
-    )
-    parser.add_argument(
-        "--experiments",
-        type=_names,
-        default=[],
-        metavar="NAME,NAME",
-        help="experiments whose trained models to take from DVC's cache, instead or as well",
-    )
-    parser.add_argument("--port", type=int, default=8000, help="default %(default)s; 0: any")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="the address to listen at (default %(default)s, this machine only); there is no "
-        "password, so anybody who reaches another address can use it",
-    )
-    _add_precision(parser)
-    parser.set_defaults(run=_serve)
-
-
 def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
@@ -355,6 +334,26 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+# The imports below are inside the functions so that --help does not wait for torch.
+
+
+def _data(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import describe, entry
+
+    if options.entry:
+        if options.dataset or options.html or options.json:
+            raise UserError("--entry stands alone: it looks at a file, not at a dataset")
+        return 0 if entry.show(options.entry) else 1
+    params = describe.check_dataset(config.load(any_loss=True), options.dataset)
+    found = describe.describe(params, describe.read(params))
+    describe.show(found, as_json=options.json)
+    if options.html:
+        describe.write_page(options.html, found)
+        print(f"{options.html}: open it in a browser", file=sys.stderr)
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -370,61 +369,30 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from goemotions.comparison import analysis, experiments, measures, predictions, tables
-    from goemotions.errors import UserError
+    from goemotions.commands import compare
+    from goemotions.comparison import requirement, tables
     from goemotions.io import preflight
 
     preflight.name_user()
-    found = experiments.experiments(options.only, options.revisions)
-    if not found:
-        lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
-        if options.only:
-            none = f"no evaluated experiment's name begins with {options.only!r}"
-            raise UserError(f"{none}; see `dvc exp show`{lost}")
-        raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
-    scored, kept = {}, []
-    with predictions.reader() as read:
-        for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):
-            try:
-                one = scored[experiment.key] = read(experiment)
-            except predictions.NotCachedError as error:
-                print(f"warning: left out: {error}", file=sys.stderr)
-                continue
-            corrected, warning = measures.corrected(experiment, one)
-            kept.append(corrected)
-            if warning:
-                print(f"warning: {warning}", file=sys.stderr)
-    found = kept
-    if not found:
-        raise UserError("DVC's cache has no experiment's predictions: see above")
-    comparisons = analysis.analyse(
-        found, scored, options.baseline, metric=options.metric, margin=options.margin
+    comparisons = compare.compare(
+        options.only,
+        options.revisions,
+        options.baseline,
+        metric=options.metric,
+        margin=options.margin,
+        form=next((form for form in tables.FORMS if getattr(options, form, False)), "tables"),
+        page=options.html,
     )
-    form = next((form for form in tables.FORMS if getattr(options, form, False)), "tables")
-    tables.show(found, comparisons, scored, form=form)
-    if options.html:
-        from goemotions.comparison import report
-
-        texts: dict[str, str] = {}
-        for experiment in {one.dataset: one for one in found}.values():
-            texts |= predictions.texts(experiment)
-        report.write(options.html, found, comparisons, scored, texts)
-        print(f"{options.html}: open it in a browser", file=sys.stderr)
-    if options.require is not None:
-        from goemotions.comparison import requirement
-
-        answer = requirement.answer(options.require, comparisons)
-        print(answer.sentence, file=sys.stderr)
-        return 0 if answer.holds else 1
-    return 0
+    if options.require is None:
+        return 0
+    answer = requirement.answer(options.require, comparisons)
+    print(answer.sentence, file=sys.stderr)
+    return 0 if answer.holds else 1
 
 
 def _predict(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import predict
-    from goemotions.errors import UserError
 
     if bool(options.texts) == bool(options.file):
         raise UserError("give either texts or --file; see `goemotions predict --help`")
@@ -469,26 +437,9 @@ def _teach(options: argparse.Namespace) -> int:
     return 0
 
 
-def _export(options: argparse.Namespace) -> int:
-    from goemotions import config
-    from goemotions.commands import export
-    from goemotions.io import preflight
-
-    preflight.name_user()
-    params = config.load()
-    loss = options.loss or params.loss
-    if loss not in params.losses:
-        from goemotions.errors import UserError
-
-        raise UserError(f"the loss is {loss!r}; params.yaml has {', '.join(params.losses)}")
-    export.export(params, loss, options.output or Path("export", loss))
-    return 0
-
-
 def _tune(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import tune
-    from goemotions.errors import UserError
     from goemotions.io import preflight
 
     if bool(options.losses) == options.best:
@@ -509,7 +460,6 @@ def _tune(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands import sweep
     from goemotions.commands.cluster import Resources
-    from goemotions.errors import UserError
     from goemotions.io import preflight
 
     least = {"cpus": 1, "gpus": 0, "at_most": 1, "patience": 0, "margin": 0}
@@ -535,6 +485,20 @@ def _sweep(options: argparse.Namespace) -> int:
         ),
         check=options.check,
     )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from goemotions import config
+    from goemotions.commands import export
+    from goemotions.io import preflight
+
+    preflight.name_user()
+    params = config.load()
+    loss = options.loss or params.loss
+    if loss not in params.losses:
+        raise UserError(f"the loss is {loss!r}; params.yaml has {', '.join(params.losses)}")
+    export.export(params, loss, options.output or Path("export", loss))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Which loss is best, and how sure that is: what `goemotions compare` reads and prints."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from goemotions.comparison import analysis, experiments, measures, predictions, tables
+from goemotions.comparison.analysis import Comparison
+from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.predictions import Scored
+from goemotions.errors import UserError
+from goemotions.io import preflight
+
+
+def compare(
+    prefix: str,
+    revisions: Sequence[str],
+    baseline: str | None,
+    *,
+    metric: str,
+    margin: float,
+    form: str,
+    page: Path | None,
+) -> list[Comparison]:
+    """Print the comparisons of experiments, and write a page of them.
+
+    Args:
+        prefix: with which the experiments' names begin.
+        revisions: further commits, branches or tags.
+        baseline: the loss that the others are compared with; None for bce, or else the best one.
+        metric: of `measures.names`.
+        margin: losses whose difference is surely smaller are equivalent.
+        form: of `tables.FORMS`.
+        page: an HTML file to write, if any.
+
+    Raises:
+        UserError: there is nothing to compare, an argument is not allowed, or a run's files are
+            not what it wrote.
+    """
+    found, scored = _read(prefix, revisions)
+    comparisons = analysis.analyse(found, scored, baseline, metric=metric, margin=margin)
+    tables.show(found, comparisons, scored, form=form)
+    if page:
+        from goemotions.comparison import report
+
+        texts: dict[str, str] = {}
+        for experiment in {one.dataset: one for one in found}.values():
+            texts |= predictions.texts(experiment)
+        report.write(page, found, comparisons, scored, texts)
+        print(f"{page}: open it in a browser", file=sys.stderr)
+    return comparisons
+
+
+def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict[str, Scored]]:
+    """The experiments whose predictions are in DVC's cache, and the predictions by their keys."""
+    found = experiments.experiments(prefix, revisions)
+    if not found:
+        lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
+        if prefix:
+            none = f"no evaluated experiment's name begins with {prefix!r}"
+            raise UserError(f"{none}; see `dvc exp show`{lost}")
+        raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
+    kept, scored = [], {}
+    with predictions.reader() as read:
+        for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):
+            try:
+                one = scored[experiment.key] = read(experiment)
+            except predictions.NotCachedError as error:
+                print(f"warning: left out: {error}", file=sys.stderr)
+                continue
+            corrected, warning = measures.corrected(experiment, one)
+            kept.append(corrected)
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr)
+    if not kept:
+        raise UserError("DVC's cache has no experiment's predictions: see above")
+    return kept, scored
