@@ -57,40 +57,61 @@ def predict(
     if not total:
         print(f"{file} is empty: nothing to predict", file=sys.stderr)
     with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
-        if output is None:
-            needed = (
-                {}
-                if thresholds is None
-                else dict(zip(classifier.labels, sigmoid(thresholds), strict=True))
-            )
-            for result in _classify(classifier, thresholds, source, bar):
-                line = json.dumps(result, ensure_ascii=False)
-                print(_listing(result, needed) if file is None else line)
-            return
-        partial = output.with_name(
-            f".{output.name}.{_key(classifier, thresholds, precision, folder, texts, file)}.partial"
-        )
-        try:
-            with (
-                partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines,
-                take(partial),
-            ):
-                bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
-                for result in _classify(classifier, thresholds, source, bar):
-                    lines.write(json.dumps(result, ensure_ascii=False) + "\n")
-                lines.flush()
-                partial.replace(output)
-            for stale in output.parent.glob(
-                f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
-            ):
-                stale.unlink()
-        except KeyboardInterrupt:
-            print(f"\n{partial} has what is done; the same command resumes there", file=sys.stderr)
-            raise
-        except HeldError as held:
-            raise UserError(f"another process writes {output}; wait for it{held}") from None
-        except OSError as error:
-            raise UserError(f"cannot write {output}: {error.strerror}") from None
+        results = _classify(classifier, thresholds, source, bar)
+        if output is not None:
+            key = _key(classifier, thresholds, precision, folder, texts, file)
+            partial = output.with_name(f".{output.name}.{key}.partial")
+            _write(output, partial, source, bar, results)
+        elif file is not None:
+            for result in results:
+                print(json.dumps(result, ensure_ascii=False))
+        else:
+            needed: dict[str, float] = {}
+            if thresholds is not None:
+                needed = dict(zip(classifier.labels, sigmoid(thresholds), strict=True))
+            for result in results:
+                print(_listing(result, needed))
+
+
+def _write(
+    output: Path,
+    partial: Path,
+    source: Iterator[str],
+    bar: Any,
+    results: Iterator[dict[str, Any]],
+) -> None:
+    """Write results to an output, from where `partial` ends.
+
+    Args:
+        output: appears once it is complete.
+        partial: has the lines until then, and those of an interrupted run.
+        source: the texts that `results` reads; those that are done are skipped.
+        bar: counts them.
+        results: of the texts that `source` has left.
+
+    Raises:
+        UserError: another process writes the same, or the output cannot be written.
+    """
+    try:
+        with (
+            partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines,
+            take(partial),
+        ):
+            bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
+            for result in results:
+                lines.write(json.dumps(result, ensure_ascii=False) + "\n")
+            lines.flush()
+            partial.replace(output)
+        every = f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
+        for stale in output.parent.glob(every):
+            stale.unlink(missing_ok=True)
+    except KeyboardInterrupt:
+        print(f"\n{partial} has what is done; the same command resumes there", file=sys.stderr)
+        raise
+    except HeldError as held:
+        raise UserError(f"another process writes {output}; wait for it{held}") from None
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
 def _check_files(file: Path | None, output: Path | None) -> None:
