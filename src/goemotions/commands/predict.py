@@ -93,9 +93,9 @@ def _write(
         UserError: another process writes the same, or the output cannot be written.
     """
     try:
-        with (
-            partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines,
+        with (  # locked first: until then, another process may rename the file
             take(partial),
+            partial.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as lines,
         ):
             bar.update(sum(1 for _ in islice(source, _whole_lines(partial))))
             for result in results:

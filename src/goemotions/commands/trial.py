@@ -261,9 +261,8 @@ class Trial:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(1)
                     break
-                with suppress(OSError, ValueError):
-                    step, loss = curve.read_text().splitlines()[-1].split(",")[:2]
-                    say(step=int(step), loss=float(loss))
+                if last := last_point(curve):
+                    say(step=last[0], loss=last[1])
         with self.output.open() as log:
             log.seek(start)
             printed = log.read()
@@ -276,6 +275,14 @@ class Trial:
         started = time.monotonic()
         yield
         self.seconds[step] = time.monotonic() - started
+
+
+def last_point(curve: Path) -> tuple[int, float] | None:
+    """The last step and its loss; None where a training has not written any, or is writing."""
+    with suppress(OSError, ValueError, IndexError):
+        step, loss = curve.read_text().splitlines()[-1].split(",")[:2]
+        return int(step), float(loss)
+    return None
 
 
 def cause(printed: str) -> str:

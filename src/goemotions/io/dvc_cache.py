@@ -9,6 +9,7 @@ read.
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,8 +60,9 @@ def differences(folder: Path) -> Iterator[Difference]:
 def damaged(folder: Path) -> Iterator[Path]:
     """The objects of a project's DVC cache, of any commit, that are not what their names say."""
     for path in sorted(Path(_repository(folder).cache.local.path).glob("??/*")):
-        if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
-            yield path
+        with suppress(FileNotFoundError):  # of a dvc that has finished writing it meanwhile
+            if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
+                yield path
 
 
 def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> list[tuple[str, str]]:
