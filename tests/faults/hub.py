@@ -105,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(206 if start else 200, body[start:], headers, stop)
         if stop is not None:
             if fault == "slow":
-                time.sleep(3)  # longer than the client waits
+                time.sleep(12)  # longer than the client waits
             self.hang_up(reset=fault == "reset")
 
     def send(self, status, body, headers=None, stop=None):

@@ -75,10 +75,10 @@ def ask(endpoint, home, *requests, **environment):
     """What each of the requests gives: paths or an error, the waits, and what was printed."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GOEM"))}
     env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
-    env |= {"NO_PROXY": "*", "no_proxy": "*", "HF_TOKEN": TOKEN, "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
+    env |= {"NO_PROXY": "*", "no_proxy": "*", "HF_TOKEN": TOKEN, "HF_HUB_DOWNLOAD_TIMEOUT": "5"}
     env |= environment
     command = [str(RUN), sys.executable, "-c", CLIENT, json.dumps(requests)]
-    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=600)
     assert TOKEN not in done.stdout + done.stderr
     answers = map(json.loads, done.stdout.splitlines())
     return [

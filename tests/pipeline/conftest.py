@@ -43,7 +43,7 @@ class Clone:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=500,
+            timeout=2000,
         )
         assert (done.returncode == 0) is ok, (
             f"{command} ended with {done.returncode}:\n{done.stdout}"

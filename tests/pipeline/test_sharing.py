@@ -10,7 +10,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 
 import boto3
@@ -114,23 +113,17 @@ KEYS = {"aws_access_key_id": "team", "aws_secret_access_key": "not so secret"}
 @pytest.fixture
 def s3(tmp_path):
     """The address of an S3 server on this machine, and a client of it; with a bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (tmp_path / "s3.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}"
-    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **KEYS)
-    for _ in range(300):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        time.sleep(0.1)
-    client.create_bucket(Bucket="bucket")
-    yield address, client
-    server.kill()
-    server.wait()
+    said = tmp_path / "s3.log"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with said.open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            wait_for(lambda: "Running on" in said.read_text(), server)
+            address = re.search("http://[0-9.:]+", said.read_text())[0]
+            client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **KEYS)
+            client.create_bucket(Bucket="bucket")
+            yield address, client
+        finally:
+            server.kill()
 
 
 def use_s3(clone, address):
@@ -239,10 +232,12 @@ def stalling(address):
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection) as server:
         server.daemon_threads, server.block_on_close = True, False
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", stalled
-        over.set()
-        server.shutdown()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", stalled
+        finally:
+            over.set()
+            server.shutdown()
 
 
 def arriving(cache):

@@ -509,16 +509,16 @@ def test_a_lost_process_ends_the_others_with_an_error(workspace, tmp_path):
         HF_HOME=str(tmp_path),
     )  # fmt: skip
     curve = workspace / "metrics/training/bce/training.csv"
-    deadline = time.monotonic() + 120
-    while not (curve.is_file() and len(curve.read_text().splitlines()) > 2):
-        assert time.monotonic() < deadline
+    rows = 0
+    while rows < 3:
+        assert launcher.poll() is None, launcher.communicate()
+        with contextlib.suppress(FileNotFoundError):  # it is written anew each time
+            rows = len(curve.read_text().splitlines())
         time.sleep(0.2)
     workers = psutil.Process(launcher.pid).children()
     assert len(workers) == 2
     workers[1].kill()
-    killed = time.monotonic()
-    _, stderr = launcher.communicate(timeout=60)
-    assert time.monotonic() - killed < 60
+    _, stderr = launcher.communicate(timeout=300)
     assert launcher.returncode != 0
     assert "Signal 9" in stderr
     assert not any(worker.is_running() for worker in workers)

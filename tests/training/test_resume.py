@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -248,10 +247,18 @@ def wait_for_a_checkpoint(workspace, process):
         time.sleep(0.01)
 
 
+def lines(path):
+    """Of a file that a training writes anew each time."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().splitlines()
+    return []
+
+
 def kill(launched):
     family = psutil.Process(launched.pid)
     for one in [*family.children(recursive=True), family]:
-        os.kill(one.pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):  # one of the others has ended it
+            one.kill()
     launched.communicate()
 
 
@@ -276,6 +283,12 @@ def test_a_power_cut(disk, inputs, raw, undisturbed_process):
     os.sync()
     process = launch(workspace, raw, *ONE, **OFTEN)
     wait_for_a_checkpoint(workspace, process)
+    curve = workspace / "metrics/training/bce/training.csv"
+    # Seen is not yet on the disk; it is when the next part of the curve is written.
+    rows = len(lines(curve))
+    while len(lines(curve)) <= rows:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
     disk.cut()
     kill(process)
     disk.restart()
@@ -320,7 +333,8 @@ def test_two_orphaned_processes_end_together_with_a_checkpoint(workspace, raw, t
     assert process.returncode != 0
     assert "the command that started this training has ended" in error
     (place,) = places(workspace)
-    assert [path.name for path in place.iterdir()] == ["complete"]
+    # Beside it there may be a draft, if the launcher ended the first process before it tidied up.
+    assert "complete" in {path.name for path in place.iterdir()}
     assert not (workspace / "models/trained/bce").exists()
 
 
