@@ -99,11 +99,8 @@ def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
             missing = [name for name in names if name not in here | there]
             if machines is None and (missing or check):
                 machines = stack.enter_context(cluster.connected(options.address))
-                ready = (
-                    _ready(machines, next(iter(every.values())))
-                    if check or options.address
-                    else True
-                )
+                to_check = check or options.address is not None
+                ready = not to_check or _ready(machines, next(iter(every.values())))
                 if check or not ready:
                     return 0 if ready else 1
             if machines and missing:

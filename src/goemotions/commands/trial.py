@@ -328,7 +328,7 @@ def main() -> None:
         answer: dict[str, Any] = {"error": None, "log": ""}
         try:
             trial.check() if order["check"] else trial.run()
-        except (FailedError, OSError) as error:
+        except Exception as error:  # whatever it is, the user reads it and nothing runs on
             answer = {"error": str(error) or repr(error), "log": trial.log()}
         trial.end()
     say(**answer, machine=socket.gethostname(), seconds=trial.seconds)
