@@ -123,4 +123,8 @@ def test_no_setting_reaches_a_shell(clone):
     clone.params({"loss": evil, "losses": {evil: asl, "bce": {"function": "bce", "smoothing": 0}}})
     clone.dvc("repro", "train", ok=False)
     clone.dvc("exp", "run", "-S", "loss=asl; touch ran", "train", ok=False)
+    clone.params({"loss": "bce", "export": ["; touch ran #/../bce"]})
+    (clone.folder / "models/trained/bce").mkdir(parents=True)
+    (clone.folder / "metrics/predictions.parquet").touch()
+    clone.dvc("repro", "--single-item", "--glob", "export@*", ok=False)
     assert not list(clone.folder.rglob("ran"))
