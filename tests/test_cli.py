@@ -18,6 +18,7 @@ from goemotions.commands.predict import _key
 from goemotions.data.labels import Labels
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
+from goemotions.io.locks import take
 from goemotions.network.inference import PRECISIONS
 
 ROOT = Path(__file__).parents[1]
@@ -242,6 +243,33 @@ def test_a_second_predict_stops_beside_the_first_and_leaves_others_work(project,
     lines = (project / "labels").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in lines] == texts
     assert others.exists()
+
+
+def test_a_predict_leaves_the_lines_of_another_one_that_still_writes(project):
+    (project / "texts.txt").write_text("thank you\n", encoding="utf-8")
+    others = [project / f".labels.{letter * 12}.partial" for letter in "ab"]
+    for path in others:
+        path.write_text("{}\n")
+    with take(others[0]):
+        assert cli.main(["predict", "--file", "texts.txt", "--output", "labels"]) == 0
+    assert [path.exists() for path in others] == [True, False]
+
+
+def test_a_text_that_the_terminal_cannot_show_is_predicted(project):
+    done = subprocess.run(
+        [sys.executable, "-m", "goemotions.cli", "predict", b"caf\xe9"],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("caf\\udce9\n")
+
+
+def test_a_command_in_another_folder_says_where_to_run_it(project, monkeypatch, capsys):
+    (project / "docs").mkdir()
+    monkeypatch.chdir(project / "docs")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["verify", "--experiments"])
+    assert f"dvc.yaml is not in {project / 'docs'}: run this in" in capsys.readouterr().err
 
 
 def test_predict_holds_its_output_also_where_the_file_system_has_no_flock(project, file_system):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import ModelCard
@@ -14,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from goemotions import cli
+from goemotions.config.dataset_settings import HubDataset
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.metrics.f1 import decide, macro_f1
-from goemotions.publishing import onnx_files
+from goemotions.publishing import model_card, onnx_files
 
 TRAINED = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
            "spm.model", "thresholds.json"}  # fmt: skip
@@ -81,6 +83,19 @@ def test_the_card_has_what_the_hub_reads(exported):
     assert "Binary cross-entropy: -[y log p + (1-y) log(1-p)]" in read.text
 
 
+def test_the_card_says_of_other_data_and_models_only_what_is_known(settings):
+    goemotions = settings.datasets["goemotions"]
+    assert isinstance(goemotions, HubDataset)
+    for model, repo, licence in (
+        ("mpnet-base", "google-research-datasets/go_emotions", "apache-2.0"),
+        ("xlm-roberta-base", "tweet_eval", None),
+    ):
+        params = SimpleNamespace(model=model)
+        assert model_card._licence(params) == licence
+        dataset = goemotions.model_copy(update={"repo": repo})
+        assert model_card.of_goemotions(dataset) is (licence is not None)
+
+
 def test_the_cards_code_runs_without_torch_and_transformers(exported):
     folder, _, _ = exported
     _, code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)
@@ -125,6 +140,8 @@ def test_an_onnx_file_with_other_logits_is_refused_and_nothing_is_written(
         (["asl"], "models/trained/asl does not exist; run `dvc repro train`"),
         (["bce", "--output", "models/trained/bce"], "--output is 'models/trained/bce'; name a"),
         (["bce", "--output", "params.yaml"], "--output is 'params.yaml'; name a folder"),
+        (["bce", "--output", "."], "--output is '.'; name a folder that export may replace"),
+        (["bce", "--output", "models"], "--output is 'models', which holds something else than"),
     ],
 )
 def test_bad_arguments_are_refused(project, capsys, arguments, said):

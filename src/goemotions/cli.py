@@ -1,6 +1,7 @@
 """The command line: goemotions COMMAND, of which `goemotions --help` has the list."""
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from goemotions.io import cores
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
+    # A text that the terminal cannot show, such as half of a surrogate pair, ends no command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     with reported():
         options = _parser().parse_args(arguments)
         # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.

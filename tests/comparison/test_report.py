@@ -7,8 +7,10 @@ import re
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from runs import analyse, run
 
+from goemotions.comparison import analysis, plots
 from goemotions.comparison.report import write as write_page
 from goemotions.errors import UserError
 from tests.browser import find, requested
@@ -22,7 +24,9 @@ TEXTS = {str(row): f"{EVIL} comment {row}" for row in range(600)}
 
 def write(path, runs, texts=None):
     experiments = [experiment for experiment, _ in runs]
-    write_page(path, experiments, analyse(*runs), {e.key: scored for e, scored in runs}, texts)
+    comparisons = analyse(*runs)
+    of_each = [texts or {}] * len(comparisons)
+    write_page(path, experiments, comparisons, {e.key: scored for e, scored in runs}, of_each)
     return path
 
 
@@ -223,6 +227,38 @@ def test_the_first_screen_has_the_answer_and_the_losses(browser):
     assert find(browser, "g.joined") == []  # all three are told apart
 
 
+def test_the_share_of_labels_falls_behind_each_labels_f1(monkeypatch):
+    drawn = []
+    step = Axes.step
+    monkeypatch.setattr(Axes, "step", lambda *a, **k: drawn.append(step(*a, **k)) or drawn[-1])
+    (comparison,) = analyse(*(run(loss, 1) for loss in LOSSES))
+    plots.profile(comparison)
+    for (line,), row in zip(drawn, comparison.rows, strict=True):
+        values = sorted(label.f1[row.loss].value for label in comparison.labels)
+        x, y = line.get_path().vertices.T
+        for reached, value in enumerate(values):
+            between = (value + (values[reached - 1] if reached else 0.0)) / 2
+            # What a horizontal line has there: the share of labels with that F1 or more.
+            lines = zip(x[:-1], y[:-1], x[1:], y[1:], strict=True)
+            (height,) = {b for a, b, c, d in lines if a < between < c and b == d}
+            assert height == pytest.approx(1 - reached / len(values))
+
+
+def test_each_table_has_the_texts_of_its_own_test_split(tmp_path):
+    runs = [run(loss, seed, error=0.2, **{"data/x/test.jsonl": data})
+            for data in ("old", "new") for loss, seed in (("asl", 1), ("bce", 1))]  # fmt: skip
+    runs = [(dataclasses.replace(e, revision=f"{e.name}-{i}"), s) for i, (e, s) in enumerate(runs)]
+    scored = {e.key: one for e, one in runs}
+    found = analysis.analyse([e for e, _ in runs], scored)
+    assert len(found) == 2
+    texts = [dict.fromkeys(TEXTS, f"{when} words") for when in ("earlier", "later")]
+    write_page(tmp_path / "page.html", [e for e, _ in runs], found, scored, texts)
+    first, second = (tmp_path / "page.html").read_text().split('id="g2"')
+    assert "earlier words" in first
+    assert "later words" not in first
+    assert "later words" in second
+
+
 def test_losses_that_are_not_told_apart_are_joined_by_a_line(tmp_path):
     errors = {"a": 0.1, "b": 0.101, "c": 0.4}
     runs = [run(loss, seed, error=e) for loss, e in errors.items() for seed in (1, 2, 3)]
@@ -315,7 +351,7 @@ def test_a_path_that_cannot_be_written_is_an_error_and_leaves_no_draft(tmp_path)
     with pytest.raises(UserError, match="--html: cannot write"):
         write(tmp_path / "file" / "page.html", runs)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match=r"--html: cannot write .*folder: Is a directory"):
+    with pytest.raises(UserError, match=r"--html is .*folder', which is a folder; name a file"):
         write(tmp_path / "folder", runs)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 

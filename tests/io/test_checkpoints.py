@@ -12,6 +12,12 @@ def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path / "shared/sweep-bce-1"))
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
         assert kept.folder == tmp_path / "shared/sweep-bce-1" / in_project.name
+    shared = tmp_path / "shared"
+    for name in ("thesis", "results-2024", "photos"):  # of the user's, not of runs
+        (shared / name).mkdir()
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(shared))
+    with run_checkpoints("bce", {"seed": 1}, is_main=True):
+        assert {"thesis", "results-2024", "photos"} < {path.name for path in shared.iterdir()}
     copy = tmp_path / ".dvc/tmp/exps/abc"  # of `dvc exp run --temp`, which deletes it
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)

@@ -45,9 +45,8 @@ def compare(
     if page:
         from goemotions.comparison import report
 
-        texts: dict[str, str] = {}
-        for experiment in {one.dataset: one for one in found}.values():
-            texts |= predictions.texts(experiment)
+        by_key = {one.key: one for one in found}
+        texts = [predictions.texts(by_key[one.rows[0].runs[0]]) for one in comparisons]
         report.write(page, found, comparisons, scored, texts)
         print(f"{page}: open it in a browser", file=sys.stderr)
     return comparisons
@@ -57,6 +56,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
     """The experiments whose predictions are in DVC's cache, and the predictions by their keys."""
     found = experiments.experiments(prefix, revisions)
     if not found:
+        preflight.find_project()
         lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
         if prefix:
             none = f"no evaluated experiment's name begins with {prefix!r}"

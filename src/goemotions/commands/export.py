@@ -31,8 +31,7 @@ def export(params: Params, loss: str, output: Path) -> None:
             missing, or the ONNX file does not give the same logits.
     """
     trained = params.trained_folder(loss)
-    if output.resolve() == trained.resolve() or output.is_file():
-        raise UserError(f"--output is {str(output)!r}; name a folder that export may replace")
+    _check_output(output, trained)
     classifier = Classifier.load(trained)
     split = splits.load(params.data_folder, "test")["test"]
     if tuple(classifier.labels) != split.labels.names:
@@ -69,6 +68,18 @@ def export(params: Params, loss: str, output: Path) -> None:
             f"differ by at most {check.difference:.2g}{left_out}"
         )
     print(f"to upload it: hf upload <user>/<name> {output}")
+
+
+def _check_output(output: Path, trained: Path) -> None:
+    """Raise UserError where a folder that is replaced holds anything but an earlier export."""
+    there = output.resolve()
+    if output.is_file() or there == trained.resolve() or Path.cwd().is_relative_to(there):
+        raise UserError(f"--output is {str(output)!r}; name a folder that export may replace")
+    if there.is_dir() and any(there.iterdir()) and not (there / onnx_files.FLOAT).is_file():
+        raise UserError(
+            f"--output is {str(output)!r}, which holds something else than an earlier export; name "
+            "a folder that does not exist yet"
+        )
 
 
 def _run(loss: str) -> tuple[Experiment | None, str]:

@@ -104,7 +104,8 @@ def _write(
             partial.replace(output)
         every = f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
         for stale in output.parent.glob(every):
-            stale.unlink(missing_ok=True)
+            with suppress(HeldError), take(stale):  # another process may still write it
+                stale.unlink()
     except KeyboardInterrupt:
         print(f"\n{partial} has what is done; the same command resumes there", file=sys.stderr)
         raise

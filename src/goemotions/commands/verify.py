@@ -91,7 +91,12 @@ def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
 
 
 def verify_experiments() -> Report:
-    """Check only whether DVC can run temporary and queued experiments here, and record them."""
+    """Check only whether DVC can run temporary and queued experiments here, and record them.
+
+    Raises:
+        UserError: this is not the project's folder.
+    """
+    preflight.find_project()
     report = Report(only_experiments=True)
     _experiments(report)
     return report

@@ -94,9 +94,11 @@ def profile(comparison: Comparison) -> Markup:
     losses = [row.loss for row in comparison.rows]
     for index, loss in enumerate(losses):
         values = sorted(label.f1[loss].value for label in comparison.labels if label.support)
+        if not values:
+            continue
         shares = [1 - number / len(values) for number in range(len(values) + 1)]
         style = _line(index) | {"marker": ""}
-        (line,) = axes.step([0, *values], shares, where="pre", **style)
+        (line,) = axes.step([0, *values], shares, where="post", **style)
         _tooltip(line, loss)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="F1", ylabel="share of labels")
     _legend(figure, losses)

@@ -1,6 +1,6 @@
 """The comparison as one HTML page; matplotlib escapes what comes from data, as Jinja does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def write(
     experiments: list[Experiment],
     comparisons: list[Comparison],
     scored: Mapping[str, Scored],
-    texts: Mapping[str, str] | None = None,
+    texts: Sequence[Mapping[str, str]],
 ) -> None:
     """Write the page, completely or not at all.
 
@@ -38,7 +38,8 @@ def write(
         experiments: those that were compared.
         comparisons: of them.
         scored: their predictions, by key.
-        texts: of the test split, by id; without any the page shows none.
+        texts: for each comparison those of its test split, by id; of an empty one the page shows
+            none.
 
     Raises:
         UserError: the file cannot be written.
@@ -48,7 +49,9 @@ def write(
         path,
         "comparison.html",
         separate=why_separate(comparisons),
-        groups=[_group(one, by_key, scored, texts or {}) for one in comparisons],
+        groups=[
+            _group(one, by_key, scored, its) for one, its in zip(comparisons, texts, strict=True)
+        ],
         described=described,
     )
 

@@ -11,6 +11,7 @@ GOEMOTIONS_CHECKPOINTS is another folder for them.
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from goemotions.io.locks import only_one, orphaned
 MAXIMUM_SHARE_OF_TIME = 1 / 40  # that saving checkpoints may take
 RUNS_KEPT = 2  # unfinished ones, the present one included
 _FINISHED = "finished"
+_RUN = re.compile(r".+-[0-9a-f]{16}")  # the name of a run's folder
 
 
 class Checkpoints:
@@ -149,6 +151,8 @@ def _remove_stale_runs(place: Path, current: Path) -> None:
     """Remove the folders of other runs: the finished ones, and the oldest beyond RUNS_KEPT."""
     stale, ages = [], {}
     for path in place.iterdir():
+        if not _RUN.fullmatch(path.name):  # the folder that the user chose may hold anything
+            continue
         with suppress(FileNotFoundError):  # another training has removed it
             if (path / _FINISHED).exists() and path != current:
                 stale.append(path)

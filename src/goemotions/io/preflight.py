@@ -97,6 +97,16 @@ def git_problem(project: Path) -> Problem | None:
     return None
 
 
+def find_project() -> None:
+    """Refuse a folder that is no project's.
+
+    Raises:
+        UserError: dvc.yaml is missing.
+    """
+    if not Path("dvc.yaml").is_file():
+        raise UserError(f"dvc.yaml is not in {Path.cwd()}: run this in the project's folder")
+
+
 def name_user() -> None:
     """Give a user id without a name one in this process, since DVC's code asks for it."""
     if any(_user()):

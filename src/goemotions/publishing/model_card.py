@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from goemotions.comparison import measures
 from goemotions.comparison.experiments import WORKSPACE, Experiment
 from goemotions.config import Params
-from goemotions.config.dataset_settings import HubDataset
+from goemotions.config.dataset_settings import Dataset, HubDataset
 from goemotions.data.splits import Split
 from goemotions.evaluation.trained import Classifier
 from goemotions.metrics import by_label
@@ -20,6 +20,7 @@ from goemotions.metrics.f1 import decide, ranking
 from goemotions.publishing.onnx_files import FLOAT, INT8, LOSS_OF_INT8, Check
 from goemotions.training import losses
 
+GOEMOTIONS = "google-research-datasets/go_emotions"
 BASES = {
     "minilm-l6": "sentence-transformers/all-MiniLM-L6-v2",
     "mpnet-base": "sentence-transformers/all-mpnet-base-v2",
@@ -63,7 +64,7 @@ def card(model: Published) -> str:
     """The card's text, with its metadata."""
     base = _base(model.params)
     dataset = model.params.datasets[model.params.dataset]
-    known = isinstance(dataset, HubDataset)
+    known = of_goemotions(dataset)
     name = f"{model.params.model}, {model.loss}"
     data = ModelCardData(
         language="en" if known else None,
@@ -104,13 +105,21 @@ def card(model: Published) -> str:
     return str(ModelCard("\n".join(parts)))
 
 
+def of_goemotions(dataset: Dataset) -> bool:
+    """Whether an entry of `datasets` is the one that LIMITS is about."""
+    return isinstance(dataset, HubDataset) and dataset.repo == GOEMOTIONS
+
+
 def _base(params: Params) -> str | None:
     repo: str | None = getattr(params.models[params.model], "repo", None)
     return BASES.get(params.model, repo)
 
 
-def _licence(params: Params) -> str:
-    return "mit" if params.model.startswith("deberta") else "apache-2.0"
+def _licence(params: Params) -> str | None:
+    """Of a base model that this project comes with; None of others."""
+    if params.model.startswith("deberta-v3-"):
+        return "mit"
+    return "apache-2.0" if params.model in BASES else None
 
 
 def _metric_name(metric: str, scores: Mapping[str, float]) -> str:
