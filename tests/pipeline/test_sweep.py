@@ -25,8 +25,9 @@ from test_sharing import KEYS, s3  # noqa: F401 - a fixture
 
 from conftest import Clone, environment, make_clone
 from goemotions.cli import main
+from goemotions.commands import sweep
 from goemotions.commands.combinations import PREFIX
-from goemotions.commands.trial import last_point
+from goemotions.commands.trial import Trial, last_point
 
 # What each training does is to wait, and to write loss and seed.
 STAGES = """
@@ -129,9 +130,9 @@ class Machines:
 def machines(tmp_path_factory):
     made = Machines(tmp_path_factory.mktemp("machines"))
     yield made
-    for sweep in made.sweeps:
-        with sweep:
-            sweep.kill()  # one still runs only if a test failed
+    for command in made.sweeps:
+        with command:
+            command.kill()  # one still runs only if a test failed
     made.cluster.shutdown()
 
 
@@ -469,6 +470,33 @@ def test_a_trial_whose_machine_died_resumes_from_a_shared_checkpoint(clone, mach
     }
     assert len(references(clone)) == 2
     assert len(digests) == 1
+
+
+def test_what_git_warns_of_is_no_experiment(sweeper, monkeypatch, tmp_path):
+    job = {
+        "name": f"{PREFIX}bce-1-00000000", "commit": "a" * 40, "settings": [], "loss": "bce",
+        "inputs": "", "url": str(tmp_path / "origin.git"), "local": False, "folder": str(tmp_path),
+        "cache": "", "shared": "group", "checkpoints": "", "threads": 1, "patience": 1.0,
+        "environment": {"GIT_TRACE": "1"}, "versions": {},
+    }  # fmt: skip
+    trial = Trial(job)
+    assert trial._is_there() is False
+    assert "git ls-remote" in trial.log()
+    trial.job["commit"] = sweeper.git("rev-parse", "HEAD").strip()
+    trial.clone()
+    assert "shared = group" in (trial.copy / ".dvc/config.local").read_text()
+
+
+def test_a_path_means_the_same_in_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sweep._absolute("ckpt") == str(tmp_path / "ckpt")
+    assert [sweep._absolute(path) for path in ("", "~/a", "/b")] == ["", "~/a", "/b"]
+
+
+def test_more_than_this_machine_has_is_refused(sweeper, monkeypatch, capsys):
+    monkeypatch.setenv("TMPDIR", str(sweeper.folder))  # too long a path for Ray's sockets
+    said = refused(sweeper, monkeypatch, capsys, "-S", "loss=bce", "--cpus", "64")
+    assert "no machine has --cpus 64 and --gpus 0, which a trial takes; this one has " in said
 
 
 def test_a_curve_that_is_being_written_has_no_last_point(tmp_path):

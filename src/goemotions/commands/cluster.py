@@ -56,8 +56,8 @@ class Answer(NamedTuple):
 class Cluster:
     """A connection to a Ray cluster; `connected` makes it."""
 
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, *, local: bool) -> None:
+        self._ray, self._local = ray, local
         self._source = Path(trial.__file__).read_text(encoding="utf-8")
         self._board_class, self._task = _remote(ray)
 
@@ -78,11 +78,16 @@ class Cluster:
     def run(
         self, jobs: list[Job], resources: Resources, ended: Callable[[str, Answer], None]
     ) -> None:
-        """Run trials until each has succeeded or failed; `ended` is called for each."""
+        """Run trials until each has succeeded or failed; `ended` is called for each.
+
+        Raises:
+            UserError: a trial takes more than this machine, which is alone, has.
+        """
         board = self._board_class.remote()
         gpus = resources.gpus
         if gpus is None:
             gpus = 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
+        self._find_room(resources.cpus, gpus)
         start = self._task.options(
             num_cpus=resources.cpus, num_gpus=gpus, max_retries=MACHINES_THAT_MAY_DIE
         )
@@ -101,6 +106,18 @@ class Cluster:
                     view.ended(name, answer)
                     ended(name, answer)
                 view.show(self._ray.get(board.all.remote()))
+
+    def _find_room(self, cpus: int, gpus: float) -> None:
+        """Tell where no machine has what a trial takes, for which Ray would wait without a word."""
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if any(one.get("CPU", 0) >= cpus and one.get("GPU", 0) >= gpus for one in machines):
+            return
+        lacking = f"no machine has --cpus {cpus} and --gpus {gpus:g}, which a trial takes"
+        if self._local:
+            has = machines[0] if machines else {}
+            there = f"{has.get('CPU', 0):g} CPU cores and {has.get('GPU', 0):g} GPUs"
+            raise UserError(f"{lacking}; this one has {there}")
+        print(f"{lacking}: waiting for one to join the cluster", file=sys.stderr)
 
     def _answer(self, task: Any) -> Answer:
         try:
@@ -135,13 +152,15 @@ def connected(address: str | None) -> Iterator[Cluster]:
             }
         try:
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
+            if address is None:
+                raise UserError(f"Ray does not start on this machine: {error}") from None
             raise UserError(
                 f"--address is {address!r}: {first_line(error)}; start a cluster with `ray start "
                 "--head`, or leave --address out to use this machine alone"
             ) from None
         try:
-            yield Cluster(ray)
+            yield Cluster(ray, local=address is None)
         finally:
             ray.shutdown()
 
@@ -149,7 +168,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
     """A folder with a short path, as Ray needs it for its sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 - mkdtemp makes its own
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir=short))
     try:
         yield str(folder)
     finally:

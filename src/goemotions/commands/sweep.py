@@ -22,7 +22,7 @@ from goemotions.comparison import experiments, measures, predictions, sequential
 from goemotions.comparison.sequential import MEANING, Decision
 from goemotions.comparison.statistics import Runs
 from goemotions.errors import UserError, first_line
-from goemotions.io import dvc_cache, preflight
+from goemotions.io import dvc_cache, hub, preflight
 
 LOGS = Path("reports/sweep")
 
@@ -170,6 +170,7 @@ def find_places(remote: str | None) -> Places:
         UserError: git or DVC would lose the experiments, something is not committed or not pushed,
             or there is no such remote.
     """
+    preflight.find_project()
     for problem in preflight.problems(Path()):
         raise UserError(str(problem))
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
@@ -274,10 +275,12 @@ def _references(commit: str) -> str:
 
 def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterator[Job]:
     name, address = _git("var", "GIT_AUTHOR_IDENT").rsplit(" ", 2)[0].rsplit(" <", 1)
-    author: dict[str, str] = {}
+    environment: dict[str, str] = {}
     for role in ("AUTHOR", "COMMITTER"):
-        author |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address.rstrip(">")}
+        environment |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address.rstrip(">")}
     local = places.remote is None
+    if local and (mirror := hub.mirror()):
+        environment["GOEMOTIONS_MIRROR"] = str(mirror.absolute())
     here = str(Path.cwd() / ".dvc/tmp/sweep")
     for one in trials:
         yield Job(
@@ -288,14 +291,20 @@ def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterat
             inputs=one.inputs,
             url=places.url,
             local=local,
-            folder=here if local else options.folder,
+            folder=here if local else _absolute(options.folder),
             cache=str(dvc_cache.cache_folder(Path.cwd())) if local else "",
-            checkpoints=options.checkpoints or (f"{here}/checkpoints" if local else ""),
+            shared=dvc_cache.shared(Path.cwd()) if local else "",
+            checkpoints=_absolute(options.checkpoints) or (f"{here}/checkpoints" if local else ""),
             threads=options.resources.cpus,
             patience=options.patience,
-            author=author,
+            environment=environment,
             versions=trial.versions(),
         )
+
+
+def _absolute(path: str) -> str:
+    """A path that means the same in every folder; `~` stays, for each machine's own home."""
+    return path if not path or path.startswith("~") else str(Path(path).absolute())
 
 
 def _ready(machines: Cluster, job: Job) -> bool:

@@ -60,10 +60,12 @@ class Job(TypedDict):
         local: whether `url` is the project's folder on this machine, where no DVC remote is needed.
         folder: where this machine keeps working copies, and its DVC cache unless `cache` is set.
         cache: the DVC cache.
+        shared: its setting `cache.shared`; empty for none.
         checkpoints: a folder for checkpoints that outlive the copy; empty for none.
         threads: of the training.
         patience: seconds for which a remote that fails is tried again.
-        author: whom git names as the author of the experiment, as variables of the environment.
+        environment: variables: whom git names as the author of the experiment, and, on this
+            machine alone, where the mirror is.
         versions: of Python and PACKAGES, that this machine must have.
     """
 
@@ -76,10 +78,11 @@ class Job(TypedDict):
     local: bool
     folder: str
     cache: str
+    shared: str
     checkpoints: str
     threads: int
     patience: float
-    author: dict[str, str]
+    environment: dict[str, str]
     versions: dict[str, str]
 
 
@@ -114,7 +117,7 @@ class Trial:
         self._may_start = threading.Lock()
         self._environment = {
             **os.environ,
-            **job["author"],
+            **job["environment"],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": str(job["threads"]),
             "GIT_TERMINAL_PROMPT": "0",  # nobody would see it
@@ -149,7 +152,9 @@ class Trial:
             shutil.rmtree(self._environment["GOEMOTIONS_CHECKPOINTS"], ignore_errors=True)
 
     def _is_there(self) -> bool:
-        return bool(self._call("git", "ls-remote", self.job["url"], self.reference, cwd=self.place))
+        listed = self._call("git", "ls-remote", self.job["url"], self.reference, cwd=self.place)
+        # Beside it there may be what ssh or git warn of.
+        return any(line.endswith(f"\t{self.reference}") for line in listed.splitlines())
 
     def _push_reference(self) -> None:
         """What `dvc exp push` does after the files, but by git, which asks the remote's hooks."""
@@ -194,7 +199,8 @@ class Trial:
         self._again(lambda: self._call(*clone))
         self._call("git", "checkout", "-q", "--detach", self.job["commit"])
         cache = Path(self.job["cache"]).expanduser() if self.job["cache"] else self.place / "cache"
-        (self.copy / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
+        shared = f"    shared = {self.job['shared']}\n" if self.job["shared"] else ""
+        (self.copy / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n{shared}")
 
     def end(self) -> None:
         """End the commands and remove the copy; no command can be started afterwards."""
@@ -219,7 +225,7 @@ class Trial:
         with FileLock(self.place / "prepare.lock"):
             if done.exists():
                 return
-            tracked = self._call("git", "ls-files", "*.dvc").split("\n")[:-1]
+            tracked = self._call("git", "ls-files", "-z", "*.dvc").split("\0")[:-1]
             if tracked and not self.job["local"]:
                 self._again(lambda: self._call(*DVC, "fetch", *tracked))
             pull = () if self.job["local"] else ("--pull",)
