@@ -29,6 +29,30 @@ def test_all_looks_together_have_the_error():
     assert crossed.mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 200_000))
 
 
+@pytest.mark.parametrize(
+    ("fractions", "without"),
+    [
+        ([0.5, 0.5, 1], [1]),
+        ([0.5, 0.5, 0.7, 0.9, 1], [1]),
+        ([0.998, 0.998, 1], [1]),
+        ([0.9, 0.9019, 0.9038, 1], [1]),  # the third brings enough since the first
+    ],
+)
+def test_looks_without_new_information_spend_no_error(fractions, without):
+    levels = sequential.levels(fractions, 0.05)
+    steps = np.diff(fractions, prepend=0)
+    assert [look for look, level in enumerate(levels) if level == 0] == without
+    rng = np.random.default_rng(0)
+    motion = np.cumsum(rng.normal(size=(200_000, len(fractions))) * np.sqrt(steps), axis=1)
+    crossed = (motion / np.sqrt(fractions) > stats.norm.isf(levels)).any(1)
+    assert crossed.mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 200_000))
+
+
+def test_losses_without_any_noise_are_equivalent():
+    equal = {loss: Runs([0.0] * 4, np.zeros((4, 50))) for loss in ("bce", "asl")}
+    assert sequential.decisions(equal, "bce", 4, 0.005) == {"asl": ("equivalent", 2)}
+
+
 def test_looks_end_with_all_seeds():
     assert sequential.looks(2) == [2]
     assert sequential.looks(3) == [2, 3]

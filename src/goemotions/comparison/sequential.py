@@ -31,6 +31,7 @@ ERROR = 0.035  # of all losses and looks together, so that simulations err in so
 LEAST_CHANCE = 0.1  # of being decided within the budget, below which a loss is given up
 GROWTH = 1.5  # of the seeds from one look to the next
 _POINTS = 200  # of the grid on which the boundary is found
+LEAST_STEP = 0.002  # of the information: the distribution of a smaller step is too narrow for it
 
 
 def looks(seeds: int) -> list[int]:
@@ -46,13 +47,18 @@ def levels(fractions: Sequence[float], error: float) -> list[float]:
     """The level of a one-sided p at each look, so that all looks together err as often as `error`.
 
     Args:
-        fractions: of the information that the budget gives, at each look; increasing, at most 1.
+        fractions: of the information that the budget gives, at each look; at most 1, and none less
+            than the one before. A look that brings less than LEAST_STEP, which only the last one
+            may not, has the level 0.
         error: how often any look may cross its boundary where there is no difference.
     """
     found: list[float] = []
     grid, density = np.zeros(1), np.ones(1)  # of the Brownian motion that has not crossed yet
     before = spent = 0.0
     for fraction in fractions:
+        if fraction < 1.0 and fraction - before < LEAST_STEP:
+            found.append(0.0)
+            continue
         step = float(np.sqrt(fraction - before))
         share = 2 * float(stats.norm.sf(stats.norm.isf(error / 2) / np.sqrt(fraction))) - spent
         bound = _bound(grid, density, step, share)
@@ -106,10 +112,13 @@ def decisions(
         of = statistics.spreads(seen) or {}
         for loss in fractions.keys() - found.keys():
             now = statistics.estimate(seen[loss], of[loss], seen[baseline], of[baseline])
-            end = _at_the_end(now, look, budget)
-            fraction = 1.0 if look == budget else (end / _error(now)) ** 2
+            end, noise = _at_the_end(now, look, budget), _error(now)
             before = fractions[loss][-1] if fractions[loss] else 0.0
-            fractions[loss].append(min(max(fraction, before + 1e-6), 1.0))
+            fraction = (end / noise) ** 2 if noise else 1.0
+            # The spread over seeds is estimated anew, so it may seem to fall; and the last look,
+            # at which all is known, must bring something.
+            fraction = min(max(fraction, before), 1.0 - LEAST_STEP)
+            fractions[loss].append(1.0 if look == budget else fraction)
             if decision := _decision(now, end, fractions[loss], error, margin):
                 found[loss] = decision, look
     return found
