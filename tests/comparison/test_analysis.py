@@ -297,6 +297,37 @@ def test_a_requirement_holds_or_not(requirement, holds, said):
     assert answered.sentence.endswith(f"needed below {level:g})")
 
 
+def test_losses_that_are_equal_share_the_probability_of_being_the_best():
+    nothing = np.full((600, 5), -1.0)
+    runs = []
+    for number, loss in enumerate(("bce", "asl", "focal")):
+        for seed in (1, 2):
+            experiment, scored = run(loss, seed)
+            logits = nothing - 0.1 * number - 0.01 * seed  # no label is ever given
+            runs.append((experiment, dataclasses.replace(scored, logits=logits)))
+    (comparison,) = analyse(*runs)
+    assert [row.best for row in comparison.rows] == pytest.approx([1 / 3] * 3)
+
+
+def test_one_row_is_too_few():
+    experiment, scored = run("bce")
+    one = dataclasses.replace(
+        scored, ids=scored.ids[:1], targets=scored.targets[:1], logits=scored.logits[:1]
+    )
+    with pytest.raises(UserError, match="bce-1 was tested on 1 row; an interval takes two rows"):
+        analyse((experiment, one))
+
+
+def test_a_requirement_of_a_loss_whose_name_ends_like_a_difference():
+    errors = {"asl": 0.2, "focal": 0.2, "focal-2": 0.05}
+    found = analyse(*(run(x, s, error=e) for x, e in errors.items() for s in (1, 2, 3)))
+    answered = answer("asl>focal-2", found)
+    assert not answered.holds
+    assert answered.sentence.startswith("required: asl is not surely better than focal-2 (one-")
+    assert answer("focal-2>asl+0.05", found).holds
+    assert answer(">asl", found).sentence.startswith("required: focal-2 is better than asl (")
+
+
 def test_a_requirement_about_one_seed_does_not_hold_and_one_about_nothing_is_refused():
     found = analyse(run("asl", error=0.05), run("bce", error=0.3))
     few = "one seed per loss cannot show it; run at least two more seeds of each"
@@ -450,6 +481,18 @@ def test_runs_in_two_precisions_are_named_in_the_conclusion():
 def test_the_workspace_and_its_experiment_count_once():
     (comparison,) = analyse(run("asl", name="workspace"), run("asl", name="mine"), run("bce"))
     assert [len(row.seeds) for row in comparison.rows] == [1, 1]
+
+
+def test_a_paper_is_told_what_was_done():
+    losses = ("asl", "bce")
+    several = tables.prose(*analyse(*(run(loss, s) for loss in losses for s in (1, 2))))
+    assert "with decision thresholds fitted on validation. Confidence intervals" in several
+    assert "and of seeds (Student's t" in several
+    assert "Holm-adjusted" in several
+    one = tables.prose(*analyse(*map(run, losses), metric="average_precision"))
+    assert "texts of the test split. Confidence intervals are 95% and cover the choice of" in one
+    assert "(jackknife), but not that of seeds." in one
+    assert "Holm" not in one.partition("not that of seeds.")[0]
 
 
 def test_without_the_baseline_the_best_loss_takes_its_place():

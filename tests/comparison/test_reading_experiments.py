@@ -35,7 +35,10 @@ LOCK = {
             "params": {"params.yaml": {"loss": "asl", "dataset": "sample", "evaluate": EVALUATE}},
             "outs": [{"path": "metrics/evaluation.json", "md5": "e1"}],
         },
-        "baseline": {"params": {"params.yaml": {"dataset": "sample", "evaluate": EVALUATE}}},
+        "baseline": {
+            "deps": [{"path": "data/sample", "md5": "d.dir"}],
+            "params": {"params.yaml": {"dataset": "sample", "evaluate": EVALUATE}},
+        },
     }
 }
 
@@ -68,6 +71,7 @@ def test_what_was_run_is_read_from_the_lock():
         },
         "settings": {"function": "asl", "clip": 0.05},
         "code": {"src/goemotions/training": "s1.dir"},
+        "tested": "d.dir",
         "has_baseline": True,
     }
 
@@ -88,3 +92,4 @@ def test_without_an_evaluation_there_is_no_run(lock):
 def test_a_baseline_on_other_data_is_not_the_runs():
     run = changed(["baseline", "params", "params.yaml", "dataset"], "goemotions")
     assert run["has_baseline"] is False
+    assert changed(["baseline", "deps", 0, "md5"], "e.dir")["has_baseline"] is False

@@ -47,6 +47,7 @@ class Comparison:
         metric: what is compared, one of `measures.names`.
         margin: differences up to it are equivalent.
         texts: of the test split.
+        thresholds: whether the metric is of decisions by thresholds.
         baseline: the loss that the others are compared with.
         rows: one per loss, the best first.
         pairs: of all losses; Holm's family is all of them.
@@ -62,6 +63,7 @@ class Comparison:
     metric: str
     margin: float
     texts: int
+    thresholds: bool
     baseline: str
     rows: list[Row]
     pairs: list[Pair]
@@ -211,6 +213,7 @@ def _compare(
         metric=metric,
         margin=margin,
         texts=len(first.ids),
+        thresholds=not first.labels.single and metric not in measures.UNDECIDED,
         baseline=baseline,
         rows=rows,
         pairs=pairs,
@@ -223,6 +226,11 @@ def _compare(
 
 def _check_rows(experiments: list[Experiment], scored: Mapping[str, Scored]) -> None:
     first = scored[experiments[0].key]
+    if len(first.ids) < 2:
+        raise UserError(
+            f"{experiments[0].name} was tested on {len(first.ids)} row; an interval takes two rows "
+            "or more: give the test split a larger share"
+        )
     for e in experiments:
         one = scored[e.key]
         if (one.labels.names, one.labels.task) != (first.labels.names, first.labels.task):

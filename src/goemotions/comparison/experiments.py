@@ -149,6 +149,9 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             run = recorded(_text(files, "dvc.lock"))
         if run is None or not scores:
             return None
+        # No dependency of the training, so an edit of it alone leaves the trained model.
+        test, folder = f"data/{run['dataset']}/test.jsonl", run.pop("tested")
+        run["protocol"][test] = _digest(files, test) or folder
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
     with reading(repo, commit) as files, _readable("params.yaml", commit[:7]):
@@ -281,7 +284,10 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
         for path, digest in _digests(part["deps"]).items()
         if path.startswith(("src/", "stages/"))
     }
-    linear = stages.get("baseline", {}).get("params", {}).get("params.yaml", {})
+    tested = _digests(stages["evaluate"]["deps"])[f"data/{dataset}"]
+    baseline = stages.get("baseline", {})
+    linear = baseline.get("params", {}).get("params.yaml", {})
+    of_baseline = _digests(baseline.get("deps", [])).get(f"data/{dataset}")
     return {
         "dataset": dataset,
         "model": trained["model"],
@@ -290,8 +296,9 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
         "protocol": _flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
         "settings": settings,
         "code": code,
-        "has_baseline": (linear.get("dataset"), linear.get("evaluate"))
-        == (dataset, evaluated["evaluate"]),
+        "tested": tested,
+        "has_baseline": (linear.get("dataset"), linear.get("evaluate"), of_baseline)
+        == (dataset, evaluated["evaluate"], tested),
     }
 
 
@@ -312,6 +319,15 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             dotted[prefix + key] = value
     return dotted
+
+
+def _digest(files: Any, path: str) -> str | None:
+    """The digest of a file of a project; None where DVC's cache does not know it."""
+    try:
+        digest: str | None = files.info(path).get("md5")
+    except not_cached():
+        return None
+    return digest
 
 
 def _text(files: Any, path: str) -> str | None:

@@ -7,7 +7,7 @@ from goemotions.comparison.analysis import Comparison
 from goemotions.comparison.statistics import LEVEL
 from goemotions.errors import UserError
 
-_FORM = re.compile(r"^(?:(?P<loss>.+?)\s*>\s*)?(?P<other>.+?)\s*(?P<by>[+-]\s*\d*\.?\d+)?$")
+_FORM = re.compile(r"^(?:(?P<loss>.+?)?\s*>\s*)?(?P<other>.+?)\s*(?P<by>[+-]\s*\d*\.?\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     (comparison,) = comparisons
     losses = [row.loss for row in comparison.rows]
     other, by = read["other"], float((read["by"] or "0").replace(" ", ""))
+    if (name := requirement.rpartition(">")[2].strip()) in losses:  # such as focal-2
+        other, by = name, 0.0
     chosen = [read["loss"]] if read["loss"] else [loss for loss in losses if loss != other]
     for loss in [other, *chosen]:
         if loss not in losses:

@@ -298,7 +298,8 @@ class Draws:
 
     def best(self) -> dict[str, float]:
         """The probability of each loss to have the highest expected score."""
-        wins = np.bincount(self._means.argmax(0), minlength=len(self._losses)) / DRAWS
+        highest = self._means == self._means.max(0)
+        wins = (highest / highest.sum(0)).mean(1)  # losses that are equal share a win
         return dict(zip(self._losses, wins.tolist(), strict=True))
 
     def improvement(self, loss: str, over: str) -> Improvement:

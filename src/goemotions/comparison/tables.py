@@ -69,15 +69,20 @@ def prose(comparison: Comparison) -> str:
     each = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     each += " seed" if seeds[-1] == 1 else " seeds"
     compared = listed([row.loss for row in comparison.rows])
+    fitted = ", with decision thresholds fitted on validation" if comparison.thresholds else ""
     methods = (
         f"We fine-tuned {comparison.model} on {comparison.dataset} with {compared}, {each} "
         f"per loss, and scored each run by {measures.title(comparison.metric)} on the "
-        f"{comparison.texts:,} texts of the test split, with decision thresholds fitted on "
-        "validation. Confidence intervals are 95% and cover the choice of test texts (jackknife) "
-        "and of seeds (Student's t with variances moderated over losses); p-values are two-sided "
-        "and Holm-adjusted; losses are called equivalent where two one-sided tests bound the "
-        f"difference by {comparison.margin:g}."
+        f"{comparison.texts:,} texts of the test split{fitted}. Confidence intervals are 95% and "
     )
+    if comparison.rows[0].may_be_best is None:
+        methods += "cover the choice of test texts (jackknife), but not that of seeds."
+    else:
+        methods += (
+            "cover the choice of test texts (jackknife) and of seeds (Student's t with variances "
+            "moderated over losses); p-values are two-sided and Holm-adjusted; losses are called "
+            f"equivalent where two one-sided tests bound the difference by {comparison.margin:g}."
+        )
     return f"{methods} {comparison.conclusion}"
 
 
@@ -96,7 +101,7 @@ def _terminal(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     settings = described(comparison.apart, "\n")
     console.print("\n".join(filter(None, (_title(comparison), settings))), style="bold")
     console.print(comparison.conclusion + _linear(comparison))

@@ -21,7 +21,7 @@ def interval(decisions: Bools, targets: Bools, *, resamples: int, seed: int) -> 
         return 0.0, 0.0
     scores = resampled(decisions, targets, resamples=resamples, seed=seed)
     low, high = np.quantile(scores - scores.mean(), [0.025, 0.975]) + macro_f1(decisions, targets)
-    return float(low), float(high)
+    return max(float(low), 0.0), min(float(high), 1.0)
 
 
 def resampled(decisions: Bools, targets: Bools, *, resamples: int, seed: int) -> Floats:
