@@ -186,10 +186,16 @@ def texts_of(texts):
             [("x", ["a", "b"]), ("y", [])],
         ),
         (
+            "long.csv",
+            f'text,label\n"{150_000 * "x"}",a\nz,b\n',
+            {"labels": {"column": "label"}},
+            [(150_000 * "x", ["a"]), ("z", ["b"])],
+        ),
+        (
             "fast.txt",
-            "__label__a __label__b some text\n__label__b other\n",
+            "__label__a __label__b some text\n__label__b\tother\tone\n",
             {"format": "fasttext", "labels": {"column": "labels"}},
-            [("some text", ["a", "b"]), ("other", ["b"])],
+            [("some text", ["a", "b"]), ("other\tone", ["b"])],
         ),
     ],
     ids=lambda value: (

@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _QUOTE = "csv.quote: '\"'"
+csv.field_size_limit(sys.maxsize)  # Python's own of 131,072 characters would refuse long texts
 
 
 class _Lines:

@@ -192,7 +192,8 @@ def _fasttext(file: str, text: str, wanted: list[str]) -> Table:
             continue
         found, text_part = [], content.removesuffix("\r")
         while text_part.startswith(FASTTEXT):
-            word, _, text_part = text_part.partition(" ")
+            word, *rest = re.split(r"[ \t]", text_part, maxsplit=1)
+            text_part = rest[0] if rest else ""
             found.append(word.removeprefix(FASTTEXT))
         labels.append(found)
         texts.append(text_part)
