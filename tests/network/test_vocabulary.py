@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def test_a_shrunken_model_computes_the_same(model, tiny):
     vocabulary.shrink(model)
     assert model.get_input_embeddings().num_embeddings == len(used | {tokenizer.pad_token_id})
     assert torch.equal(predict(model, split, vocabulary.padding), before)
+
+
+def test_the_padding_tokens_number_stays_where_positions_are_counted_from_it():
+    split = SimpleNamespace(tokens=torch.tensor([5, 9, 7, 6], dtype=torch.int32))
+    vocabulary = Vocabulary([split], padding=1)  # as in CamemBERT
+    assert vocabulary.padding == 1
+    assert vocabulary.kept.tolist() == [0, 1, 5, 6, 7, 9]
+    assert split.tokens.tolist() == [2, 5, 4, 3]
 
 
 def test_training_it_is_training_the_whole(model, tiny):

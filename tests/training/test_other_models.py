@@ -13,6 +13,7 @@ from goemotions import config
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
 from goemotions.models.prepare import cache
+from goemotions.network.classifier import parameter_groups
 from goemotions.training import fit
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -23,6 +24,23 @@ KINDS = {
     "DistilBert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "pad_token_id": 0},
     "Electra": SIZES | {"intermediate_size": 32, "embedding_size": 16, "pad_token_id": 0},
 }
+
+
+def test_the_head_and_the_word_embeddings_of_a_type_have_their_own_settings(tmp_path):
+    recipe = config.parse(settings()).recipes["deberta-v3-tiny"]
+    for kind, head, words in (
+        ("DistilBert", "pre_classifier.weight", "distilbert.embeddings.word_embeddings.weight"),
+        ("ModernBert", "classifier.weight", "model.embeddings.tok_embeddings.weight"),
+    ):
+        found = getattr(transformers, f"{kind}Config")(**KINDS[kind], vocab_size=50)
+        model = getattr(transformers, f"{kind}ForSequenceClassification")(found)
+        groups = parameter_groups(model, recipe, 0.1)
+        group = {
+            name: next(one for one in groups if any(parameter is p for p in one["params"]))
+            for name, parameter in model.named_parameters()
+        }
+        assert group[head]["lr"] == recipe.head_learning_rate
+        assert (group[words]["lr"], group[words]["weight_decay"]) == (recipe.learning_rate, 0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,13 +61,15 @@ def test_a_model_of_another_type_trains_and_loads(kind, workspace, tmp_path, mon
     raw["models"][kind] = {
         "source": "hub", "repo": f"own/{kind}", "revision": "1a" * 20, "files": files,
     }  # fmt: skip
-    raw["recipes"][kind] = raw["recipes"]["deberta-v3-tiny"]
+    raw["recipes"][kind] = raw["recipes"]["deberta-v3-tiny"] | {"head_dropout": 0.35}
     params = config.parse(raw)
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(tmp_path / "mirror"))
     cache(kind, params.models[kind], params.model_folder)
     fit.train(params, "bce")
 
     folder = params.trained_folder("bce")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    assert 0.35 in {one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)}
     texts = splits.load(params.data_folder, "val")["val"].texts[:20]
     pipeline = transformers.pipeline("text-classification", str(folder), top_k=None)
     expected = [{one["label"]: one["score"] for one in scores} for scores in pipeline(texts)]

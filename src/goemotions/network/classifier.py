@@ -11,7 +11,8 @@ from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 
-HEAD = ("classifier", "pooler", "bert.pooler")
+HEAD = ("classifier", "pre_classifier", "pooler", "bert.pooler")
+_WORDS = ("word_embeddings", "tok_embeddings")  # in the names of the embeddings' weights
 _SINGLE = "single_label_classification"  # so transformers calls it, in config.json
 
 
@@ -50,6 +51,9 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
         config.pooler_hidden_size = config.hidden_size
     else:
         config.classifier_dropout = recipe.head_dropout
+        for other in ("seq_classif_dropout", "classifier_dropout_prob"):  # DistilBERT, ALBERT
+            if hasattr(config, other):
+                setattr(config, other, recipe.head_dropout)
     if recipe.pooling == "mean":
         if config.model_type not in ("bert", "mpnet"):
             raise UserError(
@@ -138,7 +142,7 @@ def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> l
         if not parameter.requires_grad:
             continue
         rate = recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate
-        decays = parameter.ndim > 1 and "word_embeddings" not in name
+        decays = parameter.ndim > 1 and not any(words in name for words in _WORDS)
         groups.setdefault((rate, weight_decay if decays else 0.0), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": decay}

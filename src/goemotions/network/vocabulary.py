@@ -22,9 +22,9 @@ class Vocabulary:
     """
 
     def __init__(self, splits: list[Rows], padding: int) -> None:
-        self.kept = torch.unique(
-            torch.cat([torch.tensor([padding]), *(rows.tokens for rows in splits)])
-        )
+        # RoBERTa and its kin count positions from the padding token's number, so it stays as it is.
+        first = torch.arange(padding + 1) if padding < 100 else torch.tensor([padding])
+        self.kept = torch.unique(torch.cat([first, *(rows.tokens for rows in splits)]))
         self.padding = int(torch.searchsorted(self.kept, padding))
         for rows in splits:
             rows.tokens = torch.searchsorted(self.kept, rows.tokens.long(), out_int32=True)
