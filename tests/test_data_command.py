@@ -109,6 +109,16 @@ def test_an_unknown_dataset_is_named(project, capsys):
     assert "dataset 'samples' is unknown; known: goemotions, sample" in capsys.readouterr().err
 
 
+def test_a_page_cannot_be_a_folder_nor_a_cut_file_be_guessed(project, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "sample", "--html", "."])
+    assert "--html is '.', which is a folder; name a file" in capsys.readouterr().err
+    (project / "cut.csv").write_bytes("text,label\nx,a\n".encode("utf-16")[:-1])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", "cut.csv"])
+    assert "--entry: the file begins as UTF-16, but has truncated data" in capsys.readouterr().err
+
+
 def guessed(capsys, path, status=0):
     assert cli.main(["data", "--entry", str(path)]) == status
     printed = capsys.readouterr()

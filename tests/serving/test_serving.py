@@ -114,6 +114,8 @@ BAD = [
     ("/predict", {"texts": ["a"], "model": "b"}, 422, "model: Extra inputs are not permitted"),
     ("/predict", {"texts": ["\ud800"]}, 422,
      "texts[0]: Value error, it has half of a surrogate pair, which is no character"),
+    ("/predict", {"texts": ["a"], "\ud83d": 1}, 422,
+     "body: Input should be a valid string, unable to parse raw data as a unicode string"),
     ("/words", {"text": " "}, 422, "text has 0 words; it must have 1 to 200 to be explained"),
     ("/words", {"text": "a " * 201}, 422,
      "text has 201 words; it must have 1 to 200 to be explained"),
@@ -194,6 +196,14 @@ def test_the_texts_of_a_file_are_those_of_its_column(client):
     assert client.post("/table", params={"name": "a.jsonl"}, content=rows).json() == {
         "texts": ["a", "b"]
     }
+    half = b'{"text": "a\\ud83d"}\n'
+    answer = client.post("/table", params={"name": "a.jsonl"}, content=half)
+    assert answer.json() == {"texts": ["a?"]}
+    for cell in (b"null", b"5", b'{"x": 1}'):
+        row = b'{"text": "a"}\n{"text": ' + cell + b"}\n"
+        answer = client.post("/table", params={"name": "a.jsonl"}, content=row)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("a.jsonl, row 2: text is ")
     missing = client.post("/table", params={"name": "a.csv"}, content=table)
     assert missing.status_code == 422
     assert "a.csv has no column 'text'; it has 'id', 'said'" in missing.json()["detail"]

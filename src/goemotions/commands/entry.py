@@ -184,6 +184,12 @@ def _look(path: Path) -> _Look:
 
 def _encoding(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            content.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"--entry: the file begins as UTF-16, but has {error.reason}; save it as UTF-8"
+            ) from None
         return "utf-16"
     try:
         content.decode("utf-8")

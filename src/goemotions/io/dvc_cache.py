@@ -9,7 +9,6 @@ read.
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,9 +59,10 @@ def differences(folder: Path) -> Iterator[Difference]:
 def damaged(folder: Path) -> Iterator[Path]:
     """The objects of a project's DVC cache, of any commit, that are not what their names say."""
     for path in sorted(Path(_repository(folder).cache.local.path).glob("??/*")):
-        with suppress(FileNotFoundError):  # of a dvc that has finished writing it meanwhile
-            if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
-                yield path
+        if path.suffix == ".tmp":  # which a dvc is writing, or was when it was killed
+            continue
+        if _md5(path) != path.parent.name + path.name.removesuffix(".dir"):
+            yield path
 
 
 def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> list[tuple[str, str]]:
@@ -101,6 +101,11 @@ def parsed(text: str) -> Any:
 def cache_folder(folder: Path) -> Path:
     """Where a project's DVC cache is."""
     return Path(_repository(folder).cache.legacy.path)
+
+
+def shared(folder: Path) -> str:
+    """A project's setting `cache.shared`; empty where it has none."""
+    return str(_repository(folder).config["cache"].get("shared") or "")
 
 
 def uses_flock(folder: Path) -> bool:

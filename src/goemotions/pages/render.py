@@ -50,6 +50,8 @@ def write(path: Path, template: str, **values: Any) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    if path.is_dir():
+        raise UserError(f"--html is {str(path)!r}, which is a folder; name a file")
     html = render(template, **values)
     draft = path.with_name(f".{path.name}.draft")
     try:

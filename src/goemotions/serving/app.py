@@ -323,7 +323,11 @@ def _texts_of(name: str, content: bytes, column: str) -> list[str]:
         read = table_files.read(
             name, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
         )
-    return [str(text) for text in read.cells[column]]
+    for row, cell in enumerate(read.cells[column], start=1):
+        if not isinstance(cell, str):
+            raise UserError(f"{name}, row {row}: {column} is {cell!r}; it must be a text")
+    # As a request's JSON: half of a surrogate pair cannot be sent back.
+    return [cell.encode("utf-8", "replace").decode() for cell in read.cells[column]]
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
