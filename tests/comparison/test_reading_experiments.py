@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from goemotions.comparison.experiments import recorded
+from goemotions.io.dvc_cache import digest_in
 
 EVALUATE = {"thresholds": "global", "bootstrap": 1000, "seed": 0}
 LOCK = {
@@ -93,3 +94,14 @@ def test_a_baseline_on_other_data_is_not_the_runs():
     run = changed(["baseline", "params", "params.yaml", "dataset"], "goemotions")
     assert run["has_baseline"] is False
     assert changed(["baseline", "deps", 0, "md5"], "e.dir")["has_baseline"] is False
+
+
+def test_the_test_split_is_found_by_the_folders_digest_in_the_cache(tmp_path):
+    listing = tmp_path / "d1" / "23.dir"
+    listing.parent.mkdir()
+    listing.write_text(
+        '[{"md5": "a", "relpath": "README.md"}, {"md5": "b", "relpath": "test.jsonl"}]'
+    )
+    assert digest_in(tmp_path, "d123.dir", "test.jsonl") == "b"
+    assert digest_in(tmp_path, "d123.dir", "other") is None
+    assert digest_in(tmp_path, "d124.dir", "test.jsonl") is None

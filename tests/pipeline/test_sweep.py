@@ -493,9 +493,9 @@ def test_a_path_means_the_same_in_every_folder(tmp_path, monkeypatch):
     assert [sweep._absolute(path) for path in ("", "~/a", "/b")] == ["", "~/a", "/b"]
 
 
-def test_more_than_this_machine_has_is_refused(sweeper, monkeypatch, capsys):
-    monkeypatch.setenv("TMPDIR", str(sweeper.folder))  # too long a path for Ray's sockets
-    said = refused(sweeper, monkeypatch, capsys, "-S", "loss=bce", "--cpus", "64")
+def test_more_than_this_machine_has_is_refused(sweeper):
+    sweeper.env["TMPDIR"] = str(sweeper.folder)  # too long a path for Ray's sockets
+    said = sweeper.goemotions("sweep", "-S", "loss=bce", "--cpus", "64", ok=False)
     assert "no machine has --cpus 64 and --gpus 0, which a trial takes; this one has " in said
 
 

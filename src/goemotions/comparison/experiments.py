@@ -13,7 +13,7 @@ from goemotions.comparison.committed import WORKSPACE as WORKSPACE
 from goemotions.comparison.committed import reading
 from goemotions.errors import UserError, first_line
 from goemotions.io import preflight
-from goemotions.io.dvc_cache import parsed
+from goemotions.io.dvc_cache import digest_in, parsed
 from goemotions.io.project import project_folder
 
 SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision")
@@ -150,8 +150,10 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         if run is None or not scores:
             return None
         # No dependency of the training, so an edit of it alone leaves the trained model.
-        test, folder = f"data/{run['dataset']}/test.jsonl", run.pop("tested")
-        run["protocol"][test] = _digest(files, test) or folder
+        folder = run.pop("tested")
+        run["protocol"][f"data/{run['dataset']}/test.jsonl"] = (
+            digest_in(Path(repo.cache.local.path), folder, "test.jsonl") or folder
+        )
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
     with reading(repo, commit) as files, _readable("params.yaml", commit[:7]):
@@ -319,15 +321,6 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             dotted[prefix + key] = value
     return dotted
-
-
-def _digest(files: Any, path: str) -> str | None:
-    """The digest of a file of a project; None where DVC's cache does not know it."""
-    try:
-        digest: str | None = files.info(path).get("md5")
-    except not_cached():
-        return None
-    return digest
 
 
 def _text(files: Any, path: str) -> str | None:

@@ -103,6 +103,16 @@ def cache_folder(folder: Path) -> Path:
     return Path(_repository(folder).cache.legacy.path)
 
 
+@lru_cache
+def digest_in(cache: Path, folder: str, name: str) -> str | None:
+    """The digest of a file in a folder, by the folder's; None where the cache has no list of it."""
+    try:
+        entries = json.loads(_object(cache, folder).read_text(encoding="utf-8"))
+        return next((str(one["md5"]) for one in entries if one["relpath"] == name), None)
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: `goemotions verify` says so
+        return None
+
+
 def shared(folder: Path) -> str:
     """A project's setting `cache.shared`; empty where it has none."""
     return str(_repository(folder).config["cache"].get("shared") or "")
