@@ -1,15 +1,28 @@
-import torch
-from safetensors.torch import save_file
+import shutil
 
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from goemotions.evaluation.trained import Classifier
 from tools import soup
 
 
-def test_the_mean_of_weights_is_of_each_number(tmp_path):
-    folders = [tmp_path / name for name in "abc"]
-    for folder, number in zip(folders, (1.0, 2.0, 6.0), strict=True):
-        folder.mkdir()
-        save_file({"w": torch.tensor([number, -number]), "b": torch.ones(1)}, folder / soup.WEIGHTS)
+def test_the_mean_of_weights_is_of_each_number_and_is_a_model(made, tmp_path):
+    trained = made / "models/trained/bce"
+    weights = load_file(trained / soup.WEIGHTS)
+    folders = []
+    for name, number in (("a", 1.0), ("b", 2.0), ("c", 6.0)):
+        folders.append(shutil.copytree(trained, tmp_path / name))
+        bias = torch.full_like(weights["classifier.bias"], number)
+        soup.put(weights | {"classifier.bias": bias}, folders[-1])
     mean = soup.mean_weights(folders)
-    assert mean["w"].tolist() == [3.0, -3.0]
-    assert mean["b"].tolist() == [1.0]
-    assert mean["w"].dtype == torch.float32
+    for name, weight in weights.items():
+        if name != "classifier.bias":
+            assert torch.allclose(mean[name], weight), name
+    assert mean["classifier.bias"].tolist() == pytest.approx([3.0] * len(mean["classifier.bias"]))
+
+    first = Classifier.load(folders[0]).logits(["thank you"])
+    soup.put(mean, folders[0])
+    found = Classifier.load(folders[0]).logits(["thank you"])
+    assert found == pytest.approx(first + 2.0, abs=1e-5)

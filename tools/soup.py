@@ -20,6 +20,7 @@ from goemotions.comparison import experiments
 from goemotions.data import splits
 from goemotions.errors import reported
 from goemotions.evaluation.trained import Classifier
+from goemotions.io import digests
 
 WEIGHTS = "model.safetensors"
 
@@ -31,6 +32,12 @@ def mean_weights(folders: Sequence[Path]) -> dict[str, torch.Tensor]:
         for name, weight in load_file(folder / WEIGHTS).items():
             total[name] = total.get(name, 0) + weight.double() / len(folders)
     return {name: weight.float() for name, weight in total.items()}
+
+
+def put(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Replace the weights of a trained folder, and what its manifest says of them."""
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    digests.write_manifest(folder)
 
 
 def main() -> None:
@@ -51,7 +58,7 @@ def main() -> None:
             logits.append(Classifier.load(folder, "fp32").logits(split.texts))
             show(name, logits[-1])
         show("mean of the logits", np.mean(logits, axis=0))
-        save_file(mean_weights(folders), folders[0] / WEIGHTS, metadata={"format": "pt"})
+        put(mean_weights(folders), folders[0])
         show("mean of the weights", Classifier.load(folders[0], "fp32").logits(split.texts))
 
 
