@@ -26,8 +26,9 @@ KINDS = {
 }
 
 
-def test_the_head_and_the_word_embeddings_of_a_type_have_their_own_settings(tmp_path):
+def test_the_head_and_the_word_embeddings_of_a_type_have_their_own_settings():
     recipe = config.parse(settings()).recipes["deberta-v3-tiny"]
+    recipe = recipe.model_copy(update={"learning_rate": 1e-5, "head_learning_rate": 1e-3})
     for kind, head, words in (
         ("DistilBert", "pre_classifier.weight", "distilbert.embeddings.word_embeddings.weight"),
         ("ModernBert", "classifier.weight", "model.embeddings.tok_embeddings.weight"),
