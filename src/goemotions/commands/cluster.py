@@ -114,7 +114,7 @@ class Cluster:
             return
         lacking = f"no machine has --cpus {cpus} and --gpus {gpus:g}, which a trial takes"
         if self._local:
-            has = machines[0] if machines else {}
+            (has,) = machines
             there = f"{has.get('CPU', 0):g} CPU cores and {has.get('GPU', 0):g} GPUs"
             raise UserError(f"{lacking}; this one has {there}")
         print(f"{lacking}: waiting for one to join the cluster", file=sys.stderr)
@@ -168,8 +168,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
     """A folder with a short path, as Ray needs it for its sockets."""
-    short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 - mkdtemp makes its own
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir=short))
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     try:
         yield str(folder)
     finally:

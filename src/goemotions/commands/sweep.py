@@ -282,6 +282,9 @@ def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterat
     if local and (mirror := hub.mirror()):
         environment["GOEMOTIONS_MIRROR"] = str(mirror.absolute())
     here = str(Path.cwd() / ".dvc/tmp/sweep")
+    cache = str(dvc_cache.cache_folder(Path.cwd())) if local else ""
+    shared = dvc_cache.shared(Path.cwd()) if local else ""
+    versions = trial.versions()
     for one in trials:
         yield Job(
             name=one.name,
@@ -292,13 +295,13 @@ def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterat
             url=places.url,
             local=local,
             folder=here if local else _absolute(options.folder),
-            cache=str(dvc_cache.cache_folder(Path.cwd())) if local else "",
-            shared=dvc_cache.shared(Path.cwd()) if local else "",
+            cache=cache,
+            shared=shared,
             checkpoints=_absolute(options.checkpoints) or (f"{here}/checkpoints" if local else ""),
             threads=options.resources.cpus,
             patience=options.patience,
             environment=environment,
-            versions=trial.versions(),
+            versions=versions,
         )
 
 

@@ -213,7 +213,7 @@ def _compare(
         metric=metric,
         margin=margin,
         texts=len(first.ids),
-        thresholds=not first.labels.single and metric not in measures.UNDECIDED,
+        thresholds=not first.labels.single and metric not in measures.OF_PROBABILITIES,
         baseline=baseline,
         rows=rows,
         pairs=pairs,

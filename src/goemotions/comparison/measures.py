@@ -24,7 +24,7 @@ from goemotions.metrics.scores import grouped
 DEFAULT = "macro_f1"
 PLAIN = ("macro_f1", "micro_f1", "weighted_f1", "average_precision", "neg_log_loss")
 UNBOUNDED = "neg_log_loss"  # all others lie between 0 and 1
-UNDECIDED = ("average_precision", "neg_log_loss")  # of probabilities alone, not of decisions
+OF_PROBABILITIES = ("average_precision", "neg_log_loss")  # others are of decisions
 
 
 @dataclass(frozen=True)
