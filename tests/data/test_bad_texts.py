@@ -92,6 +92,18 @@ def texts_of(texts):
             [("x", ["a"]), ("y", ["b"])],
         ),
         (
+            "old_mac_without_a_last_line_end.csv",
+            "text,label\rx,a\ry,b",
+            {"labels": {"column": "label"}},
+            [("x", ["a"]), ("y", ["b"])],
+        ),
+        (
+            "utf16_le_with_a_mark.csv",
+            "\ufefftext,label\nå,a\nß,b\n".encode("utf-16-le"),
+            {"csv": {"encoding": "utf-16-le"}, "labels": {"column": "label"}},
+            [("å", ["a"]), ("ß", ["b"])],
+        ),
+        (
             "numbered.csv",
             "text,label\nx,0\ny,2\nz,1\n",
             {"labels": {"column": "label", "names": ["neg", "neu", "pos"], "ids": 0}},
@@ -232,6 +244,7 @@ CSV = {
 
     "a_workbook": (b"PK\x03\x04abc", "is a zip archive or an Excel workbook"),
     "a_compressed_file": (b"\x1f\x8babc", "is compressed: unpack it"),
+    "not_utf_8_after_a_mark": (b"\xef\xbb\xbftext,label\nx\xe9,a\n", "line 2: byte 0xe9 is not UTF-8"),
     "utf_16": ("text,label\nx,a\n".encode("utf-16"), "is not UTF-8; it looks like UTF-16: set csv.encoding: utf-16"),
 }  # fmt: skip
 

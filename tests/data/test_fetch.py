@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 
 import pyarrow
 import pytest
@@ -83,6 +84,18 @@ def test_the_files_hold_the_pinned_rows(mirror, tmp_path):
             "2 labels have no row in test: anger, love",
         ],
     }
+
+
+def test_rows_without_an_id_are_named_by_the_whole_path_of_their_file(mirror, tmp_path):
+    files = ["en/s/rows.parquet", "de/s/rows.parquet"]
+    for name in files:
+        (mirror.parent / name).parent.mkdir(parents=True)
+        shutil.copy(mirror.parent / FILES["train"], mirror.parent / name)
+    every = {split: [name] for split, name in FILES.items()} | {"train": files}
+    pins = PINS.model_copy(update={"files": every, "id": None, "rows": None, "sha256": None})
+    texts = fetch("mine", pins, tmp_path / "data" / "mine")
+    ids = [row.id for row in texts.rows["train"]]
+    assert ids == [f"{name}:{row}" for name in files for row in (1, 2)]
 
 
 def test_nothing_else_lies_beside_the_folder(mirror, tmp_path):

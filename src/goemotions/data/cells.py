@@ -5,7 +5,6 @@ import difflib
 import io
 import itertools
 import json
-import math
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +18,7 @@ Form = Literal["flags", "one", "joined", "list", "vector", "scores"]
 # What a cell says: label names; None: nobody has annotated the row.
 Reader = Callable[[Any], list[str] | None]
 
-_YES = {"1", "1.0", "true", "yes", "x"}
-_NO = {"0", "0.0", "false", "no"}
+_WORDS = {"true": True, "yes": True, "x": True, "false": False, "no": False}
 _NOT_ANNOTATED = {"none", "na", "n/a", "null", "nan"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -49,19 +47,17 @@ def flag(value: Any, settings: LabelCells) -> bool | None:
         return False if settings.blank == "absent" else None
     if text in _NOT_ANNOTATED:
         return None
-    if settings.positive is None and text in _YES | _NO:
-        return text in _YES
     if isinstance(value, int | float | str) and _NUMBER.fullmatch(text):
         number = float(text)
-        if number < 0 or math.isnan(number):
+        if number < 0:
             return None
         if settings.positive is not None:
             return number >= settings.positive
         if number in (0, 1):
             return number == 1
         raise CellError(f"is {value!r}, neither 0 nor 1; set `positive`")
-    if text in _YES | _NO:
-        return text in _YES
+    if text in _WORDS:
+        return _WORDS[text]
     raise CellError(f"is {value!r}; it must be 0 or 1 (or true, false, yes, no, x)")
 
 
@@ -162,8 +158,7 @@ def _list(cell: Any, path: Sequence[str]) -> list[Any]:
     if isinstance(cell, str):
         if cell.strip()[:1] not in ("[", "(", "{"):
             return [cell]
-        cell = _literal(cell.strip())
-        cell = walk(cell, path) if path else cell
+        cell = walk(_literal(cell.strip()), path)
     if isinstance(cell, list | tuple):
         return list(cell)
     if isinstance(cell, set):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemotions.config.dataset_settings import Csv
 from goemotions.data.faults import Faults, Place, TextsError
+from goemotions.data.notes import count_of
 from goemotions.data.table import Table, check_columns
 from goemotions.errors import first_line, of_disk
 
@@ -30,7 +31,7 @@ csv.field_size_limit(sys.maxsize)  # Python's own of 131,072 characters would re
 
 
 class _Lines:
-    """The physical lines of a text; remembers those that the csv reader took since `start`."""
+    """The physical lines of a text; `taken` has those read since it was last emptied."""
 
     def __init__(self, text: str) -> None:
         self._lines = iter(io.StringIO(text, newline=""))
@@ -92,15 +93,15 @@ def _strict(
     width, faults = len(names), Faults()
     rows = [] if settings.header else [names]
     lines = [] if settings.header else [line]
-    # Whether a record ends in a lone carriage return -> where the first such record is.
-    ends = {taken[-1].endswith("\r"): Place(file, len(rows), line)}
+    # A record's last character -> where the first such record is.
+    ends = {taken[-1][-1:]: Place(file, len(rows), line)}
     for line, taken, record in records:
         rows.append(record)
         lines.append(line)
-        ends.setdefault(taken[-1].endswith("\r"), Place(file, len(rows), line))
+        ends.setdefault(taken[-1][-1:], Place(file, len(rows), line))
         if len(record) != width:
             whose = "header" if settings.header else "first row"
-            what = f"has {_fields(len(record))}, the {whose} has {width}"
+            what = f"has {count_of(len(record), 'field')}, the {whose} has {width}"
             remedy = (
                 "put quotes around texts that hold the delimiter or a line end"
                 if len(record) > width
@@ -115,9 +116,10 @@ def _strict(
                 remedy = f"set csv.quote: none if quotes are plain characters here, else {_QUOTE}"
                 faults.add("quote", Place(file, len(rows), line), what, remedy)
     faults.check()
-    if len(ends) == 2:
+    if ends.keys() >= {"\r", "\n"}:
+        place = ends["\r"]
         raise TextsError(
-            f"{ends[True]}: ends in a carriage return, other rows in a line feed; put quotes "
+            f"{place}: ends in a carriage return, other rows in a line feed; put quotes "
             "around texts with line ends"
         )
     names = [name.strip() for name in names] if settings.header else []
@@ -159,10 +161,6 @@ def _unreadable(place: Place, error: str, taken: list[str], form: dict[str, Any]
         what = f"a quote is opened and never closed; it takes in {len(taken) - opened:,} lines"
         remedy = "close it"
     return f"{place}: {what}; {remedy}, or set csv.quote: none if quotes are plain characters here"
-
-
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
 
 
 def _by_datasets(

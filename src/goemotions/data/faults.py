@@ -12,16 +12,12 @@ class Place:
     """A place in a file: the row counts records from 1, 0 is the header; the line is physical."""
 
     file: str
-    row: int | None = None
-    line: int | None = None
+    row: int
+    line: int | None
 
     def __str__(self) -> str:
-        return self.file if self.row is None else f"{self.file}, {self.within}"
-
-    @property
-    def within(self) -> str:
         line = "" if self.line is None else f" (line {self.line})"
-        return (f"row {self.row}" if self.row else "header") + line
+        return f"{self.file}, " + (f"row {self.row}" if self.row else "header") + line
 
 
 class TextsError(UserError):
@@ -60,9 +56,6 @@ class Faults:
             entry.found.append(f"{place}: {what}" + (f"; {remedy}" if remedy else ""))
         elif entry.total <= _SHOWN:
             entry.found.append(f"  {place}: {what}")
-
-    def __bool__(self) -> bool:
-        return bool(self._rules)
 
     def check(self) -> None:
         """Raise TextsError for the rule that was broken first, if one was."""

@@ -92,7 +92,6 @@ def decoded(file: str, content: bytes, encoding: str) -> str:
     """
     name = codecs.lookup(encoding).name
     if name == "utf-8":
-        encoding = "utf-8-sig"
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise TextsError(
                 f"{file}, line 1: byte 0x{content[0]:02x} is not UTF-8; it looks like UTF-16: set "
@@ -109,7 +108,7 @@ def decoded(file: str, content: bytes, encoding: str) -> str:
             f"{file}, line {_line_of(text, control.start())}: U+{ord(control[0]):04X} is a control "
             f"character in {encoding}, and a printed one in cp1252: set csv.encoding: cp1252"
         )
-    return text
+    return text.removeprefix("\ufeff")
 
 
 def _undecodable(file: str, content: bytes, start: int, encoding: str) -> str:
@@ -170,9 +169,10 @@ def _unreadable_type(kind: "pyarrow.DataType") -> str | None:
     if types.is_struct(kind):
         inside = [kind.field(index).type for index in range(kind.num_fields)]
         return next(filter(None, map(_unreadable_type, inside)), None)
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _unreadable_type(kind.value_type)
-    if types.is_dictionary(kind):
+    nested = (
+        types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_dictionary,
+    )  # fmt: skip
+    if any(check(kind) for check in nested):
         return _unreadable_type(kind.value_type)
     fine = (
         types.is_string, types.is_large_string, types.is_string_view, types.is_integer,

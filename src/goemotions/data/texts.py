@@ -4,12 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 
 from goemotions.config.base import SPLITS
+from goemotions.config.dataset_settings import FilesDataset, groups_problem
 from goemotions.config.dataset_settings import Table as Settings
-from goemotions.config.dataset_settings import groups_problem
 from goemotions.config.dataset_values import MOST_LABELS
 from goemotions.data import cells, table_files
 from goemotions.data.dividing import divide
@@ -175,7 +175,8 @@ class _Reading:
         texts = [table.cells[column] for column in settings.text]
         read_labels = self._label_reader(table, form, names)
         ids = table.cells[settings.id] if settings.id is not None else None
-        short = "/".join(PurePosixPath(table.file).parts[2:]) or table.file
+        # Files of one's own are all in texts/<name>.
+        short = table.file.split("/", 2)[-1] if isinstance(settings, FilesDataset) else table.file
         for index in range(len(table)):
             place = table.place(index)
             key = split
