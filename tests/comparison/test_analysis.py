@@ -454,6 +454,13 @@ def test_a_loss_with_two_settings_is_two_losses():
     }
 
 
+def test_a_whole_number_is_the_same_setting_with_and_without_a_point():
+    whole = run("asl", settings={"gamma_neg": 4}, **{"train.max_grad_norm": 1})
+    point = run("asl", 2, settings={"gamma_neg": 4.0}, **{"train.max_grad_norm": 1.0})
+    (comparison,) = analyse(whole, point, run("bce", **{"train.max_grad_norm": 1.0}))
+    assert {row.loss: len(row.seeds) for row in comparison.rows} == {"asl": 2, "bce": 1}
+
+
 def test_a_loss_that_once_had_fewer_settings_is_two_losses():
     old, new = run("bce", settings={"function": "bce"}, name="x"), run("bce", 2, name="y")
     runs = old, (dataclasses.replace(new[0], seed=1), new[1]), run("asl")
@@ -569,6 +576,15 @@ def test_the_table_folds_a_long_name_and_has_no_p_of_0(capsys, monkeypatch):
     assert "<0.001" in out
     assert " 0.000 " not in out
     assert "Holm-adjusted" in out
+
+
+def test_a_label_with_a_line_in_it_breaks_no_table_in_markdown(capsys):
+    runs = [run(loss, s) for loss in ("bce", "asl") for s in (1, 2)]
+    (comparison,) = comparisons = analyse(*runs)
+    comparison.labels[0] = dataclasses.replace(comparison.labels[0], label="a|b")
+    show(runs, comparisons, "markdown")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "a&#124;b" in line]
+    assert line.count("|") == 5
 
 
 def test_runs_with_other_labels_are_of_another_dataset():

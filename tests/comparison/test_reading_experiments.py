@@ -85,6 +85,18 @@ def test_an_evaluation_on_another_dataset_is_no_run():
     assert changed(["evaluate", "params", "params.yaml", "dataset"], "goemotions") is None
 
 
+@pytest.mark.parametrize(
+    "path", [["train@asl", "deps"], ["train@asl", "params", "params.yaml", "train"]]
+)
+def test_the_lock_of_another_pipeline_has_no_run(path):
+    lock = copy.deepcopy(LOCK)
+    place = lock["stages"]
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    assert recorded(yaml.safe_dump(lock)) is None
+
+
 @pytest.mark.parametrize("lock", [None, "", "schema: '2.0'", yaml.safe_dump({"stages": {}})])
 def test_without_an_evaluation_there_is_no_run(lock):
     assert recorded(lock) is None

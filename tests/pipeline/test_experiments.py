@@ -117,6 +117,9 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     steps = [[point["step"] for point in curve] for curve in found["asl", 2]["curves"].values()]
     assert steps == [[], [5]]
     assert ("asl", 1) not in {(e["loss"], e["seed"]) for e in compared(clone)}
+    # A revision that is given counts whatever its name, as experiments whose name begins so.
+    named = {(e["loss"], e["seed"]) for e in compared(clone, "v1", "--only", "old")}
+    assert named == {("bce", 1), ("asl", 1)}
     output = clone.run(goemotions, "compare", "v9", ok=False).stdout
     assert "v9" in output
     assert "git log --oneline" in output
@@ -206,6 +209,30 @@ def test_after_a_failed_run_params_yaml_is_restored_by_the_documented_commands(c
         clone.git("checkout", "params.yaml")
         assert (clone.folder / "params.yaml").read_text() == before
     clone.dvc("exp", "run", "-S", "dataset=sample", "fetch_dataset")
+
+
+def test_predictions_of_another_run_in_the_workspace_do_not_count(clone):
+    clone.dvc("repro", "evaluate")
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "asl")
+    before = {e["name"]: (e["loss"], e["macro_f1"]) for e in compared(clone)}
+    assert len(before) == 2  # the workspace and its commit
+    clone.dvc("exp", "run", "-n", "mine", "-S", "loss=bce", "evaluate")
+    clone.run("touch", "params.yaml")
+    clone.git("checkout", "params.yaml", "dvc.lock", "metrics")
+    warning, written = clone.goemotions("compare", "--json").split("\n", 1)
+    assert warning == (
+        "warning: left out: metrics/predictions.parquet in the workspace is not that of dvc.lock; "
+        "`dvc checkout metrics/predictions.parquet` brings that back, `dvc repro evaluate` makes "
+        "it again"
+    )
+    found = {e["name"]: (e["loss"], e["macro_f1"]) for e in json.loads(written)["runs"]}
+    mine = found.pop("mine")
+    assert mine[0] == "bce"
+    assert found == {name: one for name, one in before.items() if name != "workspace"}
+    clone.dvc("checkout", "metrics/predictions.parquet", "metrics/per_label.csv")
+    after = {e["name"]: (e["loss"], e["macro_f1"]) for e in compared(clone)}
+    assert after == before | {"mine": mine}
 
 
 def test_an_evaluation_that_was_changed_is_named_and_its_predictions_count(clone):

@@ -32,7 +32,7 @@ def compare(
         baseline: the loss that the others are compared with; None for bce, or else the best one.
         metric: of `measures.names`.
         margin: losses whose difference is surely smaller are equivalent.
-        form: of `tables.FORMS`.
+        form: tables, markdown, latex or json.
         page: an HTML file to write, if any.
 
     Raises:
@@ -56,7 +56,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
     """The experiments whose predictions are in DVC's cache, and the predictions by their keys."""
     found = experiments.experiments(prefix, revisions)
     if not found:
-        preflight.find_project()
+        preflight.require_project()
         lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
         if prefix:
             none = f"no evaluated experiment's name begins with {prefix!r}"
@@ -67,7 +67,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
         for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):
             try:
                 one = scored[experiment.key] = read(experiment)
-            except predictions.NotCachedError as error:
+            except predictions.NotThereError as error:
                 print(f"warning: left out: {error}", file=sys.stderr)
                 continue
             corrected, warning = measures.corrected(experiment, one)

@@ -62,7 +62,7 @@ def export(params: Params, loss: str, output: Path) -> None:
         files = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
     print(f"{output}: {', '.join(files)}")
     for name, check in checks.items():
-        left_out = "" if (output / name).exists() else ", so it is left out"
+        left_out = "" if check.kept else ", so it is left out"
         print(
             f"{name}: macro-F1 {check.macro_f1:.4f} (torch's {scores['macro_f1']:.4f}), logits "
             f"differ by at most {check.difference:.2g}{left_out}"
@@ -103,7 +103,7 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
             if one.protocol == run.protocol:
                 try:
                     scored[one.key] = read(one)
-                except predictions.NotCachedError:
+                except predictions.NotThereError:
                     continue
                 alike.append(measures.corrected(one, scored[one.key])[0])
     if len({one.loss for one in alike}) < 2:

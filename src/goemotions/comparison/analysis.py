@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +16,6 @@ from goemotions.comparison.predictions import Scored
 from goemotions.comparison.rows import Pair, Row, Verdict
 from goemotions.comparison.statistics import LEVEL, Estimate, Runs, Spread
 from goemotions.errors import UserError
-from goemotions.metrics.f1 import macro_f1
 from goemotions.metrics.scores import not_averaged, without_rows
 
 MARGIN = 0.005
@@ -95,12 +95,15 @@ def analyse(
         UserError: predictions are of different rows, no group has the baseline, or the metric or
             the margin is none.
     """
-    if not 0 < margin < float("inf"):
-        raise UserError(f"--margin is {margin:g}; it must be above 0")
+    measures.check_margin(margin)
     groups: dict[str, list[Experiment]] = {}
     for e in experiments:
         # Runs from before a setting existed do not have it, which is the same as null.
-        settings = {key: value for key, value in e.protocol.items() if value is not None}
+        settings = {  # and 1 is the same as 1.0
+            key: float(value) if isinstance(value, int) else value
+            for key, value in e.protocol.items()
+            if value is not None
+        }
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(e)
     protocols = [group[0].protocol for group in groups.values()]
     apart = [
@@ -251,7 +254,7 @@ def _without_copies(
     seen: dict[bytes, tuple[str, Experiment]] = {}
     for loss, runs in by_loss.items():
         for e in runs:
-            logits = scored[e.key].logits.tobytes()
+            logits = sha256(scored[e.key].logits.tobytes()).digest()
             if logits not in seen:
                 seen[logits] = loss, e
                 kept.setdefault(loss, []).append(e)
@@ -267,7 +270,7 @@ def _without_copies(
 def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]) -> list[str]:
     """Sentences about runs that seem to have diverged."""
     every = [(loss, e) for loss, runs in by_loss.items() for e in runs]
-    values = {e.key: macro_f1(scored[e.key].decisions, scored[e.key].targets) for _, e in every}
+    values = {e.key: measures.measure("macro_f1", scored[e.key]).value for _, e in every}
     median = float(np.median(list(values.values())))
     return [
         f"{loss} with seed {e.seed} has a macro-F1 of {values[e.key]:.3f}, less than half of the "

@@ -6,14 +6,13 @@ dvc.lock; what is not there is left to DVC.
 """
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from goemotions.io.dvc_cache import parsed
+from goemotions.io.dvc_cache import digest_in, parsed
 
 WORKSPACE = "workspace"  # so DVC calls it, too
 
@@ -68,11 +67,8 @@ class Committed:
         if md5 := self._outputs.get(path):
             return md5
         for folder in map(str, PurePosixPath(path).parents):
-            listing = self._outputs.get(folder)
-            if listing and (found := self._object(listing)).is_file():
-                entries = json.loads(found.read_text(encoding="utf-8"))
-                name = path.removeprefix(f"{folder}/")
-                return next((one["md5"] for one in entries if one["relpath"] == name), None)
+            if listing := self._outputs.get(folder):
+                return digest_in(self._cache, listing, path.removeprefix(f"{folder}/"))
         return None
 
     @cached_property

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -181,9 +182,8 @@ def _most_helpful(
     of = statistics.spreads(runs) or {}
     gain = dict.fromkeys(runs, 0.0)
     for pair in between or undecided:
-        distance = abs(pair.difference.value)
-        reach = 1.96 * pair.difference.from_rows
-        if reach > distance and reach > margin - distance:
+        of_rows = replace(pair.difference, from_seeds=0.0, freedom=None)
+        if min(of_rows.p(), statistics.equivalence(of_rows, margin)) >= LEVEL:
             continue
         for loss in (pair.loss, pair.other):
             seeds = len(runs[loss].scores)
@@ -233,7 +233,7 @@ def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         key
         for key in sorted({key for mapping in mappings for key in mapping})
-        if len({json.dumps(mapping.get(key)) for mapping in mappings}) > 1
+        if any(mapping.get(key) != mappings[0].get(key) for mapping in mappings)
     ]
 
 

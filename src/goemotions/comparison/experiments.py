@@ -95,7 +95,7 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
         if problem := preflight.git_problem(project_folder()):
             raise UserError(f"cannot list experiments: {problem}")
         with Repo() as repo:
-            every = [run for run in _runs(repo, revisions) if run[0].startswith(prefix)]
+            every = list(_runs(repo, revisions, prefix))
             shown = tqdm(every, desc="experiments", unit="run", leave=False, disable=None)
             found = [_evaluated(repo, *run) for run in shown]
     except RevError as error:
@@ -112,10 +112,13 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
     return [experiment for experiment in found if experiment is not None]
 
 
-def _runs(repo: Any, revisions: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
+def _runs(
+    repo: Any, revisions: Sequence[str], prefix: str
+) -> Iterator[tuple[str, str | None, str]]:
     """What may have an evaluation: its name, its revision and the commit that it started from.
 
-    The workspace has no revision. Commits are runs, too, named by their branch or tag.
+    The workspace has no revision. Commits are runs, too, named by their branch or tag. Those of
+    `revisions` are there whatever their name.
     """
     import logging
 
@@ -130,14 +133,18 @@ def _runs(repo: Any, revisions: Sequence[str]) -> Iterator[tuple[str, str | None
         listed = repo.experiments.ls(all_commits=True)
         known = {revision for runs in listed.values() for _, revision in runs}
         named = {resolve_rev(repo.scm, revision) for revision in revisions} - known
-        yield WORKSPACE, None, head
+        if WORKSPACE.startswith(prefix):
+            yield WORKSPACE, None, head
         starts = list(dict.fromkeys([head, *sorted(listed.keys() | named, key=age)]))
         names = describe(repo.scm, starts, logging.getLogger(__name__))
         for start in starts:
-            yield names.get(start) or start[:7], start, start
+            name = names.get(start) or start[:7]
+            if name.startswith(prefix) or start in named:
+                yield name, start, start
             yield from (
                 (name, revision, start)
                 for name, revision in sorted(listed.get(start, []), key=lambda run: age(run[1]))
+                if name.startswith(prefix)
             )
 
 
@@ -177,17 +184,6 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
     )
 
 
-@contextmanager
-def at(repo: Any, revision: str | None) -> Iterator[Any]:
-    """The files of a project at a revision, or in the workspace, from git and DVC's cache.
-
-    Args:
-        repo: of DVC.
-    """
-    with repo.switch(revision or WORKSPACE):
-        yield repo.dvcfs
-
-
 def not_cached() -> tuple[type[Exception], ...]:
     """What DVC raises at a file, or at a folder's list of files, that its cache does not have."""
     from dvc.exceptions import DvcException
@@ -220,9 +216,9 @@ def bring_model(experiment: Experiment, folder: Path) -> None:
     from dvc.repo import Repo
 
     path = f"models/trained/{experiment.loss}"
-    with Repo() as repo, at(repo, experiment.revision) as files:
+    with Repo() as repo, repo.switch(experiment.revision or WORKSPACE):
         try:
-            files.get(path, str(folder), recursive=True)
+            repo.dvcfs.get(path, str(folder), recursive=True)
         except not_cached():
             raise UserError(
                 f"{path} of {experiment.name} is not in DVC's cache; "
@@ -261,14 +257,18 @@ def recorded(lock: str | None) -> dict[str, Any] | None:
     """
     stages = (parsed(lock or "") or {}).get("stages", {})
     try:
-        evaluated = stages["evaluate"]["params"]["params.yaml"]
-        loss, dataset = evaluated["loss"], evaluated["dataset"]
-        stage = stages[f"train@{loss}"]
-        trained = dict(stage["params"]["params.yaml"])
-        folder = f"models/trained/{loss}"
-        if _digests(stages["evaluate"]["deps"])[folder] != _digests(stage["outs"])[folder]:
-            return None
-    except KeyError:
+        return _recorded(stages)
+    except KeyError:  # no evaluation yet, or a lock of another pipeline
+        return None
+
+
+def _recorded(stages: dict[str, Any]) -> dict[str, Any] | None:
+    evaluated = stages["evaluate"]["params"]["params.yaml"]
+    loss, dataset = evaluated["loss"], evaluated["dataset"]
+    stage = stages[f"train@{loss}"]
+    trained = dict(stage["params"]["params.yaml"])
+    folder = f"models/trained/{loss}"
+    if _digests(stages["evaluate"]["deps"])[folder] != _digests(stage["outs"])[folder]:
         return None
     if trained["dataset"] != dataset:
         return None

@@ -67,6 +67,16 @@ def check(name: str) -> None:
         )
 
 
+def check_margin(margin: float) -> None:
+    """Refuse a margin of equivalence that is none.
+
+    Raises:
+        UserError: it is not a positive number.
+    """
+    if not 0 < margin < float("inf"):
+        raise UserError(f"--margin is {margin:g}; it must be above 0")
+
+
 def title(name: str) -> str:
     """What a measure is called in sentences and tables."""
     return {

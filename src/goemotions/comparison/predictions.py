@@ -58,8 +58,8 @@ class Scored:
         return decide(self.logits, self.thresholds)
 
 
-class NotCachedError(UserError):
-    """A run's predictions are not in DVC's cache; says which command brings them."""
+class NotThereError(UserError):
+    """A run's predictions are not in DVC's cache or in the workspace; says what brings them."""
 
 
 @contextmanager
@@ -69,7 +69,8 @@ def reader() -> Iterator[Callable[[Experiment], Scored]]:
     Runs that were tested on the same rows share their ids and targets, for memory's sake.
 
     It raises:
-        NotCachedError: the predictions are not in the local cache.
+        NotThereError: the predictions are not in the local cache, or those of the workspace are
+            of another run than its dvc.lock.
         UserError: they are not what the run wrote.
     """
     from dvc.repo import Repo
@@ -107,9 +108,16 @@ def _read(files: Any, experiment: Experiment) -> Scored:
     def content(path: str) -> bytes:
         with files.open(path, "rb") as file:
             found: bytes = file.read()
-        # DVC takes an object of its cache for what its name says.
-        written = files.info(path).get("md5")
+        # DVC takes an object of its cache for what its name says, and tells of a file in the
+        # workspace what dvc.lock says.
+        info = files.info(path)
+        written = info.get("md5") or info.get("dvc_info", {}).get("md5")
         if written and hashlib.md5(found, usedforsecurity=False).hexdigest() != written:
+            if experiment.revision is None:
+                raise NotThereError(
+                    f"{path} in the workspace is not that of dvc.lock; `dvc checkout {path}` "
+                    "brings that back, `dvc repro evaluate` makes it again"
+                )
             raise UserError(
                 f"{path} of {experiment.name} is not what the run wrote; `goemotions verify "
                 "--cache` says what to remove; then run it again, or leave it out by --only"
@@ -125,13 +133,13 @@ def _read(files: Any, experiment: Experiment) -> Scored:
             if experiment.revision is None
             else f"`dvc exp pull <git remote> {experiment.name}`"
         )
-        raise NotCachedError(
+        raise NotThereError(
             f"the predictions of {experiment.name} are not in DVC's cache; {bring} brings them "
             f"from where they were pushed to, `{experiment.command}` makes them again"
         ) from None
     curves = {}
     for name in ("training", "validation"):
-        with suppress(*not_cached):
+        with suppress(*not_cached, NotThereError):
             curves[name] = content(f"metrics/training/{experiment.loss}/{name}.csv")
     return parse(predictions, per_label, experiment.name, **curves)
 

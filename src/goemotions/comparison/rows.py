@@ -38,7 +38,8 @@ class Row:
         spread: the standard deviation over seeds; None for one seed.
         may_be_best: whether it cannot be excluded, at 95%, that this loss is the best.
         best: the probability that it is; None where no loss has two seeds, as `may_be_best`.
-        against: the baseline, of which the family is one per other loss; None for itself.
+        against: its difference from the baseline, Holm-adjusted over the other losses; None for the
+            baseline itself.
         g: Hedges's, of the difference from the baseline.
         seconds: training time, the mean of the known ones.
     """

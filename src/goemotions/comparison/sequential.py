@@ -48,8 +48,8 @@ def levels(fractions: Sequence[float], error: float) -> list[float]:
 
     Args:
         fractions: of the information that the budget gives, at each look; at most 1, and none less
-            than the one before. A look that brings less than LEAST_STEP, which only the last one
-            may not, has the level 0.
+            than the one before. A look other than the last that adds less than LEAST_STEP has the
+            level 0.
         error: how often any look may cross its boundary where there is no difference.
     """
     found: list[float] = []

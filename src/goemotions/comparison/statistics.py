@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-Floats = NDArray[np.float64]
+from goemotions.metrics.f1 import Floats
 
 LEVEL = 0.05
 POWER = 0.8  # that planned seeds shall have

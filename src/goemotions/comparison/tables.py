@@ -11,7 +11,6 @@ from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Points, Scored
 from goemotions.comparison.rows import Row
 
-FORMS = ("tables", "markdown", "latex", "json")
 LEGEND = (
     "n: seeds. 95%: confidence intervals. p: Holm-adjusted. P(>): probability that a new run "
     "scores higher than one of the baseline's. best: probability of being the best. "
@@ -32,9 +31,10 @@ def show(
     *,
     form: str,
 ) -> None:
-    """Print the runs and the comparisons in one of FORMS; tables are 80 columns wide.
+    """Print the runs and the comparisons; tables are 80 columns wide.
 
     Args:
+        form: tables, markdown, latex or json.
         scored: by the runs' keys; JSON has their training curves.
     """
     if form == "json":
@@ -107,7 +107,6 @@ def _terminal(comparison: Comparison) -> None:
     console.print(comparison.conclusion + _linear(comparison))
     if comparison.next_run is not None:
         console.print(f"The next run that helps most: {comparison.next_run}")
-    columns = _columns(comparison)
     table = Table(box=box.SIMPLE, padding=(0, 0))
     for name in _TERMINAL:
         left = name == "loss"
@@ -116,7 +115,7 @@ def _terminal(comparison: Comparison) -> None:
             heading = heading.replace(" ", "\n")
         table.add_column(heading, justify="left" if left else "right", overflow="fold")
     for row in comparison.rows:
-        table.add_row(*[columns[name](row) for name in _TERMINAL])
+        table.add_row(*[_COLUMNS[name](row) for name in _TERMINAL])
     console.print(table)
 
 
@@ -127,25 +126,27 @@ def _markdown(comparison: Comparison) -> None:
     print(f"{comparison.conclusion}{_linear(comparison)}\n")
     if comparison.next_run is not None:
         print(f"The next run that helps most: `{comparison.next_run}`\n")
-    columns = _columns(comparison)
-    header = [_heading(name, comparison) for name in columns]
+    header = [_heading(name, comparison) for name in _COLUMNS]
     for line in (header, ["---"] * len(header), *_cells(comparison)):
-        print(f"| {' | '.join(line)} |")
+        _row(line)
     losses = [row.loss for row in comparison.rows]
-    print(f"\n| F1 by label | rows | {' | '.join(losses)} |")
-    print("| --- " * (len(losses) + 2) + "|")
-    for label in comparison.labels:
-        scores = " | ".join(
-            f"{label.f1[loss].value:.3f}" if label.support else "" for loss in losses
-        )
-        print(f"| {label.label} | {label.support} | {scores} |")
     print()
+    _row(["F1 by label", "rows", *losses])
+    _row(["---"] * (len(losses) + 2))
+    for label in comparison.labels:
+        scores = [f"{label.f1[loss].value:.3f}" if label.support else "" for loss in losses]
+        _row([label.label, str(label.support), *scores])
+    print()
+
+
+def _row(cells: Sequence[str]) -> None:
+    """Print a row of a table in markdown."""
+    print(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
 
 
 def _latex(comparison: Comparison) -> None:
     """A table for the booktabs package, and a paragraph."""
-    columns = _columns(comparison)
-    header = [_heading(name, comparison) for name in columns]
+    header = [_heading(name, comparison) for name in _COLUMNS]
     print(r"\begin{table}")
     print(rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}")
     print(r"\toprule")
@@ -174,8 +175,7 @@ def _escaped(text: str) -> str:
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
-    columns = _columns(comparison)
-    return [[cell(row) for cell in columns.values()] for row in comparison.rows]
+    return [[cell(row) for cell in _COLUMNS.values()] for row in comparison.rows]
 
 
 def _heading(column: str, comparison: Comparison) -> str:
@@ -187,47 +187,46 @@ def _heading(column: str, comparison: Comparison) -> str:
     }.get(column, column)
 
 
-def _columns(comparison: Comparison) -> dict[str, Callable[[Row], str]]:
-    """How each column is written."""
+def _difference(row: Row) -> str:
+    return "" if row.against is None else f"{row.against.difference.value:+.4f}"
 
-    def seeds_known(row: Row) -> bool:
-        return row.against is not None and row.against.p is not None
 
-    def difference(row: Row) -> str:
-        return "" if row.against is None else f"{row.against.difference.value:+.4f}"
+def _its_interval(row: Row) -> str:
+    if row.against is None or row.against.p is None:  # without it the noise of seeds is not known
+        return ""
+    return f"{row.against.difference.low:+.3f}, {row.against.difference.high:+.3f}"
 
-    def interval(row: Row) -> str:
-        if row.against is None or not seeds_known(row):
-            return ""
-        return f"{row.against.difference.low:+.3f}, {row.against.difference.high:+.3f}"
 
-    def p(row: Row) -> str:
-        if row.against is None or row.against.p is None:
-            return ""
-        return "<0.001" if row.against.p < 0.001 else f"{row.against.p:.3f}"
+def _p(row: Row) -> str:
+    if row.against is None or row.against.p is None:
+        return ""
+    return "<0.001" if row.against.p < 0.001 else f"{row.against.p:.3f}"
 
-    def improvement(row: Row) -> str:
-        if row.against is None or row.against.improvement is None:
-            return ""
-        return f"{row.against.improvement.value:.2f}"
 
-    def minutes(row: Row) -> str:
-        if row.seconds is None:
-            return ""
-        return f"{row.seconds / 60:.{1 if row.seconds > 60 else 2}f}"
+def _improvement(row: Row) -> str:
+    if row.against is None or row.against.improvement is None:
+        return ""
+    return f"{row.against.improvement.value:.2f}"
 
-    return {
-        "loss": lambda row: row.loss,
-        "n": lambda row: str(len(row.seeds)),
-        "score": lambda row: f"{row.score.value:.4f}",
-        "±": lambda row: "" if row.spread is None else f"{row.spread:.4f}",
-        "interval": lambda row: f"{row.score.low:.3f}–{row.score.high:.3f}",
-        "difference": difference,
-        "its interval": interval,
-        "p": p,
-        "P(>)": improvement,
-        "g": lambda row: "" if row.g is None else f"{row.g:+.1f}",
-        "best": lambda row: "" if row.best is None else f"{row.best:.2f}",
-        "verdict": lambda row: "" if row.against is None else (row.against.verdict or ""),
-        "min": minutes,
-    }
+
+def _minutes(row: Row) -> str:
+    if row.seconds is None:
+        return ""
+    return f"{row.seconds / 60:.{1 if row.seconds > 60 else 2}f}"
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "loss": lambda row: row.loss,
+    "n": lambda row: str(len(row.seeds)),
+    "score": lambda row: f"{row.score.value:.4f}",
+    "±": lambda row: "" if row.spread is None else f"{row.spread:.4f}",
+    "interval": lambda row: f"{row.score.low:.3f}–{row.score.high:.3f}",
+    "difference": _difference,
+    "its interval": _its_interval,
+    "p": _p,
+    "P(>)": _improvement,
+    "g": lambda row: "" if row.g is None else f"{row.g:+.1f}",
+    "best": lambda row: "" if row.best is None else f"{row.best:.2f}",
+    "verdict": lambda row: "" if row.against is None else (row.against.verdict or ""),
+    "min": _minutes,
+}

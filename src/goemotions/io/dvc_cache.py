@@ -39,8 +39,6 @@ def differences(folder: Path) -> Iterator[Difference]:
 
     What is missing is no difference: `dvc repro` notices that. Without a dvc.lock there is none.
     """
-    import yaml
-
     lock = folder / "dvc.lock"
     if not lock.is_file():
         return
@@ -48,7 +46,7 @@ def differences(folder: Path) -> Iterator[Difference]:
     cache = Path(repo.cache.local.path)
     # dvc.lock keeps the train stages of other losses, too, whose outputs no stage reads now.
     defined = {getattr(stage, "name", None) for stage in repo.index.stages}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    stages = parsed(lock.read_text(encoding="utf-8"))["stages"]
     for stage in (name for name in stages if name in defined):
         for out in stages[stage].get("outs", []):
             if out["path"].startswith(FOLDERS):
@@ -103,14 +101,19 @@ def cache_folder(folder: Path) -> Path:
     return Path(_repository(folder).cache.legacy.path)
 
 
-@lru_cache
 def digest_in(cache: Path, folder: str, name: str) -> str | None:
     """The digest of a file in a folder, by the folder's; None where the cache has no list of it."""
     try:
-        entries = json.loads(_object(cache, folder).read_text(encoding="utf-8"))
-        return next((str(one["md5"]) for one in entries if one["relpath"] == name), None)
+        return _listed(_object(cache, folder)).get(name)
     except (OSError, ValueError, KeyError, TypeError):  # damaged: `goemotions verify` says so
         return None
+
+
+@lru_cache  # not of a list that is missing, which a pull may bring
+def _listed(listing: Path) -> dict[str, str]:
+    """The files of a folder, with their digests, by its list in the cache."""
+    entries = json.loads(listing.read_text(encoding="utf-8"))
+    return {one["relpath"]: str(one["md5"]) for one in entries}
 
 
 def shared(folder: Path) -> str:
