@@ -3,7 +3,6 @@
 import csv
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import machine
 from goemotions.config import Table as Entry
 from goemotions.config import parse_dataset
 from goemotions.data import splits
@@ -74,7 +74,7 @@ def measure(rows: int, labels: int) -> dict[str, float]:
         for part in texts.rows.values():
             splits.encode(part)
         seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    peak = machine.peak_memory() / 2**20
     return {"seconds": seconds, "ratio": seconds / plain, "peak": peak}
 
 

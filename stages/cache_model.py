@@ -2,11 +2,9 @@
 
 from goemotions import config
 from goemotions.errors import stage
-from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with stage(__doc__):
-        refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.models.prepare import cache
 

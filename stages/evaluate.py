@@ -4,11 +4,9 @@ from pathlib import Path
 
 from goemotions import config
 from goemotions.errors import stage
-from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with stage(__doc__):
-        refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.evaluation.score import evaluate
 

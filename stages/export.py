@@ -5,11 +5,9 @@ from pathlib import Path
 
 from goemotions import config
 from goemotions.errors import stage
-from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with stage(__doc__):
-        refuse_links_out_of_the_project()
         settings = config.load()
         # DVC runs it as `export@<loss>`; in the command, the setting would reach a shell.
         loss = os.environ.get("DVC_STAGE", "").partition("@")[2] or settings.loss

@@ -5,11 +5,9 @@ import sys
 from goemotions import config
 from goemotions.data.fetch import fetch
 from goemotions.errors import stage
-from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     with stage(__doc__):
-        refuse_links_out_of_the_project()
         settings = config.load()
         texts = fetch(settings.dataset, settings.datasets[settings.dataset], settings.data_folder)
         counts = ", ".join(f"{len(rows):,} {split}" for split, rows in texts.rows.items())

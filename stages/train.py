@@ -4,14 +4,12 @@ import argparse
 
 from goemotions import config
 from goemotions.errors import reported
-from goemotions.io.project import refuse_links_out_of_the_project
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--loss", help="an entry of params.yaml's `losses`; its `loss` by default")
     loss = parser.parse_args().loss
     with reported(interrupted="interrupted; the same command resumes from the last checkpoint"):
-        refuse_links_out_of_the_project()
         settings = config.load()
         from goemotions.training.fit import train
 

@@ -123,11 +123,12 @@ def _add_compare(commands: Any) -> None:
         '"asl>bce" or, for any loss, "bce+0.005"',
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print the runs and the tables as JSON")
-    form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
-    form.add_argument(
-        "--latex", action="store_true", help="print a table and a paragraph for a paper"
-    )
+    for name, what in (
+        ("json", "print the runs and the tables as JSON"),
+        ("markdown", "print tables for a pull request"),
+        ("latex", "print a table and a paragraph for a paper"),
+    ):
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=what)
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write a page with plots, for a browser"
     )
@@ -135,7 +136,7 @@ def _add_compare(commands: Any) -> None:
         "revisions", nargs="*", metavar="REVISION", help="further commits, branches or tags"
     )
     parser.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
-    parser.set_defaults(run=_compare)
+    parser.set_defaults(run=_compare, form="tables")
 
 
 def _add_predict(commands: Any) -> None:
@@ -340,6 +341,15 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def _check_least(options: argparse.Namespace, **least: float) -> None:
+    """Refuse an option's value below its minimum, or NaN."""
+    for name, minimum in least.items():
+        value = getattr(options, name)
+        if value is not None and not value >= minimum:
+            shown = name.replace("_", "-")
+            raise UserError(f"--{shown} is {value}; it must be at least {minimum}")
+
+
 # The imports below are inside the functions so that --help does not wait for torch.
 
 
@@ -351,7 +361,7 @@ def _data(options: argparse.Namespace) -> int:
         if options.dataset or options.html or options.json:
             raise UserError("--entry stands alone: it looks at a file, not at a dataset")
         return 0 if entry.show(options.entry) else 1
-    params = describe.check_dataset(config.load(any_loss=True), options.dataset)
+    params = describe.with_dataset(config.load(any_loss=True), options.dataset)
     found = describe.describe(params, describe.read(params))
     describe.show(found, as_json=options.json)
     if options.html:
@@ -374,7 +384,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from goemotions.commands import compare
-    from goemotions.comparison import requirement, tables
+    from goemotions.comparison import requirement
     from goemotions.io import preflight
 
     preflight.name_user()
@@ -384,7 +394,7 @@ def _compare(options: argparse.Namespace) -> int:
         options.baseline,
         metric=options.metric,
         margin=options.margin,
-        form=next((form for form in tables.FORMS if getattr(options, form, False)), "tables"),
+        form=options.form,
         page=options.html,
     )
     if options.require is None:
@@ -448,10 +458,7 @@ def _tune(options: argparse.Namespace) -> int:
 
     if bool(options.losses) == options.best:
         raise UserError("give either losses or --best; see `goemotions tune --help`")
-    if options.draws < 1 or options.seed < 0:
-        wrong = "draws" if options.draws < 1 else "seed"
-        least = 1 if options.draws < 1 else 0
-        raise UserError(f"--{wrong} is {getattr(options, wrong)}; it must be at least {least}")
+    _check_least(options, draws=1, seed=0)
     preflight.name_user()
     if options.best:
         tune.best()
@@ -466,12 +473,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands.cluster import Resources
     from goemotions.io import preflight
 
-    least = {"cpus": 1, "gpus": 0, "at_most": 1, "patience": 0, "margin": 0}
-    for name, minimum in least.items():
-        value = getattr(options, name)
-        if value is not None and not value >= minimum:
-            shown = name.replace("_", "-")
-            raise UserError(f"--{shown} is {value}; it must be at least {minimum}")
+    _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
     preflight.name_user()
     return sweep.sweep(
         options.settings,

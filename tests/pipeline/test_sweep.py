@@ -521,6 +521,7 @@ WRONG = {
     "--at-most is 0; it must be at least 1": ("--at-most", "0"),
     "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
     "--metric is 'f2'; there are macro_f1,": ("--until-sure", "--metric", "f2"),
+    "--margin is 0; it must be above 0": ("--until-sure", "--margin", "0"),
     "--remote is 'there'; git has origin": ("--address", "127.0.0.1:9", "--remote", "there"),
 }
 

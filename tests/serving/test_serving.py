@@ -147,6 +147,8 @@ def test_other_bad_requests_are_refused_too(client):
     assert client.post("/predict", content=b"x" * 5_000_001, headers=json_type).status_code == 413
     # A name that is made to lead here.
     assert client.get("/", headers={"host": "elsewhere.example"}).status_code == 400
+    for loopback in ("localhost", "127.0.0.1:8000", "[::1]:8000"):
+        assert client.get("/health", headers={"host": loopback}).status_code == 200
     assert client.get("/nothing").status_code == 404
     assert client.get("/predict").status_code == 405
 

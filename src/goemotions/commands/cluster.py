@@ -87,7 +87,7 @@ class Cluster:
         gpus = resources.gpus
         if gpus is None:
             gpus = 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
-        self._find_room(resources.cpus, gpus)
+        self._say_what_lacks(resources.cpus, gpus)
         start = self._task.options(
             num_cpus=resources.cpus, num_gpus=gpus, max_retries=MACHINES_THAT_MAY_DIE
         )
@@ -107,7 +107,7 @@ class Cluster:
                     ended(name, answer)
                 view.show(self._ray.get(board.all.remote()))
 
-    def _find_room(self, cpus: int, gpus: float) -> None:
+    def _say_what_lacks(self, cpus: int, gpus: float) -> None:
         """Tell where no machine has what a trial takes, for which Ray would wait without a word."""
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(one.get("CPU", 0) >= cpus and one.get("GPU", 0) >= gpus for one in machines):

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ class Description:
     across: dict[str, int]
     other_labels: int
     differing: list[tuple[str, list[list[str]]]]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 def read(params: Params) -> Texts:
@@ -318,7 +318,7 @@ def write_page(path: Path, found: Description) -> None:
     write(path, "dataset.html", found=found, labels=labels, matrix=rows)
 
 
-def check_dataset(params: Params, name: str | None) -> Params:
+def with_dataset(params: Params, name: str | None) -> Params:
     """The params with another dataset selected.
 
     Raises:

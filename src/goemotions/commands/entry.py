@@ -82,7 +82,7 @@ def show(path: Path) -> bool:
         raise UserError(f"--entry: {path} is not there")
     look = _look(path)
     name, files = _files(path)
-    entry = _entry(path, look, {split: file.name for split, file in files.items()})
+    entry = _entry(name, path, look, {split: file.name for split, file in files.items()})
     texts, problem = None, None
     try:
         texts = _try(name, entry, path.parent)
@@ -282,9 +282,8 @@ def _is_header(rows: list[list[str]]) -> bool:
     return not any(cell and cell in cells for cell, cells in zip(first, below, strict=True))
 
 
-def _entry(path: Path, look: _Look, files: dict[str, str]) -> dict[str, Any]:
+def _entry(name: str, path: Path, look: _Look, files: dict[str, str]) -> dict[str, Any]:
     """The entry, in the order in which a person reads it."""
-    name = _files(path)[0]
     paths = {split: f"{TEXTS}/{name}/{file}" for split, file in files.items()}
     entry: dict[str, Any] = {"source": "files"}
     entry["files"] = paths if len(paths) > 1 else paths["train"]

@@ -16,7 +16,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.io.locks import HeldError, take
-from goemotions.metrics.f1 import decide, probabilities, sigmoid
+from goemotions.metrics.f1 import sigmoid
 from goemotions.network.inference import Precision
 
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
@@ -160,15 +160,9 @@ def _classify(
 ) -> Iterator[dict[str, Any]]:
     while chunk := list(islice(texts, CHUNK)):
         logits = classifier.logits(chunk, advance=bar.update)
-        shares = probabilities(logits, single=classifier.single)
-        for text, row, given in zip(chunk, shares, decide(logits, thresholds), strict=True):
-            by_label = zip(classifier.labels, row, given, strict=True)
-            scored = sorted(((p, label, on) for label, p, on in by_label), reverse=True)
-            yield {
-                "text": text,
-                "labels": [label for _, label, on in scored if on],
-                "probabilities": {label: round(float(p), 6) for p, label, _ in scored},
-            }
+        answers = classifier.answers(logits, thresholds)
+        for text, answer in zip(chunk, answers, strict=True):
+            yield {"text": text, **answer}
 
 
 def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:

@@ -49,7 +49,7 @@ def serve(
         ) from None
     with listen(host, port) as listener:
         classifiers, dataset = load(params, losses, chosen, precision)
-        hosts = [host, *LOOPBACK] if host in LOOPBACK else ["*"]
+        hosts = [*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"]  # as a Host header has it
         application = app.build(
             app.Models(classifiers, Path("data", dataset)), hosts=hosts, comparison=COMPARISON
         )
@@ -101,7 +101,7 @@ def load(
     return classifiers, sorted(datasets)[0]
 
 
-def listen(host: str, port: int, precision: Precision = "fp32") -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at the address.
 
     Raises:

@@ -123,6 +123,7 @@ def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
         yield trials
         return
     measures.check(options.metric)
+    measures.check_margin(options.margin)
     seeds = sorted({one.seed for one in trials})
     losses = {one.loss for one in trials}
     if options.baseline not in losses or len(losses) < 2 or len(seeds) < 2:
@@ -170,7 +171,7 @@ def find_places(remote: str | None) -> Places:
         UserError: git or DVC would lose the experiments, something is not committed or not pushed,
             or there is no such remote.
     """
-    preflight.find_project()
+    preflight.require_project()
     for problem in preflight.problems(Path()):
         raise UserError(str(problem))
     if changed := _git("status", "--porcelain", "--untracked-files=no"):

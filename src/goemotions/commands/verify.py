@@ -96,7 +96,7 @@ def verify_experiments() -> Report:
     Raises:
         UserError: this is not the project's folder.
     """
-    preflight.find_project()
+    preflight.require_project()
     report = Report(only_experiments=True)
     _experiments(report)
     return report
@@ -280,7 +280,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
                 raise UserError(f"SHA-256 is {digest}, must be {wanted}")
             count = len(splits.read(path).ids)
             if count != rows.get(split):
-                raise UserError(f"{count:,} rows, must be {rows.get(split):,}")
+                raise UserError(f"{count:,} rows, must be {rows.get(split)}")
             where = "as pinned" if split in pinned else "as in metadata.json"
             return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {where}"
 
@@ -394,8 +394,7 @@ def _run(report: Report, what: str, check: Callable[[], str], remedy: str) -> No
     try:
         report.checks.append(Check(what, True, check(), remedy))
     except Exception as error:  # whatever a damaged file makes a library raise is a finding
-        lines = str(error).splitlines() or [type(error).__name__]
-        report.checks.append(Check(what, False, lines[0], remedy))
+        report.checks.append(Check(what, False, first_line(error), remedy))
 
 
 def _environment() -> dict[str, str]:

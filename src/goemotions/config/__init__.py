@@ -11,7 +11,6 @@ from annotated_types import Ge, Le
 from pydantic import Field, TypeAdapter, ValidationError
 
 from goemotions.config.base import (
-    SPLITS,
     Count,
     Entry,
     NotNegative,
@@ -32,16 +31,14 @@ from goemotions.config.dataset_settings import (
 )
 from goemotions.config.loss_settings import (
     Asl,
-    Bce,
     ClassBalancedFocal,
     Combined,
     DistributionBalanced,
     LossSettings,
     WeightedBce,
 )
-from goemotions.config.messages import choose, explain, spelling
+from goemotions.config.messages import choose, explain
 from goemotions.config.model_settings import (
-    ArchiveModel,
     HubModel,
     Model,
     PackageModel,
@@ -50,11 +47,8 @@ from goemotions.config.model_settings import (
 from goemotions.errors import UserError
 
 __all__ = [
-    "SPLITS",
     "TEXTS",
-    "ArchiveModel",
     "Asl",
-    "Bce",
     "ClassBalancedFocal",
     "Combined",
     "Dataset",
@@ -71,7 +65,6 @@ __all__ = [
     "Recipe",
     "ScratchModel",
     "Table",
-    "Task",
     "Train",
     "WeightedBce",
     "check_loss",
@@ -79,7 +72,6 @@ __all__ = [
     "parse",
     "parse_dataset",
     "parse_loss",
-    "spelling",
 ]
 
 

@@ -27,8 +27,8 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
     match error["type"]:
         case "extra_forbidden":
             known = _settings_of(parent)
-            return f"{above or 'params.yaml'} has an unknown setting {last!r}; " + _known(
-                last, known
+            return f"{above or 'params.yaml'} has an unknown setting {last!r}; " + choose(
+                last, known, "known"
             )
         case "missing":
             return f"{place} is missing from params.yaml"
@@ -127,15 +127,11 @@ def _settings_of(kind: Any) -> list[str]:
     return []
 
 
-def _known(given: Any, known: list[str]) -> str:
-    near = difflib.get_close_matches(str(given), known, 1)
-    return (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(known)}"
-
-
-def choose(given: Any, choices: Iterable[str]) -> str:
+def choose(given: Any, choices: Iterable[str], words: str = "choose one of") -> str:
+    """What is allowed, after the closest of it to what was given."""
     listed = list(choices)
     near = difflib.get_close_matches(str(given), listed, 1)
-    return (f"did you mean {near[0]}? " if near else "") + f"choose one of: {', '.join(listed)}"
+    return (f"did you mean {near[0]}? " if near else "") + f"{words}: {', '.join(listed)}"
 
 
 def _kind(kind: Any, constraints: list[Any]) -> str:

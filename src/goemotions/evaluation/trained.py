@@ -1,7 +1,7 @@
 """A trained folder, loaded to predict."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests
 from goemotions.io.silence import silenced
+from goemotions.metrics.f1 import decide, probabilities
 from goemotions.network import batching, inference
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.inference import Network, Precision
@@ -140,6 +141,18 @@ class Classifier:
             device=self.device,
             advance=advance,
         )
+
+    def answers(
+        self, logits: NDArray[np.float32], thresholds: NDArray[np.float64] | None
+    ) -> Iterator[dict[str, Any]]:
+        """The labels of each row of logits, and every label's probability, the highest first."""
+        shares = probabilities(logits, single=self.single).tolist()
+        for row, given in zip(shares, decide(logits, thresholds).tolist(), strict=True):
+            scored = sorted(zip(row, self.labels, given, strict=True), reverse=True)
+            yield {
+                "labels": [label for _, label, on in scored if on],
+                "probabilities": {label: round(share, 6) for share, label, _ in scored},
+            }
 
 
 def _logits(method: dict[str, Any], labels: list[str]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ class Checkpoints:
 
     Attributes:
         draft: where the next one is written.
-        whole: where it is moved, in one step, when it is complete.
+        complete: where it is moved, in one step, when it is complete.
     """
 
     def __init__(self, folder: Path) -> None:

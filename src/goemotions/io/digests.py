@@ -29,12 +29,10 @@ def digests(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
     }
 
 
-def write_manifest(folder: Path, **origin: Any) -> dict[str, Any]:
+def write_manifest(folder: Path, **origin: Any) -> None:
     """Write manifest.json: the origin, and size and SHA-256 of every file of the folder."""
     paths = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
-    manifest = {**origin, "written": digests(paths)}
-    write_json(folder / MANIFEST, manifest)
-    return manifest
+    write_json(folder / MANIFEST, {**origin, "written": digests(paths)})
 
 
 def read_manifest(folder: Path, remedy: str) -> dict[str, str]:

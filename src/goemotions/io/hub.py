@@ -124,7 +124,7 @@ def online() -> bool:
     return mirror() is None and not is_offline_mode()
 
 
-def _download(kind: str, repo: str, revision: str, name: str, *, again: bool = False) -> Path:
+def _download(kind: str, repo: str, revision: str, name: str, *, again: bool) -> Path:
     """Fetch a file of the Hub by the Hub's own client.
 
     The client waits after a refused request and resumes a download that was cut. Some errors make

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goemotions.errors import UserError, first_line, reported
-from goemotions.io.project import project_folder
+from goemotions.io.project import links_out_of_the_project, project_folder
 
 COMMIT = "git add -A && git commit -m start"
 USE_GIT = "dvc config --local core.no_scm false"
@@ -97,7 +97,7 @@ def git_problem(project: Path) -> Problem | None:
     return None
 
 
-def find_project() -> None:
+def require_project() -> None:
     """Refuse a folder that is no project's.
 
     Raises:
@@ -119,6 +119,12 @@ def refuse_what_dvc_would_lose() -> None:
     Raises:
         UserError: says what to do.
     """
+    for path, target in links_out_of_the_project().items():
+        raise UserError(
+            f"{path} is a link to {target}, outside the project, where DVC records nothing; make "
+            "it a folder again and keep DVC's cache on that disk instead: `goemotions verify` "
+            "lists the commands"
+        )
     project = project_folder()
     lost = [*_braces(project)]
     if project != Path.cwd():
@@ -170,7 +176,7 @@ def _git_letters(project: Path) -> Iterator[Problem]:
 
 
 def _shallow(project: Path) -> Iterator[Problem]:
-    if _git(project, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+    if git(project, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
         found = (
             "does not have the whole history (a shallow clone), and DVC records temporary and "
             "queued experiments only with it"
@@ -180,20 +186,21 @@ def _shallow(project: Path) -> Iterator[Problem]:
 
 def _missing_objects(project: Path) -> Iterator[Problem]:
     """Whether a partial clone, as made with --filter, has objects missing; DVC cannot fetch it."""
-    if _git(project, "config", "--get-regexp", r"^remote\..*\.promisor$").stdout:
-        listed = _git(project, "rev-list", "--objects", "--missing=print", "HEAD").stdout
+    if git(project, "config", "--get-regexp", r"^remote\..*\.promisor$").stdout:
+        listed = git(project, "rev-list", "--objects", "--missing=print", "HEAD").stdout
         if re.search(r"^\?", listed, re.MULTILINE):
             found = "does not have all old files (a partial clone), which experiments need"
             yield Problem("git", found, "git fetch --refetch --no-filter")
 
 
 def _uncommitted(project: Path) -> Iterator[Problem]:
-    if _git(project, "cat-file", "-e", "HEAD:./dvc.yaml").returncode:
+    if git(project, "cat-file", "-e", "HEAD:./dvc.yaml").returncode:
         found = "has no dvc.yaml in its last commit, from which experiments start"
         yield Problem("git", found, COMMIT)
 
 
-def _git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run git in a folder; without git on PATH it fails. Its output need not be UTF-8."""
     command = [shutil.which("git") or "false", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
 

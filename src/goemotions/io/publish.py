@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from goemotions.errors import warn_once
 
 
@@ -110,7 +112,7 @@ def _beside(path: Path, kind: str = "") -> Iterator[Path]:
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
         owner, _, rest = left.name.removeprefix(f".{path.name}.").partition(".")
-        if owner.isdigit() and not _runs(int(owner)):
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
             if rest.startswith(_OLD) and not path.exists() and any(left.iterdir()):
                 left.replace(path)
             shutil.rmtree(left, ignore_errors=True)
@@ -119,13 +121,3 @@ def _beside(path: Path, kind: str = "") -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is another user's
-        return True
-    return True

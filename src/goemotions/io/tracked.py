@@ -1,10 +1,9 @@
 """Which files git or DVC tracks."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+
+from goemotions.io.preflight import git
 
 
 def untracked(files: Iterable[Path]) -> list[Path]:
@@ -16,16 +15,8 @@ def untracked(files: Iterable[Path]) -> list[Path]:
     Args:
         files: relative to the working directory.
     """
-    if not shutil.which("git"):
-        return []
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"],  # noqa: S607 - the user's git
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C"},
-        check=False,
-    )
-    if listed.returncode:  # in no git repository, as with core.no_scm
+    listed = git(Path(), "ls-files", "-z")
+    if listed.returncode:  # no git, or no git repository, as with core.no_scm
         return []
     tracked = set(listed.stdout.split("\0"))
     return [

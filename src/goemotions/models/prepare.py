@@ -28,16 +28,13 @@ LARGEST_SIZE = 2**20  # the largest vocabularies have 900,000 tokens
 REQUIRED = ("config.json", SAFETENSORS, "tokenizer.json", "tokenizer_config.json", digests.MANIFEST)
 
 
-def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
+def cache(name: str, settings: config.Model, folder: Path) -> None:
     """Write models/<model>, completely or not at all; the same inputs give byte-identical files.
 
     Args:
         name: the entry in params.yaml's `models`.
         settings: that entry.
         folder: where to write; what was there before stays until the new folder is complete.
-
-    Returns:
-        the manifest.
 
     Raises:
         UserError: a source file is missing, is not the pinned one, or cannot be converted.
@@ -70,7 +67,7 @@ def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
                 tokenizer.convert(draft)
             elif "tokenizer_config.json" in paths:
                 tokenizer.use_shared_name(draft)
-        manifest = digests.write_manifest(draft, **origin, files=digests.digests(paths))
+        digests.write_manifest(draft, **origin, files=digests.digests(paths))
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(
                 f"models.{name}.files makes no {', '.join(missing)}; list the source files that "
@@ -78,7 +75,6 @@ def cache(name: str, settings: config.Model, folder: Path) -> dict[str, Any]:
             )
         encoder(draft)
         load_tokenizer(draft)
-    return manifest
 
 
 def encoder(folder: Path) -> Any:

@@ -168,8 +168,7 @@ def _usage(model: Published) -> str:
         f"| `{name}` | {check.difference:.2g} | {check.macro_f1:.4f} |"
         for name, check in model.checks.items()
     ]
-    exact = model.scores["macro_f1"]
-    if exact - model.checks[INT8].macro_f1 > LOSS_OF_INT8:
+    if not model.checks[INT8].kept:
         lines.append(f"\n`{INT8}` is left out, since it loses more than {LOSS_OF_INT8:g}.")
     lines.append(
         "\nThese are checked on the whole test split. Inputs are int64 and have any batch size and "

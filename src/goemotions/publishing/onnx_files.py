@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io.silence import silenced
 from goemotions.metrics.f1 import decide, macro_f1
-from goemotions.network import batching
-from goemotions.network.batching import Collator, Rows
 
 FLOAT, INT8 = "onnx/model.onnx", "onnx/model_int8.onnx"
 CLOSE = 1e-4  # between logits in float32
@@ -32,10 +30,12 @@ class Check:
     Attributes:
         difference: the largest one between its logits and torch's.
         macro_f1: by the same thresholds.
+        kept: whether the file is; one in 8 bits must not lose more than LOSS_OF_INT8.
     """
 
     difference: float
     macro_f1: float
+    kept: bool
 
 
 def write(
@@ -71,20 +71,19 @@ def write(
         # With a scale per output the logits' error is about half that with one per matrix.
         quantize_dynamic(folder / FLOAT, folder / INT8, per_channel=True)
     thresholds = classifier.chosen(None)
+    exact = macro_f1(decide(logits, thresholds), split.targets)
     found = {}
     for name in (FLOAT, INT8):
         given = predict(folder / name, classifier, split.texts)
-        found[name] = Check(
-            float(np.abs(given - logits).max()),
-            macro_f1(decide(given, thresholds), split.targets),
-        )
+        score = macro_f1(decide(given, thresholds), split.targets)
+        kept = name == FLOAT or exact - score <= LOSS_OF_INT8
+        found[name] = Check(float(np.abs(given - logits).max()), score, kept)
     if not found[FLOAT].difference <= CLOSE:
         raise UserError(
             f"the ONNX file's logits differ from torch's by {found[FLOAT].difference:.2g}, and "
             f"{CLOSE:g} is allowed; the packages that write it may have a defect for this model"
         )
-    exact = macro_f1(decide(logits, thresholds), split.targets)
-    if exact - found[INT8].macro_f1 > LOSS_OF_INT8:
+    if not found[INT8].kept:
         (folder / INT8).unlink()
     return found
 
@@ -127,14 +126,7 @@ def convert(trained: Path, path: Path, max_length: int) -> None:
 
 def predict(path: Path, classifier: Classifier, texts: Sequence[str]) -> NDArray[np.float32]:
     """An ONNX file's logits, [len(texts), labels], with the classifier's tokenizer and batches."""
-    session = _session(path)
-    return batching.logits(
-        session,
-        Rows(classifier.tokenizer, texts, None, classifier.max_length),
-        Collator(classifier.pad_token_id),
-        labels=len(classifier.labels),
-        device=torch.device("cpu"),
-    )
+    return replace(classifier, network=_session(path), device=torch.device("cpu")).logits(texts)
 
 
 def _session(path: Path) -> Callable[[Any, Any], Any]:

@@ -22,7 +22,7 @@ from goemotions.config.dataset_settings import Csv
 from goemotions.data import splits, table_files
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
-from goemotions.metrics.f1 import decide, probabilities, sigmoid
+from goemotions.metrics.f1 import sigmoid
 from goemotions.pages import render
 from goemotions.serving import explanations
 from goemotions.serving.batcher import Batcher, BusyError, GoneError, Logits
@@ -141,19 +141,7 @@ class Models:
     def given(self, name: str, logits: Any) -> list[Given]:
         """A model's answers from its logits, [texts, labels]."""
         model = self.classifiers[name]
-        answers = []
-        shares = probabilities(logits, single=model.single)
-        for row, decided in zip(shares, decide(logits, model.chosen(None)), strict=True):
-            by_share = sorted(
-                zip(row.tolist(), model.labels, decided.tolist(), strict=True), reverse=True
-            )
-            answers.append(
-                Given(
-                    labels=[label for _, label, on in by_share if on],
-                    probabilities={label: round(share, 6) for share, label, _ in by_share},
-                )
-            )
-        return answers
+        return [Given(**answer) for answer in model.answers(logits, model.chosen(None))]
 
     def thresholds(self, name: str) -> dict[str, float] | None:
         """Each label's threshold as a probability; None in single-label data."""
