@@ -168,6 +168,27 @@ def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):
     assert "On this test split no number of seeds detects" in comparison.conclusion
 
 
+@pytest.mark.parametrize(("deviations", "helps"), [(1.5, False), (1.8, True)])
+def test_a_run_helps_where_seeds_can_still_show_equivalence(deviations, helps):
+    """Equivalence is shown by one-sided tests: at 1.645 standard errors, not 1.96."""
+    rng = np.random.default_rng(4)
+    made = []
+    for loss in ("asl", "bce"):
+        of_loss = rng.random((600, 5)) < 0.1
+        for seed in (1, 2):
+            experiment, one = run(loss, seed)
+            wrong = of_loss ^ (rng.random((600, 5)) < 0.02)
+            logits = np.where(one.targets ^ wrong, 1.0, -1.0)
+            made.append((experiment, dataclasses.replace(one, logits=logits)))
+    (comparison,) = analyse(*made)
+    difference = comparison.pairs[0].difference
+    assert abs(difference.value) < difference.from_rows
+    margin = abs(difference.value) + deviations * difference.from_rows
+    (comparison,) = analyse(*made, margin=margin)
+    assert comparison.pairs[0].verdict == "undecided"
+    assert (comparison.next_run is not None) == helps
+
+
 def test_the_seeds_to_plan_are_for_holms_first_step():
     runs = [run(loss, s) for loss in ("a", "b", "bce") for s in (1, 2, 3)]
     (comparison,) = analyse(*runs)
