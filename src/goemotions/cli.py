@@ -117,6 +117,11 @@ def _add_compare(commands: Any) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--own-recipes",
+        action="store_true",
+        help="also compare runs whose recipes differ, such as each loss with its best one",
+    )
+    parser.add_argument(
         "--require",
         metavar="CONDITION",
         help="exit status 1 unless a loss is surely better than another one, for example "
@@ -219,15 +224,23 @@ def _add_tune(commands: Any) -> None:
         description="Queue experiments that try drawn settings on the selected model and dataset: "
         "learning rates and the loss's own numbers, each up to twice or half of what it is. The "
         "first try of a loss has the present settings. `dvc queue start` runs them.",
-        epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start",
+        epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start. When that is done: "
+        "goemotions tune --repeat 5 && dvc queue start",
     )
     parser.add_argument("losses", nargs="*", metavar="LOSS", help="entries of `losses`")
     parser.add_argument(
         "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    parser.add_argument(
+    found = parser.add_mutually_exclusive_group()
+    found.add_argument(
         "--best", action="store_true", help="show what was tried, the best first for each loss"
+    )
+    found.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="queue the best settings of each loss with N further seeds",
     )
     parser.set_defaults(run=_tune)
 
@@ -394,6 +407,7 @@ def _compare(options: argparse.Namespace) -> int:
         options.baseline,
         metric=options.metric,
         margin=options.margin,
+        own_recipes=options.own_recipes,
         form=options.form,
         page=options.html,
     )
@@ -456,12 +470,14 @@ def _tune(options: argparse.Namespace) -> int:
     from goemotions.commands import tune
     from goemotions.io import preflight
 
-    if bool(options.losses) == options.best:
-        raise UserError("give either losses or --best; see `goemotions tune --help`")
-    _check_least(options, draws=1, seed=0)
+    if bool(options.losses) == (options.best or options.repeat is not None):
+        raise UserError("give losses, --best or --repeat N; see `goemotions tune --help`")
+    _check_least(options, draws=1, seed=0, repeat=1)
     preflight.name_user()
     if options.best:
         tune.best()
+    elif options.repeat is not None:
+        tune.repeat(config.load(any_loss=True), options.repeat)
     else:
         params = config.load(any_loss=True)
         tune.queue(params, options.losses, options.draws, options.seed)

@@ -12,6 +12,8 @@ from goemotions.comparison.requirement import answer
 from goemotions.errors import UserError
 from goemotions.metrics.f1 import macro_f1
 
+SAME_RECIPE = "All losses have the same recipe, which may suit some better than others."
+
 
 def test_a_much_better_loss_is_the_best_in_the_conclusion():
     seeds = range(1, 4)
@@ -32,7 +34,7 @@ def test_a_much_better_loss_is_the_best_in_the_conclusion():
     assert comparison.next_run is None
     assert comparison.conclusion == (
         "asl is the best loss (at 95% confidence, over test rows and seeds). asl is better than "
-        "bce (Holm-adjusted p < 0.05)."
+        f"bce (Holm-adjusted p < 0.05). {SAME_RECIPE}"
     )
 
 
@@ -121,7 +123,8 @@ def test_one_seed_of_each_gives_no_verdict():
     assert asl.against.difference.value > 0.2
     assert comparison.conclusion == (
         "There is one seed per loss, and scores also differ from seed to seed, by an amount that "
-        "is not known: no loss can be called better. Run at least two more seeds of each."
+        "is not known: no loss can be called better. Run at least two more seeds of each. "
+        f"{SAME_RECIPE}"
     )
     assert comparison.next_run == "dvc exp run -S train.seed=2"
 
@@ -217,7 +220,7 @@ def test_average_precision_is_named_where_it_needs_fewer_seeds():
     (comparison,) = analyse(*runs)
     assert comparison.conclusion.endswith(
         " By average precision (`--metric average_precision`) it takes about 2 seeds per loss (95% "
-        "interval 2 to 2)."
+        f"interval 2 to 2). {SAME_RECIPE}"
     )
     (other,) = analyse(*runs, metric="average_precision")
     assert other.metric == "average_precision"
@@ -231,7 +234,7 @@ def test_average_precision_is_named_where_it_needs_fewer_seeds():
         better.append((experiment, dataclasses.replace(one, logits=logits)))
     (comparison,) = analyse(*better)
     assert [row.may_be_best for row in comparison.rows] == [True, True]
-    assert comparison.conclusion.endswith(", and only a may be the best.")
+    assert comparison.conclusion.endswith(f", and only a may be the best. {SAME_RECIPE}")
 
 
 def test_many_seeds_are_told_from_no_number_of_seeds():
@@ -418,6 +421,35 @@ def test_the_recipe_of_another_model_is_no_reason_and_not_shown():
     key = "recipes.minilm-l6.epochs"
     assert [one.apart for one in three] == [{}, {key: 1}, {key: 3}]
     assert analysis.why_separate(three).endswith(f"they differ in model and {key}.")
+
+
+def test_losses_with_recipes_of_their_own_are_compared_where_that_is_asked_for():
+    low, high = ({"recipes.minilm-l6.learning_rate": rate} for rate in (1e-4, 3e-4))
+    both = [run("asl", seed, **high) for seed in (1, 2)]
+    both += [run("bce", seed, error=0.3, **low) for seed in (1, 2)]
+    apart = analyse(*both)
+    assert [[row.loss for row in one.rows] for one in apart] == [["asl"], ["bce"]]
+    assert analysis.why_separate(apart) == (
+        "The runs form 2 groups that are not compared with each other, because they differ in "
+        "recipes.minilm-l6.learning_rate. --own-recipes compares them, each loss with its own "
+        "recipe."
+    )
+    (together,) = analyse(*both, own_recipes=True)
+    assert [(row.loss, row.seeds) for row in together.rows] == [("asl", [1, 2]), ("bce", [1, 2])]
+    assert together.apart == {}
+    own = "Each loss has its own recipe: asl learning_rate 0.0003; bce learning_rate 0.0001."
+    assert own in together.conclusion
+    (two_of_one,) = analyse(*both, run("bce", 3, **high), own_recipes=True)
+    assert {row.loss: row.seeds for row in two_of_one.rows} == {
+        "asl": [1, 2],
+        "bce (learning_rate 0.0001)": [1, 2],
+        "bce (learning_rate 0.0003)": [3],
+    }
+    other = [*both[2:], run("asl", **high, **{"train.batch_size": 16})]
+    still = analyse(*other, own_recipes=True)
+    assert [one.apart for one in still] == [{"train.batch_size": None}, {"train.batch_size": 16}]
+    (same,) = analyse(run("asl", **high), run("bce", **high))
+    assert same.conclusion.endswith(SAME_RECIPE)
 
 
 def test_a_setting_that_older_runs_lack_is_null():

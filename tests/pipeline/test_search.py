@@ -31,14 +31,31 @@ def test_each_loss_has_its_tries_and_the_best_is_first(clone):
 
     found = clone.goemotions("tune", "--best").splitlines()
     assert [line for line in found if not line.startswith("  ")] == [
-        "asl on deberta-v3-tiny: average precision on validation",
-        "bce on deberta-v3-tiny: average precision on validation",
+        "asl on sample with deberta-v3-tiny: average precision on validation",
+        "bce on sample with deberta-v3-tiny: average precision on validation",
     ]
+    best = {}
     for place, loss in ((1, "asl"), (4, "bce")):
         shown = [line.split()[:2] for line in found[place : place + 2]]
         own = {name: score for name, score in scores.items() if f"-{loss}-" in name}
         ranked = sorted(own, key=own.get, reverse=True)
         assert shown == [[f"{own[name]:.4f}", name] for name in ranked]
+        best[loss] = next(run for run in runs if run["name"] == ranked[0])
     drawn = next(line for line in found if "-asl-2" in line)
     assert "-S losses.asl.gamma_neg=" in drawn
     assert "-S recipes.deberta-v3-tiny.learning_rate=" in drawn
+
+    said = clone.goemotions("tune", "--repeat", "1").splitlines()
+    assert said[:2] == [
+        f"queued best-deberta-v3-tiny-{loss}-2: the settings of {best[loss]['name']}"
+        for loss in ("asl", "bce")
+    ]
+    clone.dvc("exp", "run", "--run-all")
+    again = json.loads(clone.goemotions("compare", "--only", "best-", "--own-recipes", "--json"))
+    assert {run["loss"]: run["seed"] for run in again["runs"]} == {"asl": 2, "bce": 2}
+    for run in again["runs"]:
+        assert run["protocol"] == best[run["loss"]]["protocol"]
+        assert run["settings"] == best[run["loss"]]["settings"]
+    (comparison,) = again["comparisons"]
+    assert {row["loss"] for row in comparison["rows"]} == {"asl", "bce"}
+    assert "Each loss has its own recipe: " in comparison["conclusion"]

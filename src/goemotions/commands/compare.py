@@ -21,6 +21,7 @@ def compare(
     *,
     metric: str,
     margin: float,
+    own_recipes: bool,
     form: str,
     page: Path | None,
 ) -> list[Comparison]:
@@ -32,6 +33,7 @@ def compare(
         baseline: the loss that the others are compared with; None for bce, or else the best one.
         metric: of `measures.names`.
         margin: losses whose difference is surely smaller are equivalent.
+        own_recipes: also compare runs whose recipes differ.
         form: tables, markdown, latex or json.
         page: an HTML file to write, if any.
 
@@ -40,7 +42,9 @@ def compare(
             not what it wrote.
     """
     found, scored = _read(prefix, revisions)
-    comparisons = analysis.analyse(found, scored, baseline, metric=metric, margin=margin)
+    comparisons = analysis.analyse(
+        found, scored, baseline, metric=metric, margin=margin, own_recipes=own_recipes
+    )
     tables.show(found, comparisons, scored, form=form)
     if page:
         from goemotions.comparison import report

@@ -4,19 +4,22 @@ A recipe that was tuned with one loss measures which loss fits that recipe (Bout
 arXiv 2103.03098), so each loss gets as many tries as any other, at its own settings too.
 """
 
-import shlex
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from goemotions.comparison import experiments
+from goemotions.comparison.experiments import Experiment
 from goemotions.config import Params, check_loss
 from goemotions.config.messages import choose
 from goemotions.errors import UserError
 
 PREFIX = "tune-"
+REPEATED = "best-"
 _RATES = ("learning_rate", "head_learning_rate")
 _FACTOR = 2.0  # a drawn value is the present one, times or over this much at most
 
@@ -77,14 +80,23 @@ def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
         for number, changes in enumerate(draws(params, loss, count, seed), start=1):
             name = f"{PREFIX}{params.model}-{loss}-{number}"
             given = {"loss": loss, "model": params.model, "dataset": params.dataset} | changes
-            options = [part for key, value in given.items() for part in ("-S", f"{key}={value}")]
-            command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "-n", name, *options]
-            done = subprocess.run([*command, "evaluate"], capture_output=True, text=True)  # noqa: S603 - this Python's dvc
-            if done.returncode:
-                said = (done.stderr or done.stdout).strip().splitlines()
-                raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
-            print(f"queued {name}: {' '.join(map(shlex.quote, options[1::2]))}", flush=True)
+            _queue(name, given)
+            settings = " ".join(f"{key}={value}" for key, value in given.items())
+            print(f"queued {name}: {settings}", flush=True)
     print("to run them: dvc queue start; to see the best: goemotions tune --best")
+
+
+def _queue(name: str, settings: Mapping[str, Any]) -> None:
+    options = [
+        part
+        for key, value in settings.items()
+        for part in ("-S", f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+    ]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "-n", name, *options]
+    done = subprocess.run([*command, "evaluate"], capture_output=True, text=True)  # noqa: S603 - this Python's dvc
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
 
 
 def best() -> None:
@@ -93,18 +105,59 @@ def best() -> None:
     Raises:
         UserError: no such experiment has run.
     """
-    runs = [
-        run
-        for run in experiments.experiments(PREFIX)
-        if run.validation_average_precision is not None
+    for (dataset, model, loss), runs in _tries().items():
+        print(f"{loss} on {dataset} with {model}: average precision on validation")
+        for run in runs:
+            changes = run.command.removeprefix("dvc exp run").strip()
+            changes = changes or "(the settings as they are)"
+            print(f"  {run.validation_average_precision:.4f}  {run.name}  {changes}")
+
+
+def repeat(params: Params, seeds: int) -> None:
+    """Queue each loss's best settings, on the selected model and dataset, with further seeds.
+
+    The seed that chose them is not among these: the best of several tries was also lucky, so its
+    own score is too high.
+
+    Raises:
+        UserError: no such experiment has run, or dvc refuses.
+    """
+    chosen = [
+        runs[0]
+        for (dataset, model, _), runs in _tries().items()
+        if (dataset, model) == (params.dataset, params.model)
     ]
-    if not runs:
+    if not chosen:
+        raise UserError(
+            f"no experiment whose name begins with {PREFIX} is of the selected model and dataset, "
+            f"{params.model} and {params.dataset}"
+        )
+    for run in chosen:
+        given = {"loss": run.loss, "model": run.model, "dataset": run.dataset}
+        given |= {f"recipes.{run.model}.{key}": value for key, value in run.recipe.items()}
+        given |= {f"losses.{run.loss}.{key}": value for key, value in run.settings.items()}
+        for seed in range(run.seed + 1, run.seed + 1 + seeds):
+            name = f"{REPEATED}{run.model}-{run.loss}-{seed}"
+            _queue(name, given | {"train.seed": seed})
+            print(f"queued {name}: the settings of {run.name}", flush=True)
+    print(
+        "to run them: dvc queue start; to compare them: "
+        f"goemotions compare --only {REPEATED} --own-recipes"
+    )
+
+
+def _tries() -> dict[tuple[str, str, str], list[Experiment]]:
+    """What was tried by dataset, model and loss, the best first.
+
+    Raises:
+        UserError: nothing was.
+    """
+    found: dict[tuple[str, str, str], list[Experiment]] = {}
+    for run in experiments.experiments(PREFIX):
+        if run.validation_average_precision is not None:
+            found.setdefault((run.dataset, run.model, run.loss), []).append(run)
+    if not found:
         raise UserError(f"no experiment whose name begins with {PREFIX} has been evaluated yet")
-    runs.sort(key=lambda run: (run.model, run.loss, -(run.validation_average_precision or 0)))
-    shown = None
-    for run in runs:
-        if shown != (run.model, run.loss):
-            shown = (run.model, run.loss)
-            print(f"{run.loss} on {run.model}: average precision on validation")
-        changes = run.command.removeprefix("dvc exp run").strip() or "(the settings as they are)"
-        print(f"  {run.validation_average_precision:.4f}  {run.name}  {changes}")
+    for runs in found.values():
+        runs.sort(key=lambda run: -(run.validation_average_precision or 0))
+    return dict(sorted(found.items()))

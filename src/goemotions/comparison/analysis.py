@@ -80,6 +80,7 @@ def analyse(
     *,
     metric: str = measures.DEFAULT,
     margin: float = MARGIN,
+    own_recipes: bool = False,
 ) -> list[Comparison]:
     """One comparison for each group of experiments that share all but loss and seed.
 
@@ -90,6 +91,7 @@ def analyse(
             it, the best loss.
         metric: what is compared, one of `measures.names`.
         margin: up to which difference two losses are equivalent, in units of the metric.
+        own_recipes: a recipe is the loss's own, so runs that differ in it are in one comparison.
 
     Raises:
         UserError: predictions are of different rows, no group has the baseline, or the metric or
@@ -102,7 +104,7 @@ def analyse(
         settings = {  # and 1 is the same as 1.0
             key: float(value) if isinstance(value, int) else value
             for key, value in e.protocol.items()
-            if value is not None
+            if value is not None and not (own_recipes and key.startswith("recipes."))
         }
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(e)
     protocols = [group[0].protocol for group in groups.values()]
@@ -110,6 +112,7 @@ def analyse(
         key
         for key in differing(protocols)
         if key not in ("dataset", "model")
+        and not (own_recipes and key.startswith("recipes."))
         and key in differing([one for one in protocols if not _of_another_model(key, one)])
     ]
     by_loss = [_by_loss(group) for group in groups.values()]
@@ -141,10 +144,13 @@ def why_separate(comparisons: list[Comparison]) -> str:
     apart = list(dict.fromkeys(key for one in comparisons for key in one.apart))
     # Another dataset or model implies other digests, so those are named only on their own.
     names = names + [key for key in apart if "/" not in key] or apart
-    return (
+    reason = (
         f"The runs form {len(comparisons)} groups that are not compared with each other, because "
         f"they differ in {listed(names)}."
     )
+    if all(name.startswith("recipes.") for name in names):
+        reason += " --own-recipes compares them, each loss with its own recipe."
+    return reason
 
 
 def _of_another_model(key: str, protocol: Mapping[str, Any]) -> bool:
@@ -159,11 +165,11 @@ def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
     """
     named: dict[str, dict[int, Experiment]] = {}
     keys = {
-        loss: differing([e.settings for e in group if e.loss == loss])
+        loss: differing([e.settings | e.recipe for e in group if e.loss == loss])
         for loss in {e.loss for e in group}
     }
     for e in group:
-        settings = described({key: e.settings.get(key) for key in keys[e.loss]})
+        settings = described({key: (e.settings | e.recipe).get(key) for key in keys[e.loss]})
         name = f"{e.loss} ({settings})" if settings else e.loss
         named.setdefault(name, {}).setdefault(e.seed, e)
     return {name: [runs[seed] for seed in sorted(runs)] for name, runs in named.items()}
@@ -181,6 +187,8 @@ def _compare(
     by_loss, notes = _without_copies(by_loss, scored)
     every = [e for runs in by_loss.values() for e in runs]
     runs = _measured(metric, by_loss, scored)
+    if len(by_loss) > 1:
+        notes.insert(0, _recipes(by_loss))
     notes += _diverged(by_loss, scored)
     baseline_is_best = baseline not in by_loss
     if baseline_is_best:
@@ -265,6 +273,18 @@ def _without_copies(
                 f"({same_loss}, seed {same.seed}) did, so they are one run, which counts once."
             )
     return kept, notes
+
+
+def _recipes(by_loss: Mapping[str, list[Experiment]]) -> str:
+    """A sentence that says whether the losses have one recipe or each its own."""
+    keys = differing([e.recipe for runs in by_loss.values() for e in runs])
+    if not keys:
+        return "All losses have the same recipe, which may suit some better than others."
+    own = [
+        f"{loss} {described({key: runs[0].recipe.get(key) for key in keys})}"
+        for loss, runs in by_loss.items()
+    ]
+    return f"Each loss has its own recipe: {'; '.join(own)}."
 
 
 def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]) -> list[str]:

@@ -72,6 +72,12 @@ class Experiment:
         """Unique among experiments; names are so within a commit only."""
         return self.revision or WORKSPACE
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The settings of its model's recipe; they are in `protocol`, too."""
+        own = f"recipes.{self.model}."
+        return {k.removeprefix(own): v for k, v in self.protocol.items() if k.startswith(own)}
+
 
 def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
     """The evaluated workspace and HEAD, then the evaluated experiments of every commit.
