@@ -310,15 +310,6 @@ def test_what_yaml_cannot_make_a_value_of_is_not_valid(tmp_path, text):
         config.load(path)
 
 
-@pytest.mark.parametrize("package", ["this.x", ".x", "a b"])
-def test_no_package_is_looked_for_inside_another(raw, package):
-    with pytest.raises(
-        UserError,
-        match=r"models\.minilm-l6\.package is .*; it must be the name of a",
-    ):
-        parse_with(raw, "models/minilm-l6/package", package)
-
-
 def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path):
     path = tmp_path / "params.yaml"
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -116,7 +116,7 @@ def test_a_page_cannot_be_a_folder_nor_a_cut_file_be_guessed(project, capsys):
     (project / "cut.csv").write_bytes("text,label\nx,a\n".encode("utf-16")[:-1])
     with pytest.raises(SystemExit, match="1"):
         cli.main(["data", "--entry", "cut.csv"])
-    assert "--entry: the file begins as UTF-16, but has truncated data" in capsys.readouterr().err
+    assert "--entry: the file is not UTF-16, although it begins so; save" in capsys.readouterr().err
 
 
 def guessed(capsys, path, status=0):

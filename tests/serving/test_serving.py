@@ -211,7 +211,8 @@ def test_the_texts_of_a_file_are_those_of_its_column(client):
     assert "a.csv has no column 'text'; it has 'id', 'said'" in missing.json()["detail"]
     unknown = client.post("/table", params={"name": "a.docx"}, content=table)
     assert unknown.json() == {
-        "detail": "the file is 'a.docx'; its name must end in .csv, .tsv, .jsonl, .json, .parquet"
+        "detail": "the file is 'a.docx'; its name must end in .csv, .tsv, .jsonl, .json, .ndjson, "
+        ".parquet"
     }
 
 

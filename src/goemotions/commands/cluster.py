@@ -44,13 +44,13 @@ class Answer(NamedTuple):
         error: its first line; None where it succeeded.
         log: the end of what a failed trial printed.
         machine: its name.
-        seconds: of each step that it took.
+        seconds: that it took.
     """
 
     error: str | None
     log: str
     machine: str
-    seconds: dict[str, float]
+    seconds: float
 
 
 class Cluster:
@@ -126,7 +126,7 @@ class Cluster:
             what = first_line(error)
             if not isinstance(error, self._ray.exceptions.RayTaskError):
                 what = f"the machine or its worker died {MACHINES_THAT_MAY_DIE + 1} times: {what}"
-            return Answer(what, str(error), "", {})
+            return Answer(what, str(error), "", 0.0)
 
 
 @contextmanager
@@ -242,7 +242,7 @@ class View:
     def ended(self, name: str, answer: Answer) -> None:
         """Show that a trial ended."""
         self._ended[name] = answer
-        took = f"done on {answer.machine} in {sum(answer.seconds.values()):.0f} s"
+        took = f"done on {answer.machine} in {answer.seconds:.0f} s"
         line = f"[{len(self._ended)}/{self._trials}] {name}: {answer.error or took}"
         print(line, file=sys.stderr, flush=True)
 

@@ -3,6 +3,7 @@
 Every guess is visible in the entry and can be corrected; the entry is then tried on the file.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -183,25 +184,12 @@ def _look(path: Path) -> _Look:
 
 
 def _encoding(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            content.decode("utf-16")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"--entry: the file begins as UTF-16, but has {error.reason}; save it as UTF-8"
-            ) from None
-        return "utf-16"
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        try:
-            content.decode("cp1252")
-        except UnicodeDecodeError:
-            raise UserError(
-                "--entry: the file is neither UTF-8 nor UTF-16 nor cp1252; save it as UTF-8"
-            ) from None
-        return "cp1252"
-    return "utf-8"
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if utf16 else ("utf-8", "cp1252"):
+        if table_files.decodes(content, encoding):
+            return encoding
+    what = "not UTF-16, although it begins so" if utf16 else "neither UTF-8 nor UTF-16 nor cp1252"
+    raise UserError(f"--entry: the file is {what}; save it as UTF-8")
 
 
 def _parquet(path: Path, content: bytes) -> _Look:
@@ -223,6 +211,7 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
     settings: dict[str, Any] = {}
     if excel := re.match(r"sep=(.)\r?\n", text):
         text = text[excel.end() :]
+    usual = "\t" if form == "tsv" else ","
     candidates = []
     for mark in table.DELIMITERS:
         for quote in ('"', "none"):
@@ -230,12 +219,11 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
             if rows and len(rows[0]) > 1:
                 width = len(rows[0])
                 even = sum(len(row) == width for row in rows) / len(rows)
-                usual = mark == ("\t" if form == "tsv" else ",")
-                candidates.append((even, quote != "none", usual, width, mark, quote, rows))
+                candidates.append((even, quote != "none", mark == usual, width, mark, quote, rows))
     if not candidates:
         raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
     _, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
-    if mark != ("\t" if form == "tsv" else ",") and not excel:
+    if mark != usual and not excel:
         settings["delimiter"] = mark
     note = ""
     if quote == "none":
@@ -374,9 +362,8 @@ def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
     if len(flags) > 1 and (named is None or named in flags):
         shown = [_shown(column, look) for column in flags]
         return ([*map(str, shown)] if look.csv.get("header") is not False else shown), flags
-    annotations = next((c for c in columns if c == "annotations"), None)
-    if named is None and annotations is not None and look.form in ("jsonl", "parquet"):
-        return {"column": "annotations.result.value.choices"}, [annotations]
+    if named is None and "annotations" in columns and look.form in ("jsonl", "parquet"):
+        return {"column": "annotations.result.value.choices"}, ["annotations"]
     recurring = _recurring(look, columns)
     column = named or next(iter(recurring), None)
     if column is None:

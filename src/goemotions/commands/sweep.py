@@ -5,8 +5,6 @@ data and results. What an experiment is called follows from its commit and setti
 same command never runs one again that is already there.
 """
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -325,9 +323,7 @@ def _git(*arguments: str) -> str:
     Raises:
         UserError: what it fails at.
     """
-    command = [shutil.which("git") or "git", *arguments]
-    environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)  # noqa: S603
+    done = preflight.git(Path(), *arguments)
     if done.returncode:
         raise UserError(f"git {arguments[0]}: {trial.cause(done.stderr)}")
     return done.stdout.strip()

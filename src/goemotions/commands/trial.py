@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -113,7 +113,6 @@ class Trial:
         self.output, self.lock = Path(f"{self.copy}.log"), Path(f"{self.copy}.lock")
         commit = job["commit"]
         self.reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{job['name']}"
-        self.seconds: dict[str, float] = {}
         self._may_start = threading.Lock()
         self._environment = {
             **os.environ,
@@ -136,18 +135,14 @@ class Trial:
         self.check_versions()
         if self._again(self._is_there):
             return
-        with self._timed("clone"):
-            self.clone()
-        with self._timed("prepare"):
-            self._prepare()
-        with self._timed("run"):
-            targets = ("evaluate", "baseline")
-            self._call(*DVC, "exp", "run", "-n", self.job["name"], *self._settings(), *targets)
-        with self._timed("push"):
-            # First the files: whoever sees the experiment can have them.
-            if not self.job["local"]:
-                self._again(lambda: self._call(*DVC, "push"))
-            self._again(self._push_reference)
+        self.clone()
+        self._prepare()
+        targets = ("evaluate", "baseline")
+        self._call(*DVC, "exp", "run", "-n", self.job["name"], *self._settings(), *targets)
+        # First the files: whoever sees the experiment can have them.
+        if not self.job["local"]:
+            self._again(lambda: self._call(*DVC, "push"))
+        self._again(self._push_reference)
         if self.job["checkpoints"]:
             shutil.rmtree(self._environment["GOEMOTIONS_CHECKPOINTS"], ignore_errors=True)
 
@@ -276,12 +271,6 @@ class Trial:
             raise FailedError(cause(printed) or f"{command[0]} ended with {process.returncode}")
         return printed
 
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[step] = time.monotonic() - started
-
 
 def last_point(curve: Path) -> tuple[int, float] | None:
     """The last step and its loss; None where a training has not written any, or is writing."""
@@ -332,12 +321,14 @@ def main() -> None:
         threading.Thread(target=end_with_the_worker, daemon=True).start()
         say(machine=socket.gethostname(), doing="starts")
         answer: dict[str, Any] = {"error": None, "log": ""}
+        started = time.monotonic()
         try:
             trial.check() if order["check"] else trial.run()
         except Exception as error:  # whatever it is, the user reads it and nothing runs on
             answer = {"error": str(error) or repr(error), "log": trial.log()}
         trial.end()
-    say(**answer, machine=socket.gethostname(), seconds=trial.seconds)
+        seconds = time.monotonic() - started
+    say(**answer, machine=socket.gethostname(), seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -303,13 +303,14 @@ def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scor
 def _pairs(
     losses: list[tuple[str, str]],
     runs: Mapping[str, Runs],
-    spreads: Mapping[str, Spread] | None,
+    spreads: Mapping[str, Spread],
     draws: statistics.Draws | None,
     margin: float,
 ) -> list[Pair]:
     """Pairs of losses, which are one family for Holm's correction."""
-    of = spreads or {}
-    differences = [statistics.estimate(runs[a], of.get(a), runs[b], of.get(b)) for a, b in losses]
+    differences = [
+        statistics.estimate(runs[a], spreads.get(a), runs[b], spreads.get(b)) for a, b in losses
+    ]
     if draws is None:
         return [
             Pair(a, b, difference, None, None, None)
@@ -329,7 +330,7 @@ def _pairs(
 def _rows(
     by_loss: Mapping[str, list[Experiment]],
     runs: Mapping[str, Runs],
-    spreads: Mapping[str, Spread] | None,
+    spreads: Mapping[str, Spread],
     draws: statistics.Draws | None,
     ranked: list[str],
     against: Mapping[str, Pair],
@@ -349,7 +350,7 @@ def _rows(
                 seeds=[e.seed for e in by_loss[loss]],
                 runs=[e.key for e in by_loss[loss]],
                 scores=one.scores,
-                score=statistics.estimate(one, spreads[loss] if spreads else None, bounds=bounds),
+                score=statistics.estimate(one, spreads.get(loss), bounds=bounds),
                 spread=float(np.std(one.scores, ddof=1)) if len(one.scores) > 1 else None,
                 may_be_best=loss in candidates if spreads else None,
                 best=chances.get(loss),
@@ -383,7 +384,7 @@ def _labels(
             )
             for loss, of_loss in by_loss.items()
         }
-        of = statistics.spreads(runs) or {}
+        of = statistics.spreads(runs)
         labels.append(
             Label(
                 first.labels.names[label],

@@ -5,14 +5,13 @@ takes most of a second for each of a thousand experiments. Here an output is fou
 dvc.lock; what is not there is left to DVC.
 """
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from goemotions.io.dvc_cache import digest_in, parsed
+from goemotions.io.dvc_cache import digest_in, object_path, parsed
 
 WORKSPACE = "workspace"  # so DVC calls it, too
 
@@ -30,22 +29,20 @@ class Committed:
         self._folder = PurePosixPath(*folder.parts)
         self._cache = Path(repo.cache.local.path)
 
-    def open(self, path: str, mode: str = "r", encoding: str | None = None) -> Any:
-        """A file's content, as `open` gives it.
+    def cat_file(self, path: str) -> bytes:
+        """A file's content.
 
         Raises:
             OSError, DvcException: neither git nor DVC's cache has it.
         """
         content = self._git(path)
         if content is None and (md5 := self._digest(path)):
-            found = self._object(md5)
+            found = object_path(self._cache, md5)
             content = found.read_bytes() if found.is_file() else None
         if content is None:
-            with self._repo.switch(self._revision), self._repo.dvcfs.open(path, "rb") as file:
-                content = file.read()
-        if "b" in mode:
-            return io.BytesIO(content)
-        return io.StringIO(content.decode(encoding or "utf-8"))
+            with self._repo.switch(self._revision):
+                content = self._repo.dvcfs.cat_file(path)
+        return content
 
     def info(self, path: str) -> dict[str, Any]:
         """The digest of an output, as "md5"; nothing of other files."""
@@ -79,13 +76,10 @@ class Committed:
         outs = [out for stage in stages.values() for out in stage.get("outs", [])]
         return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
-    def _object(self, md5: str) -> Path:
-        return self._cache / md5[:2] / md5[2:]
-
 
 @contextmanager
 def reading(repo: Any, revision: str | None) -> Iterator[Any]:
-    """What opens the files of a project at a revision, or in the workspace.
+    """What reads the files of a project at a revision, or in the workspace.
 
     Args:
         repo: of DVC.

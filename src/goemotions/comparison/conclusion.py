@@ -64,7 +64,7 @@ def conclude(
     if quieter is not None:
         other = planned_seeds(quieter, margin, tests)
         if other.seeds is not None and (planned.seeds is None or other.seeds < planned.seeds):
-            left = statistics.may_be_best(quieter, statistics.spreads(quieter) or {})
+            left = statistics.may_be_best(quieter, statistics.spreads(quieter))
             fewer = len(left) < sum(bool(row.may_be_best) for row in rows)
             sentences.append(
                 f"By average precision (`--metric average_precision`) it takes {_number_of(other)}"
@@ -131,7 +131,7 @@ def planned_seeds(runs: Mapping[str, Runs], difference: float, tests: int) -> st
     """
     if (known := statistics.pooled(runs)) is None:
         raise ValueError("no loss has two seeds")
-    of = statistics.spreads(runs) or {}
+    of = statistics.spreads(runs)
     losses = list(runs)
     from_rows = [
         statistics.estimate(runs[a], of[a], runs[b], of[b]).from_rows
@@ -179,7 +179,7 @@ def _most_helpful(
     """
     candidates = {row.loss for row in rows if row.may_be_best}
     between = [pair for pair in undecided if {pair.loss, pair.other} <= candidates]
-    of = statistics.spreads(runs) or {}
+    of = statistics.spreads(runs)
     gain = dict.fromkeys(runs, 0.0)
     for pair in between or undecided:
         of_rows = replace(pair.difference, from_seeds=0.0, freedom=None)

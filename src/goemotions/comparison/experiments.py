@@ -332,11 +332,10 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _text(files: Any, path: str) -> str | None:
     """The content of a file of a project; None where neither git nor DVC's cache has it."""
     try:
-        with files.open(path, encoding="utf-8") as file:
-            content: str = file.read()
+        content: bytes = files.cat_file(path)
     except not_cached():
         return None
-    return content
+    return content.decode()
 
 
 def _json(files: Any, path: str, name: str) -> dict[str, Any]:

@@ -253,14 +253,14 @@ def _label_average_precision(scores: Floats, targets: Bools) -> Measure:
     positives = found[-1]
     # Without a row, the groups before its own stay as they are, and those behind it have one row
     # less, and one hit less where it is one.
-    before = (new * found / taken).cumsum() - new * found / taken
+    parts = new * found / taken
+    value = float(parts.sum() / positives)
+    before = parts.cumsum() - parts
     less = np.maximum(taken - 1, 1)
     kept, lost = new * found / less, new / less
     behind, behind_lost = (x[::-1].cumsum()[::-1] - x for x in (kept, lost))
     own = (new[group] - hit) * (found[group] - hit) / less[group]
     without = (before + behind)[group] + own - hit * behind_lost[group]
     moves = np.empty(len(scores))
-    moves[order] = _jackknife(
-        float((new * found / taken).sum() / positives), without / np.maximum(positives - hit, 1)
-    ).moves
-    return Measure(float((new * found / taken).sum() / positives), moves)
+    moves[order] = _jackknife(value, without / np.maximum(positives - hit, 1)).moves
+    return Measure(value, moves)

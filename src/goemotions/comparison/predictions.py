@@ -96,8 +96,8 @@ def texts(experiment: Experiment) -> dict[str, str]:
 
     with Repo() as repo, reading(repo, experiment.revision) as files:
         try:
-            with files.open(f"data/{experiment.dataset}/test.jsonl", encoding="utf-8") as file:
-                return {row["id"]: row["text"] for row in map(json.loads, file)}
+            lines = files.cat_file(f"data/{experiment.dataset}/test.jsonl").splitlines()
+            return {row["id"]: row["text"] for row in map(json.loads, lines)}
         except experiments.not_cached():
             return {}
 
@@ -106,8 +106,7 @@ def _read(files: Any, experiment: Experiment) -> Scored:
     not_cached = experiments.not_cached()
 
     def content(path: str) -> bytes:
-        with files.open(path, "rb") as file:
-            found: bytes = file.read()
+        found: bytes = files.cat_file(path)
         # DVC takes an object of its cache for what its name says, and tells of a file in the
         # workspace what dvc.lock says.
         info = files.info(path)

@@ -109,10 +109,10 @@ def decisions(
         for loss, one in runs.items():
             last = found[loss][1] if loss in found else look
             seen[loss] = Runs(one.scores[:last], one.moves[:last])
-        of = statistics.spreads(seen) or {}
+        of = statistics.spreads(seen)
         for loss in fractions.keys() - found.keys():
             now = statistics.estimate(seen[loss], of[loss], seen[baseline], of[baseline])
-            end, noise = _at_the_end(now, look, budget), _error(now)
+            end, noise = _error(now, look / budget), _error(now)
             before = fractions[loss][-1] if fractions[loss] else 0.0
             fraction = (end / noise) ** 2 if noise else 1.0
             # The spread over seeds is estimated anew, so it may seem to fall; and the last look,
@@ -124,13 +124,9 @@ def decisions(
     return found
 
 
-def _error(of: Estimate) -> float:
-    return float(np.hypot(of.from_rows, of.from_seeds or 0.0))
-
-
-def _at_the_end(now: Estimate, look: int, budget: int) -> float:
-    """The standard error that the difference will have with all seeds."""
-    return float(np.hypot(now.from_rows, (now.from_seeds or 0.0) * np.sqrt(look / budget)))
+def _error(of: Estimate, share: float = 1.0) -> float:
+    """The standard error, where the seeds of `of` are a share of all of them: that with all."""
+    return float(np.hypot(of.from_rows, (of.from_seeds or 0.0) * np.sqrt(share)))
 
 
 def _decision(

@@ -102,15 +102,15 @@ class Estimate:
         return _tail(distance, *noise)
 
 
-def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread] | None:
-    """Of each loss, with what the others lend it; None where no loss has two seeds.
+def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread]:
+    """Of each loss, with what the others lend it; empty where no loss has two seeds.
 
     A loss's own variance counts with its own degrees of freedom, and the pooled one of all losses
     with LENT as many. The pooled one alone would be wrong where losses differ in their spread, and
     their own alone is hardly known. A loss with one seed has only what is lent.
     """
     if (known := pooled(runs)) is None:
-        return None
+        return {}
     shared, total = known
     several = [one for one in runs.values() if one.apart is not None]
     apart = np.average(
@@ -213,7 +213,7 @@ def _half_width(from_rows: float, from_seeds: float | None, freedom: float | Non
 
 def equivalence(difference: Estimate, margin: float) -> float:
     """The p of two one-sided tests of a difference being outside ± margin (Schuirmann 1987)."""
-    return max(difference.above(-margin), difference.tail(margin - difference.value))
+    return difference.tail(margin - abs(difference.value))  # the larger one
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -14,12 +14,6 @@ def _file_name(value: str) -> str:
     return value
 
 
-def _top_level(value: str) -> str:
-    if not value.isidentifier():  # importing a package inside another one would run that one's code
-        raise allowed("the name of a top-level package")
-    return value
-
-
 Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
 
 
@@ -40,9 +34,8 @@ class PackageModel(Settings):
     source: Literal["package"]
     distribution: str
     """The package's name on PyPI."""
-    package: Annotated[str, AfterValidator(_top_level)]
-    """The name it is imported by."""
     folder: str
+    """Where the files are, from the folder that packages are installed in."""
     files: Files
     """Each file with its SHA-256."""
 

@@ -30,21 +30,6 @@ _QUOTE = "csv.quote: '\"'"
 csv.field_size_limit(sys.maxsize)  # Python's own of 131,072 characters would refuse long texts
 
 
-class _Lines:
-    """The physical lines of a text; `taken` has those read since it was last emptied."""
-
-    def __init__(self, text: str) -> None:
-        self._lines = iter(io.StringIO(text, newline=""))
-        self.taken: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        self.taken.append(next(self._lines))
-        return self.taken[-1]
-
-
 def read(
     file: str,
     text: str,
@@ -130,22 +115,22 @@ def _records(
     file: str, text: str, form: dict[str, Any], line: int, *, header: bool
 ) -> Iterator[tuple[int, list[str], list[str]]]:
     """The line, the physical lines and the fields of each record that is not blank."""
-    source = _Lines(text)
-    reader = csv.reader(source, strict=True, **form)
-    row = 0 if header else 1
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines, strict=True, **form)
+    start, row = 0, 0 if header else 1
     while True:
-        source.taken = []
         try:
             record = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            place = Place(file, row, line)
-            raise TextsError(_unreadable(place, str(error), source.taken, form)) from None
-        if record and (len(record) > 1 or "".join(source.taken).strip()):
-            yield line, source.taken, record
+            place, taken = Place(file, row, line + start), lines[start : reader.line_num]
+            raise TextsError(_unreadable(place, str(error), taken, form)) from None
+        taken = lines[start : reader.line_num]
+        if record and (len(record) > 1 or "".join(taken).strip()):
+            yield line + start, taken, record
             row += 1
-        line += len(source.taken)
+        start = reader.line_num
 
 
 def _unreadable(place: Place, error: str, taken: list[str], form: dict[str, Any]) -> str:

@@ -60,9 +60,8 @@ def read(name: str, settings: Dataset, temporary: Path, *, again: bool = False) 
     if isinstance(settings, Table):
         paths = _paths(name, settings, again=again)
         return read_texts(name, settings, lambda file: _bytes(file, paths[file]), temporary)
-    rows = sample.generate(settings.seed, settings.rows)
     labels = Labels(sample.LABELS, groupings=settings.groups)
-    return Texts({split: rows[split] for split in splits.SPLITS}, labels)
+    return Texts(sample.generate(settings.seed, settings.rows), labels)
 
 
 def _read(

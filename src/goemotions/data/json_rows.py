@@ -68,7 +68,8 @@ def _each(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[str,
             if row == 1 and text.lstrip().startswith("{") and text.strip().count("\n"):
                 error = _as_a_whole(text) or error
             faults.add("json", place, first_line(error))
-            faults.check() if row == 1 else None
+            if row == 1:
+                faults.check()
             continue
         yield line, value
 

@@ -97,7 +97,7 @@ def decoded(file: str, content: bytes, encoding: str) -> str:
                 f"{file}, line 1: byte 0x{content[0]:02x} is not UTF-8; it looks like UTF-16: set "
                 "csv.encoding: utf-16"
             )
-    elif not name.startswith(("utf", "ascii")) and not content.isascii() and _decodes(content):
+    elif not name.startswith(("utf", "ascii")) and not content.isascii() and decodes(content):
         raise TextsError(f"{file} is UTF-8 and not {encoding}: remove csv.encoding")
     try:
         text = content.decode(encoding)
@@ -115,12 +115,12 @@ def _undecodable(file: str, content: bytes, start: int, encoding: str) -> str:
     line = len(re.findall(rb"\r\n|\r|\n", content[:start])) + 1
     shown = "UTF-8" if encoding == "utf-8" else encoding
     found = f"{file}, line {line}: byte 0x{content[start]:02x} is not {shown}"
-    if encoding == "utf-8" and b"\0" not in content and _decodes(content, "cp1252"):
+    if encoding == "utf-8" and b"\0" not in content and decodes(content, "cp1252"):
         return f"{found}; if it was written on Windows, set csv.encoding: cp1252"
     return f"{found}; set csv.encoding to what it was saved in, or save it as UTF-8"
 
 
-def _decodes(content: bytes, encoding: str = "utf-8") -> bool:
+def decodes(content: bytes, encoding: str = "utf-8") -> bool:
     try:
         content.decode(encoding)
     except UnicodeDecodeError:

@@ -80,10 +80,6 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         self._interval = max(self._shortest, (self._saved_at - started) / MAXIMUM_SHARE_OF_TIME)
 
-    def clear(self) -> None:
-        """Remove the checkpoint."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def finish(self) -> None:
         """Mark the run as finished; the next training of another run removes the checkpoint."""
         if self.complete.is_dir():
@@ -115,7 +111,7 @@ def run_checkpoints(loss: str, determined_by: Any, *, is_main: bool) -> Iterator
             old.replace(kept.complete)
         (folder / _FINISHED).unlink(missing_ok=True)
         if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
-            kept.clear()
+            shutil.rmtree(folder, ignore_errors=True)
         _remove_stale_runs(place, folder)
         try:
             yield kept

@@ -81,10 +81,11 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
         if name.startswith("train@") and name != f"train@{loss}":
             continue
         for out in (out for out in stage.get("outs", []) if out["path"] not in in_git):
-            digests, listing = [out["md5"]], _object(cache, out["md5"])
+            digests, listing = [out["md5"]], object_path(cache, out["md5"])
             if out["md5"].endswith(".dir") and listing.is_file():
                 digests = [one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))]
-            found += [(out["path"], md5) for md5 in digests if not _object(cache, md5).is_file()]
+            missing = [md5 for md5 in digests if not object_path(cache, md5).is_file()]
+            found += [(out["path"], md5) for md5 in missing]
     return found
 
 
@@ -104,7 +105,7 @@ def cache_folder(folder: Path) -> Path:
 def digest_in(cache: Path, folder: str, name: str) -> str | None:
     """The digest of a file in a folder, by the folder's; None where the cache has no list of it."""
     try:
-        return _listed(_object(cache, folder)).get(name)
+        return _listed(object_path(cache, folder)).get(name)
     except (OSError, ValueError, KeyError, TypeError):  # damaged: `goemotions verify` says so
         return None
 
@@ -145,7 +146,7 @@ def _repository(folder: Path) -> Any:
 
 
 def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool]]:
-    listing = _object(cache, md5)
+    listing = object_path(cache, md5)
     if not listing.is_file():
         return
     if _md5(listing) != md5.removesuffix(".dir"):
@@ -153,7 +154,7 @@ def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool
         return
     for entry in json.loads(listing.read_text(encoding="utf-8")):
         read: dict[tuple[int, int], str] = {}  # a hard link is read once
-        for path in (_object(cache, entry["md5"]), output / entry["relpath"]):
+        for path in (object_path(cache, entry["md5"]), output / entry["relpath"]):
             if path.is_file():
                 file = path.stat().st_dev, path.stat().st_ino
                 read[file] = read.get(file) or _md5(path)
@@ -161,7 +162,7 @@ def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool
                     yield path, path.is_relative_to(cache)
 
 
-def _object(cache: Path, md5: str) -> Path:
+def object_path(cache: Path, md5: str) -> Path:
     return cache / md5[:2] / md5[2:]
 
 

@@ -1,6 +1,5 @@
 """Pinned files that installed Python packages carry, verified; no package is ever imported."""
 
-import importlib.util
 import shutil
 import tempfile
 import zipfile
@@ -12,18 +11,21 @@ from goemotions.errors import UserError
 from goemotions.io.hub import verify
 
 
-def from_package(
-    distribution: str, package: str, folder: str, files: dict[str, str | None]
-) -> dict[str, Path]:
+def from_package(distribution: str, folder: str, files: dict[str, str | None]) -> dict[str, Path]:
     """The files in a folder of an installed Python package.
+
+    Args:
+        distribution: the package's name on PyPI.
+        folder: as the package's list of files has it.
+        files: name -> SHA-256, or None where none is pinned.
 
     Raises:
         UserError: the package is not installed, or a file is missing or differs.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the package {distribution} is not installed; run `make setup`")
-    root = Path(next(iter(spec.submodule_search_locations)), folder)
+    try:
+        root = Path(str(metadata.distribution(distribution).locate_file(folder)))
+    except metadata.PackageNotFoundError:
+        raise UserError(f"the package {distribution} is not installed; run `make setup`") from None
     paths = {name: root / name for name in files}
     if missing := [name for name, path in paths.items() if not path.is_file()]:
         raise UserError(

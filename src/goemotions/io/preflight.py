@@ -200,9 +200,12 @@ def _uncommitted(project: Path) -> Iterator[Problem]:
 
 
 def git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run git in a folder; without git on PATH it fails. Its output need not be UTF-8."""
+    """Run git in a folder; without git on PATH it fails. It speaks English, not always in UTF-8."""
     command = [shutil.which("git") or "false", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, errors="replace", env=environment
+    )
 
 
 def _scm(project: Path) -> Any:

@@ -51,7 +51,7 @@ def cache(name: str, settings: config.Model, folder: Path) -> None:
             elif isinstance(settings, config.PackageModel):
                 origin |= {"distribution": settings.distribution}
                 paths = packages.from_package(
-                    settings.distribution, settings.package, settings.folder, settings.files
+                    settings.distribution, settings.folder, settings.files
                 )
             else:
                 origin |= {"distributions": settings.distributions}

@@ -8,7 +8,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from goemotions.config.dataset_settings import Csv
+from goemotions.config.dataset_settings import FORMATS, Csv
 from goemotions.data import splits, table_files
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
@@ -303,10 +303,9 @@ def _texts_of(name: str, content: bytes, column: str) -> list[str]:
     Raises:
         UserError: it cannot be read, or has no such column.
     """
-    forms = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "json": "jsonl", "parquet": "parquet"}
-    form = forms.get(name.rpartition(".")[2].lower())
+    form = FORMATS.get(PurePosixPath(name).suffix.lower())
     if form is None:
-        raise UserError(f"the file is {name!r}; its name must end in .{', .'.join(forms)}")
+        raise UserError(f"the file is {name!r}; its name must end in {', '.join(FORMATS)}")
     with tempfile.TemporaryDirectory() as temporary:
         read = table_files.read(
             name, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
