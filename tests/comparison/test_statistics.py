@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind
 
 from goemotions.comparison import measures, statistics
@@ -94,7 +95,7 @@ def test_a_run_compared_with_itself_differs_by_nothing():
 
 
 def test_spreads_by_hand():
-    # Variances 2 and 8 with 1 and 2 degrees of freedom: pooled 6; the third has one seed.
+    # Variances 2 and 3 with 1 and 2 degrees of freedom: pooled 8/3; the third has one seed.
     of = statistics.spreads(scores_only([1, 3], [2, 2 + 12**0.5, 2 + 12**0.5 / 2], [5]))
     assert np.var([2, 2 + 12**0.5, 2 + 12**0.5 / 2], ddof=1) == pytest.approx(3)
     pooled = (1 * 2 + 2 * 3) / 3
@@ -212,6 +213,14 @@ def test_holm_by_hand():
     assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
     assert statistics.holm([0.2]) == [0.2]
     assert statistics.holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 10):
+        ps = np.round(rng.random(size) ** 3, 1).tolist()  # some are equal
+        expected = multipletests(ps, method="holm")[1]
+        np.testing.assert_allclose(statistics.holm(ps), expected)
 
 
 def test_the_best_of_equal_losses_is_excluded_in_at_most_one_experiment_of_forty():
