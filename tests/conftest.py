@@ -15,6 +15,8 @@ from disk import Disk
 # libgomp reads it once, when torch is imported. The tests' workers share the cores: idle threads
 # that spin, as they do unless told to sleep, slow each other's training many times over.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # OpenBLAS spins whatever that says
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # huggingface_hub reads it once, when it is imported: no test asks the real Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # And none reads the settings that `accelerate config` may have left for this user.

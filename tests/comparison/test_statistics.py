@@ -264,6 +264,15 @@ def test_the_improvement_of_known_distributions_is_the_normal_distributions():
     assert found.high - found.low < 0.05
 
 
+def test_rows_alone_make_the_better_loss_the_best_as_often_as_the_normal_distribution_says():
+    moves = np.random.default_rng(0).normal(size=(1, 400))
+    error = moves.std(ddof=1) / 20
+    runs = {"a": Runs([0.5 + error], moves), "b": Runs([0.5], np.zeros((1, 400)))}
+    draws = Draws(runs, dict.fromkeys(runs, Spread(1e-12, 1000, 0.0)))
+    assert draws.best()["a"] == pytest.approx(stats.norm.cdf(1), abs=0.01)
+    assert draws.improvement("a", "b").value == pytest.approx(stats.norm.cdf(1), abs=0.01)
+
+
 @pytest.mark.parametrize(("rows", "deviation"), [(0.0, 0.008), (0.001, 0.008), (0.0005, 0.002)])
 def test_planned_seeds_have_the_power_that_they_are_planned_for(rows, deviation):
     plan = statistics.plan(0.005, from_rows=rows, variance=deviation**2, freedom=10, level=0.0125)

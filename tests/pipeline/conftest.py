@@ -13,6 +13,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from goemotions import cli
+
 PROJECT = Path(__file__).parents[2]
 
 # The sample and the model at a size that trains in seconds.
@@ -108,7 +110,22 @@ def make_clone(folder: Path, cache: Path, home: Path) -> Clone:
     clone.git("init", "-q", "-b", "main")
     clone.git("add", "-A")
     clone.git("commit", "-qm", "small")
-    clone.dvc("cache", "dir", "--local", str(cache))
+    use_cache(clone, cache)
+    return clone
+
+
+def use_cache(clone: Clone, cache: Path, remote: Path | None = None) -> None:
+    """Set the cache, and the place of the remote, as `dvc config --local` does in half a second."""
+    more = f"['remote \"storage\"']\n    url = {remote}\n" if remote else ""
+    path = clone.folder / ".dvc/config.local"
+    path.write_text(f"[cache]\n    dir = {cache}\n{more}")
+
+
+def copied(folder: Path, target: Path, cache: Path, home: Path) -> Clone:
+    """A copy of a clone, with another DVC cache."""
+    subprocess.run(["cp", "-a", str(folder), str(target)], check=True)
+    clone = Clone(target, environment(target, home))
+    use_cache(clone, cache)
     return clone
 
 
@@ -143,22 +160,62 @@ def shared_cache(first: Clone, tmp_path_factory: pytest.TempPathFactory) -> Path
     return cache
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, of which others are copies."""
+    home = tmp_path_factory.mktemp("template")
+    (home / "clone").mkdir()
+    return make_clone(home / "clone", home / "cache", home).folder
+
+
+@pytest.fixture(scope="session")
+def restored(template: Path, shared_cache: Path) -> Path:
+    """A clone in which `dvc repro` has brought everything from the shared cache."""
+    clone = copied(template, template.parent / "restored", shared_cache, template.parent)
+    clone.dvc("repro")
+    return clone.folder
+
+
 @pytest.fixture
-def new_clone(tmp_path: Path) -> Callable[[str, Path], Clone]:
+def new_clone(template: Path, tmp_path: Path) -> Callable[[str, Path], Clone]:
     """Make a clone of a given name, with a given DVC cache."""
-
-    def make(name: str, cache: Path) -> Clone:
-        folder = tmp_path / name
-        folder.mkdir()
-        return make_clone(folder, cache, tmp_path)
-
-    return make
+    return lambda name, cache: copied(template, tmp_path / name, cache, tmp_path)
 
 
 @pytest.fixture
 def clone(new_clone: Callable[[str, Path], Clone], shared_cache: Path) -> Clone:
     """A fresh clone, in a path with a space."""
     return new_clone("a clone", shared_cache)
+
+
+@pytest.fixture
+def made(restored: Path, shared_cache: Path, tmp_path: Path) -> Clone:
+    """A clone in which everything is up to date."""
+    return copied(restored, tmp_path / "a clone", shared_cache, tmp_path)
+
+
+@pytest.fixture
+def in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """`goemotions` in this process, which spares its start, and what it prints.
+
+    With `ok=False`, what it says when it ends with status 1.
+    """
+
+    def run(clone: Clone, *arguments: str, ok: bool = True) -> str:
+        monkeypatch.chdir(clone.folder)
+        for name, value in clone.env.items():
+            monkeypatch.setenv(name, value)
+        if ok:
+            assert cli.main(list(arguments)) == 0
+            return capsys.readouterr().out
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    return run
 
 
 def use(clone: Clone, remote: str) -> None:
@@ -210,6 +267,5 @@ def shared(pushed: Path, tmp_path: Path) -> Clone:
     # In one command, which keeps the hard links into the cache.
     subprocess.run(["cp", "-a", *pushed.iterdir(), tmp_path], check=True)
     clone = Clone(tmp_path / "a clone", environment(tmp_path / "a clone", tmp_path))
-    clone.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
-    use(clone, str(tmp_path / "storage"))
+    use_cache(clone, tmp_path / "cache", tmp_path / "storage")
     return clone

@@ -5,21 +5,21 @@ import json
 import numpy as np
 
 
-def test_a_student_learns_from_two_experiments(clone):
+def test_a_student_learns_from_two_experiments(clone, in_process):
     for seed in (1, 2):
         name = f"teacher-{seed}"
         clone.dvc("exp", "run", "--temp", "-n", name, "-S", f"train.seed={seed}", "evaluate")
     clone.dvc("repro", "fetch_dataset")
-    refused = clone.goemotions("teach", "both", "teacher-1", "teacher-3", ok=False)
+    refused = in_process(clone, "teach", "both", "teacher-1", "teacher-3", ok=False)
     assert "no evaluated experiment is called 'teacher-3'" in refused
-    refused = clone.goemotions("teach", "none", "teacher-1", ok=False)
+    refused = in_process(clone, "teach", "none", "teacher-1", ok=False)
     assert "the teacher's name is 'none'; that name selects no teacher" in refused
-    refused = clone.goemotions("teach", "a/b", "teacher-1", ok=False)
+    refused = in_process(clone, "teach", "a/b", "teacher-1", ok=False)
     assert "the teacher's name is 'a/b'; it must be letters, digits, - and _" in refused
     assert not (clone.folder / "teachers/both").exists()
 
     for name, of in (("one", ["teacher-1"]), ("two", ["teacher-2"])):
-        clone.goemotions("teach", name, *of)
+        in_process(clone, "teach", name, *of)
     said = clone.goemotions("teach", "both", "teacher-1", "teacher-2")
     assert "teachers/both: the mean logits of 2 model(s) for 160 texts" in said
     assert "`git add teachers/both` or `dvc add teachers/both`" in said
@@ -36,7 +36,7 @@ def test_a_student_learns_from_two_experiments(clone):
 
     clone.git("add", "teachers/both")
     clone.dvc("exp", "run", "--temp", "-n", "student", "-S", "teacher=both", "evaluate")
-    runs = json.loads(clone.goemotions("compare", "--json"))["runs"]
+    runs = json.loads(in_process(clone, "compare", "--json"))["runs"]
     taught = {run["name"]: run["protocol"]["teacher"] for run in runs}
     assert taught == {"teacher-1": "none", "teacher-2": "none", "student": "both"}
     digests = {run["protocol"][f"teachers/{run['protocol']['teacher']}"] for run in runs}

@@ -16,8 +16,8 @@ def scores(clone):
     return json.loads((clone.folder / "metrics/evaluation.json").read_text())
 
 
-def test_the_comment_has_the_scores_of_the_base_and_of_the_branch(clone):
-    clone.dvc("repro")
+def test_the_comment_has_the_scores_of_the_base_and_of_the_branch(made):
+    clone = made
     before = scores(clone)
     clone.params({"loss": "bce"})
     clone.git("commit", "-qam", "trained")

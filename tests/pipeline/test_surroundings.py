@@ -184,8 +184,8 @@ def test_a_file_that_a_merge_left_unreadable_is_named_by_compare(clone):
         path.unlink() if content is None else path.write_text(content)
 
 
-def test_without_git_everything_works_that_needs_none(clone):
-    clone.dvc("repro", "evaluate")
+def test_without_git_everything_works_that_needs_none(made):
+    clone = made
     shutil.rmtree(clone.folder / ".git")
     start = f"git init && {COMMIT}"
     output = clone.goemotions("verify", ok=False)
@@ -207,8 +207,8 @@ def test_without_git_everything_works_that_needs_none(clone):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_a_clone_of_another_user_is_named_with_gits_remedy(clone):
-    clone.dvc("repro", "evaluate")
+def test_a_clone_of_another_user_is_named_with_gits_remedy(made):
+    clone = made
     for path in (clone.folder, clone.folder / ".git"):
         os.chown(path, 4242, 4242)
     clone.env.pop("GIT_CONFIG_GLOBAL")  # which DVC's git does not read; HOME is the test's own
@@ -221,7 +221,8 @@ def test_a_clone_of_another_user_is_named_with_gits_remedy(clone):
     assert json.loads(clone.goemotions("compare", "--json"))["runs"]
 
 
-def test_a_user_id_without_a_name_is_named_where_dvc_fails_at_it(clone):
+def test_a_user_id_without_a_name_is_named_where_dvc_fails_at_it(made):
+    clone = made
     probe = shutil.which("unshare")
     if not probe:
         pytest.skip("there is no unshare to make a user id without a name")
@@ -229,7 +230,6 @@ def test_a_user_id_without_a_name_is_named_where_dvc_fails_at_it(clone):
     if subprocess.run([*nameless, "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("this machine does not let unshare make a user namespace")
     goemotions = str(clone.folder / ".venv/bin/goemotions")
-    clone.dvc("repro", "evaluate")
     dvc = str(clone.folder / ".venv/bin/dvc")
     assert "getpwuid" in clone.run(*nameless, dvc, "status", ok=False).stdout
     output = clone.run(*nameless, goemotions, "verify", ok=False).stdout

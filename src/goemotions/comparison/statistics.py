@@ -222,7 +222,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     order = np.argsort(ps)
     adjusted = np.empty(len(ps))
     adjusted[order] = np.maximum.accumulate(np.sort(ps) * np.arange(len(ps), 0, -1))
-    return np.minimum(adjusted, 1.0).tolist()
+    return [float(p) for p in np.minimum(adjusted, 1.0)]
 
 
 def hedges_g(scores: list[float], minus: list[float]) -> float | None:
