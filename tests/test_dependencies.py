@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DECLARED, EXTRAS, DEVELOPMENT = (
-    {re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-") for line in lines}
+    {re.sub("[_.]", "-", re.split(r"[<>=!~ ;\[]", line)[0].lower()) for line in lines}
     for lines in (
         PROJECT["project"]["dependencies"],
         [one for extra in PROJECT["project"]["optional-dependencies"].values() for one in extra],
@@ -33,7 +33,7 @@ def imported_packages(*folders: str) -> set[str]:
     ours = {"goemotions", "benchmarks", "tools", "conftest", "disk"}
     modules = {name.split(".")[0] for name in names} - ours - sys.stdlib_module_names
     known = packages_distributions()
-    return {known[name][0].lower().replace("_", "-") for name in modules}
+    return {re.sub("[_.]", "-", known[name][0].lower()) for name in modules}
 
 
 def test_the_packages_that_the_code_imports_are_those_declared():

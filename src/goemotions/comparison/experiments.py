@@ -252,7 +252,9 @@ def _command(run: dict[str, Any], text: str | None) -> str:
 @lru_cache(maxsize=8)  # experiments of one commit follow each other
 def _settings(text: str) -> dict[str, Any]:
     """What a params.yaml has, under dotted names."""
-    return _flat(parsed(text) or {})
+    from ruamel.yaml import YAML
+
+    return _flat(YAML(typ="safe").load(text) or {})
 
 
 def recorded(lock: str | None) -> dict[str, Any] | None:
@@ -349,10 +351,11 @@ def _json(files: Any, path: str, name: str) -> dict[str, Any]:
 def _readable(path: str, name: str) -> Iterator[None]:
     """Name the run whose file does not parse, for example for a merge's conflict markers."""
     import yaml
+    from ruamel.yaml.error import YAMLError
 
     try:
         yield
-    except (ValueError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (ValueError, yaml.YAMLError, YAMLError, AttributeError, TypeError) as error:
         remedy = (
             f"`git checkout {path}` brings the committed one back"
             if name == WORKSPACE

@@ -181,35 +181,25 @@ def load(path: Path = Path("params.yaml"), *, any_loss: bool = False) -> Params:
     Raises:
         UserError: the file cannot be read, or a setting is unknown, missing or out of range.
     """
-    import yaml
+    # As DVC reads it, and writes it for `-S`: in YAML 1.2, where `no` and 12:30 are text.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import YAMLError
 
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
-        twice = _repeated_key(node)
-        raw = None if node is None else loader.construct_document(node)
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is not in {Path.cwd()}: run this in the project's folder"
         ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a 13th month
+    except DuplicateKeyError as error:
+        key, line = str(error.problem).split('"')[1], error.problem_mark.line + 1
+        raise UserError(
+            f"{path} has the key {key!r} a second time in line {line}; keep one of them"
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:  # such as a 13th month
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    if twice:  # YAML would keep the last one, without a word
-        raise UserError(f"{path} has {twice}; keep one of them")
     return parse(raw, any_loss=any_loss)
-
-
-def _repeated_key(node: Any) -> str | None:
-    """A key that a mapping of parsed YAML has twice, and its line; None where there is none."""
-    seen: dict[str, int] = {}
-    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in seen:
-            return f"the key {name!r} twice, in lines {seen[name]} and {line}"
-        seen[name] = line
-        if found := _repeated_key(value):
-            return found
-    return None
 
 
 def parse(raw: Any, *, any_loss: bool = False) -> Params:

@@ -1,7 +1,6 @@
 """What pydantic found wrong in params.yaml, in words: the setting, what it got, what is allowed."""
 
 import difflib
-import math
 import types
 from collections.abc import Iterable
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -59,7 +58,7 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
         case "string_pattern_mismatch" | "string_type" if last == "[key]":
             catalogue, _, _ = _at(tuple(parents[:-1]), root)
             return f"{catalogue} has an entry {error['input']!r}; use letters, digits, - and _"
-    return f"{got}; it must be {_kind(kind, constraints)}{spelling(error['input'], kind)}"
+    return f"{got}; it must be {_kind(kind, constraints)}"
 
 
 def _at(loc: tuple[int | str, ...], root: type[BaseModel]) -> tuple[str, Any, list[Any]]:
@@ -150,16 +149,3 @@ def _kind(kind: Any, constraints: list[Any]) -> str:
     if high is None and below is None:
         return f"{name}, at least {low}"
     return f"{name} from {low} to {high if below is None else f'below {below}'}"
-
-
-def spelling(value: Any, kind: Any = float) -> str:
-    """How to write a number such as 2e-5, which YAML 1.1 takes for text; "" for all else."""
-    import yaml
-
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    if kind is not float or not isinstance(value, str) or not math.isfinite(number):
-        return ""
-    return f". Write it as {yaml.safe_dump(number).splitlines()[0]}, or YAML takes it for text"
