@@ -296,7 +296,7 @@ def test_the_file_is_read_as_yaml_1_2_which_dvc_writes(tmp_path):
     """DVC removes quotes that YAML 1.2 does not need: of `no`, of 12:30 and before a `?` in {}."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("1.0e-5", "1e-5")
     mine = (
-        "datasets:\n  mine: {source: files, files: a.csv, split: {val: 0.1, test: 0.1}, "
+        "datasets:\n  mine: {source: files, files: texts/mine/a.csv, split: {val: 0.1, test: 0.1}, "
         "text: When?, labels: {column: label, names: [no, 12:30, on]}}\n"
     )
     path = tmp_path / "params.yaml"

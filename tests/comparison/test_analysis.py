@@ -423,6 +423,18 @@ def test_the_recipe_of_another_model_is_no_reason_and_not_shown():
     assert analysis.why_separate(three).endswith(f"they differ in model and {key}.")
 
 
+def test_the_data_of_another_dataset_is_no_reason_and_not_shown():
+    own = "data/goemotions/train.jsonl"
+    first = run("asl", **{own: "1"})
+    other = run("asl", 2, **{"dataset": "mine", "data/mine/train.jsonl": "3"})
+    other = dataclasses.replace(other[0], dataset="mine"), other[1]
+    two = analyse(first, other)
+    assert [one.apart for one in two] == [{}, {}]
+    assert analysis.why_separate(two).endswith("they differ in dataset.")
+    three = analyse(first, run("asl", 3, **{own: "2"}), other)
+    assert [one.apart for one in three] == [{own: "1"}, {own: "2"}, {}]
+
+
 def test_losses_with_recipes_of_their_own_are_compared_where_that_is_asked_for():
     low, high = ({"recipes.minilm-l6.learning_rate": rate} for rate in (1e-4, 3e-4))
     both = [run("asl", seed, **high) for seed in (1, 2)]

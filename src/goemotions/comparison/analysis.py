@@ -19,6 +19,8 @@ from goemotions.errors import UserError
 from goemotions.metrics.scores import not_averaged, without_rows
 
 MARGIN = 0.005
+# What belongs to the entry that a selector names.
+_OWNERS = {"recipes.": "model", "models/": "model", "data/": "dataset", "teachers/": "teacher"}
 DIVERGED = 0.5  # of the median score: a run below it is named
 
 
@@ -113,7 +115,7 @@ def analyse(
         for key in differing(protocols)
         if key not in ("dataset", "model")
         and not (own_recipes and key.startswith("recipes."))
-        and key in differing([one for one in protocols if not _of_another_model(key, one)])
+        and key in differing([one for one in protocols if not _of_another(key, one)])
     ]
     by_loss = [_by_loss(group) for group in groups.values()]
     losses = sorted({loss for runs in by_loss for loss in runs})
@@ -123,7 +125,7 @@ def analyse(
         _compare(
             runs,
             baseline or "bce",
-            {key: protocol.get(key) for key in apart if not _of_another_model(key, protocol)},
+            {key: protocol.get(key) for key in apart if not _of_another(key, protocol)},
             scored,
             metric,
             margin,
@@ -153,9 +155,13 @@ def why_separate(comparisons: list[Comparison]) -> str:
     return reason
 
 
-def _of_another_model(key: str, protocol: Mapping[str, Any]) -> bool:
-    """Whether a setting is in the recipe of another model than a run's."""
-    return key.startswith("recipes.") and not key.startswith(f"recipes.{protocol.get('model')}.")
+def _of_another(key: str, protocol: Mapping[str, Any]) -> bool:
+    """Whether a setting or an input is that of another model, dataset or teacher than a run's."""
+    for start, selector in _OWNERS.items():
+        if key.startswith(start):
+            own = f"{start}{protocol.get(selector)}"
+            return not f"{key}/".startswith((f"{own}/", f"{own}."))
+    return False
 
 
 def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
