@@ -134,6 +134,25 @@ def test_predict_writes_a_line_a_text_in_order(project, capsys):
     assert not list(project.glob(".*.partial"))
 
 
+def test_predict_takes_the_texts_of_a_column_with_their_line_ends(project, capsys):
+    (project / "mine.csv").write_text('said,label\n"thank you,\nreally",joy\nso sad,grief\n')
+    said = ["predict", "--file", "mine.csv"]
+    assert cli.main([*said, "--column", "said", "--output", "labels.jsonl"]) == 0
+    lines = (project / "labels.jsonl").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["thank you,\nreally", "so sad"]
+    for wrong, message in {
+        (): "--file is 'mine.csv', a table; name the column of texts by --column",
+        ("--column", "text"): "mine.csv has no column 'text'; it has 'said', 'label'",
+    }.items():
+        with pytest.raises(SystemExit, match="1"):
+            cli.main([*said, *wrong])
+        assert message in capsys.readouterr().err
+    (project / "texts.txt").write_text("thank you\n")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["predict", "--file", "texts.txt", "--column", "said"])
+    assert "--column is for a --file that ends in .csv, .tsv," in capsys.readouterr().err
+
+
 def _probabilities(capsys, *arguments):
     assert cli.main(["predict", "--file", "texts.txt", *arguments]) == 0
     lines = capsys.readouterr().out.split("\n")[:-1]

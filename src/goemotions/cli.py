@@ -157,7 +157,12 @@ def _add_predict(commands: Any) -> None:
         epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    parser.add_argument("--file", type=Path, help="a UTF-8 file with one text per line")
+    parser.add_argument(
+        "--file", type=Path, help="a UTF-8 file with one text per line, or a table of texts"
+    )
+    parser.add_argument(
+        "--column", help="the column of texts, where --file is a .csv, .tsv, .jsonl or .parquet"
+    )
     parser.add_argument("--output", type=Path, help="write JSON Lines here, in the texts' order")
     parser.add_argument(
         "--model",
@@ -435,6 +440,7 @@ def _predict(options: argparse.Namespace) -> int:
         options.file,
         options.output,
         folder,
+        column=options.column,
         method=options.thresholds,
         precision=options.precision,
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from goemotions.config.dataset_settings import FORMATS
+from goemotions.data import table_files
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
@@ -28,15 +30,17 @@ def predict(
     output: Path | None,
     folder: Path,
     *,
+    column: str | None = None,
     method: str | None = None,
     precision: Precision = "fp32",
 ) -> None:
-    """Classify the texts, or the lines of `file`, and write JSON Lines to `output` or a listing.
+    """Classify the texts, or those in `file`, and write JSON Lines to `output` or a listing.
 
     An output file appears only once it is complete. Until then its lines are beside it in a hidden
     file, named after all that determines them; the same command resumes from there.
 
     Args:
+        file: with a text on each line, or a table of which `column` has the texts.
         method: per_label, calibrated or global; None takes the one that the folder prefers, and
             is all that a folder for single-label data takes.
         precision: of the computation.
@@ -44,7 +48,7 @@ def predict(
     Raises:
         UserError: the folder or the file cannot be read, or the output cannot be written.
     """
-    _check_files(file, output)
+    _check_files(file, output, column)
     classifier = Classifier.load(folder, precision)
     if classifier.single and method is not None:
         raise UserError(
@@ -52,8 +56,12 @@ def predict(
             "probable one, without thresholds; leave --thresholds out"
         )
     thresholds = classifier.chosen(method)
-    source = iter(texts) if file is None else _lines(file)
-    total = len(texts) if file is None else sum(1 for _ in _lines(file))
+    if file is not None and column is not None:
+        texts = table_files.texts_in(str(file), _bytes(file), column)
+    if file is not None and column is None:
+        source, total = _lines(file), sum(1 for _ in _lines(file))
+    else:
+        source, total = iter(texts), len(texts)
     if not total:
         print(f"{file} is empty: nothing to predict", file=sys.stderr)
     with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
@@ -115,8 +123,12 @@ def _write(
         raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
-def _check_files(file: Path | None, output: Path | None) -> None:
+def _check_files(file: Path | None, output: Path | None, column: str | None) -> None:
     """Raise UserError where the texts could not be read twice or the output not be written."""
+    if column is not None and (file is None or file.suffix.lower() not in FORMATS):
+        raise UserError(f"--column is for a --file that ends in {', '.join(FORMATS)}")
+    if file is not None and column is None and file.suffix.lower() in FORMATS:
+        raise UserError(f"--file is {str(file)!r}, a table; name the column of texts by --column")
     if output is not None and output.exists() and not output.is_file():
         raise UserError(f"--output is {str(output)!r}, which is no file; name one")
     if file is not None and file.exists() and not file.is_file():  # it is read twice
@@ -135,7 +147,7 @@ def _key(
 ) -> str:
     """What determines an output, in twelve characters."""
     state = file.stat() if file else None
-    of_input = (str(file), state.st_size, state.st_mtime_ns) if state else texts
+    of_input = (str(file), state.st_size, state.st_mtime_ns, texts) if state else texts
     weights = digests.sha256(folder / "model.safetensors")
     content = (weights, classifier.max_length, precision, of_input)
     return hashlib.sha256(
@@ -175,6 +187,13 @@ def _listing(result: dict[str, Any], needed: dict[str, float]) -> str:
     )
     text = result["text"] or "(empty text)"
     return f"{text}\n  " + (listed if chosen else f"no label; nearest: {listed}")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _lines(path: Path) -> Iterator[str]:

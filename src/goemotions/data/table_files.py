@@ -6,15 +6,16 @@ shifts its columns, and an HTML page becomes a table. Here nothing is guessed.
 
 import codecs
 import re
+import tempfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from goemotions.config.dataset_settings import Csv
+from goemotions.config.dataset_settings import FORMATS, Csv
 from goemotions.data import delimited, json_rows
 from goemotions.data.faults import TextsError
 from goemotions.data.table import Table, check_columns, walk
-from goemotions.errors import first_line
+from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
 
 if TYPE_CHECKING:
@@ -118,6 +119,31 @@ def _undecodable(file: str, content: bytes, start: int, encoding: str) -> str:
     if encoding == "utf-8" and b"\0" not in content and decodes(content, "cp1252"):
         return f"{found}; if it was written on Windows, set csv.encoding: cp1252"
     return f"{found}; set csv.encoding to what it was saved in, or save it as UTF-8"
+
+
+def texts_in(file: str, content: bytes, column: str) -> list[str]:
+    """The texts of one column of a file, whose CSV has a comma, quotes and UTF-8.
+
+    Args:
+        file: its name, whose end says what it is.
+        content: its bytes.
+
+    Raises:
+        UserError: it cannot be read, or has no such column.
+    """
+    form = FORMATS.get(PurePosixPath(file).suffix.lower())
+    if form is None:
+        raise UserError(f"the file is {file!r}; its name must end in {', '.join(FORMATS)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        table = read(
+            file, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
+        )
+    texts = []
+    for row, cell in enumerate(table.cells[column], start=1):
+        if not isinstance(cell, str):
+            raise UserError(f"{file}, row {row}: {column} is {cell!r}; it must be a text")
+        texts.append(cell)
+    return texts
 
 
 def decodes(content: bytes, encoding: str = "utf-8") -> bool:

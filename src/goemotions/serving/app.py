@@ -5,10 +5,9 @@ Texts are neither logged nor kept: they live in memory until their answer is sen
 
 import asyncio
 import contextlib
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -18,7 +17,6 @@ from fastapi_offline import FastAPIOffline
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from goemotions.config.dataset_settings import FORMATS, Csv
 from goemotions.data import splits, table_files
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
@@ -294,27 +292,9 @@ def _add_api(app: FastAPI, models: Models, batcher: Batcher) -> None:
     async def table(request: Request, name: str, column: str = "text") -> Table:
         """The texts of a column of a CSV, TSV, JSON Lines or parquet file, which is the body."""
         content = await request.body()
-        return Table(texts=await asyncio.to_thread(_texts_of, name, content, column))
-
-
-def _texts_of(name: str, content: bytes, column: str) -> list[str]:
-    """The texts in a file.
-
-    Raises:
-        UserError: it cannot be read, or has no such column.
-    """
-    form = FORMATS.get(PurePosixPath(name).suffix.lower())
-    if form is None:
-        raise UserError(f"the file is {name!r}; its name must end in {', '.join(FORMATS)}")
-    with tempfile.TemporaryDirectory() as temporary:
-        read = table_files.read(
-            name, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
-        )
-    for row, cell in enumerate(read.cells[column], start=1):
-        if not isinstance(cell, str):
-            raise UserError(f"{name}, row {row}: {column} is {cell!r}; it must be a text")
-    # As a request's JSON: half of a surrogate pair cannot be sent back.
-    return [cell.encode("utf-8", "replace").decode() for cell in read.cells[column]]
+        texts = await asyncio.to_thread(table_files.texts_in, name, content, column)
+        # As a request's JSON: half of a surrogate pair cannot be sent back.
+        return Table(texts=[text.encode("utf-8", "replace").decode() for text in texts])
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
