@@ -69,6 +69,7 @@ def test_the_card_has_what_the_hub_reads(exported):
     data = read.data.to_dict()
     assert data["pipeline_tag"] == "text-classification"
     assert data["license"] == "mit"
+    assert data["tags"] == ["onnx"]  # GoEmotions's are for GoEmotions
     metrics = {
         metric["name"].split(" (")[0]
         for result in data["model-index"][0]["results"]

@@ -251,6 +251,9 @@ def test_many_seeds_are_told_from_no_number_of_seeds():
     )
     assert needed(from_rows=0.0, variance=0.0004).endswith("(95% interval 115 to 922).")
     assert needed(from_rows=0.0, variance=0.0006).endswith("(95% interval 172 to over 1000).")
+    assert needed(from_rows=0.0, variance=0.003).endswith(
+        " takes over 1000 seeds per loss (95% interval 860 to over 1000)."
+    )
     assert needed(from_rows=0.01, variance=1e-6) == (
         "On this test split no number of seeds detects a difference of 0.005 in macro-F1 with a "
         "statistical power of 0.8; the smallest detectable one is about 0.028."

@@ -165,8 +165,11 @@ def _number_of(plan: statistics.Plan) -> str:
         return "no number of seeds"
     if plan.low > MOST_SEEDS:
         return f"more than {MOST_SEEDS} seeds per loss"
-    high = f"{plan.high:.0f}" if plan.high <= MOST_SEEDS else f"over {MOST_SEEDS}"
-    return f"about {plan.seeds:.0f} seeds per loss (95% interval {plan.low:.0f} to {high})"
+    seeds, high = (
+        f"{words}{count:.0f}" if count <= MOST_SEEDS else f"over {MOST_SEEDS}"
+        for words, count in (("about ", plan.seeds), ("", plan.high))
+    )
+    return f"{seeds} seeds per loss (95% interval {plan.low:.0f} to {high})"
 
 
 def _most_helpful(

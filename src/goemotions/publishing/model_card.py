@@ -73,7 +73,7 @@ def card(model: Published) -> str:
         pipeline_tag="text-classification",
         base_model=base,
         datasets=[dataset.repo] if isinstance(dataset, HubDataset) else None,
-        tags=["emotion", "onnx", "goemotions"],
+        tags=["onnx", *(["emotion", "goemotions"] if known else [])],
         model_name=name,
         eval_results=[
             EvalResult(
@@ -196,13 +196,13 @@ def _scores(model: Published) -> str:
         f"{model.scores['average_precision']:.4f}."
         + ("" if single else " Thresholds were fitted on validation."),
         "",
-        "| label | threshold | precision | recall | F1 | rows |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| label |{'' if single else ' threshold |'} precision | recall | F1 | rows |",
+        f"| --- |{'' if single else ' --- |'} --- | --- | --- | --- |",
     ]
     for row in rows:
-        threshold = "" if row["threshold"] is None else f"{row['threshold']:.3f}"
+        threshold = "" if row["threshold"] is None else f" {row['threshold']:.3f} |"
         lines.append(
-            f"| {row['label']} | {threshold} | {row['precision']:.3f} | {row['recall']:.3f} "
+            f"| {row['label']} |{threshold} {row['precision']:.3f} | {row['recall']:.3f} "
             f"| {row['f1']:.3f} | {row['support']:,} |"
         )
     return "\n".join([*lines, ""])
