@@ -84,6 +84,18 @@ def test_lengths_are_in_tokens_where_the_model_is(project, capsys):
     assert 10 < half < longest < 64
 
 
+def test_texts_whose_words_the_model_does_not_know_are_warned_of(own, capsys):
+    params = own / "params.yaml"
+    settings = yaml.safe_load(params.read_text()) | {"model": "deberta-v3-tiny"}
+    params.write_text(yaml.safe_dump(settings))
+    warning = "of the tokens are unknown to deberta-v3-tiny, which is then blind to these words"
+    assert not [one for one in described(capsys, "pets")["warnings"] if warning in one]
+    path = own / "texts/pets/train.csv"
+    path.write_text(TRAIN.replace("a ", "очень хорошая кошка и собака "), encoding="utf-8")
+    (found,) = [one for one in described(capsys, "pets")["warnings"] if warning in one]
+    assert found.startswith("22% ")
+
+
 def test_the_tables_show_labels_repeated_texts_and_examples(own, capsys):
     assert cli.main(["data", "pets"]) == 0
     out = capsys.readouterr().out

@@ -26,6 +26,7 @@ _EXAMPLES = 3  # texts of each label
 _SHOWN = 120  # characters of a text
 _TABLE = 60  # labels of the printed table; the page has all
 _MATRIX = 40  # labels whose co-occurrence is counted
+_UNKNOWN = 0.1  # share of unknown tokens above which there is a warning
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
@@ -116,7 +117,13 @@ def describe(params: Params, texts: Texts) -> Description:
     names, train = texts.labels.names, texts.rows["train"]
     together = _together(train, len(names))
     frequent = np.argsort(-together.diagonal(), kind="stable")[:_MATRIX]
-    unit, lengths = _lengths(params, texts)
+    unit, lengths, unknown = _lengths(params, texts)
+    warnings = list(texts.warnings)
+    if unknown > _UNKNOWN:
+        warnings.append(
+            f"{unknown:.0%} of the tokens are unknown to {params.model}, which is then blind to "
+            "these words; choose a model for the language of the texts"
+        )
     repeated = repeats(texts.rows)
     most = params.train.max_length
     return Description(
@@ -146,7 +153,7 @@ def describe(params: Params, texts: Texts) -> Description:
             (_short(text), [[names[label] for label in row] for row in rows])
             for text, rows in repeated.examples
         ],
-        warnings=texts.warnings,
+        warnings=warnings,
     )
 
 
@@ -196,22 +203,23 @@ def _labels(
     return found
 
 
-def _lengths(params: Params, texts: Texts) -> tuple[str, dict[str, NDArray[np.int64]]]:
-    """The unit of lengths, and split -> the length of each row."""
+def _lengths(params: Params, texts: Texts) -> tuple[str, dict[str, NDArray[np.int64]], float]:
+    """The unit of lengths, split -> the length of each row, and the share of unknown tokens."""
     folder = params.model_folder
     if not (folder / "tokenizer.json").is_file():
         return "words", {
             split: np.array([len(row.text.split()) for row in rows])
             for split, rows in texts.rows.items()
-        }
+        }, 0.0  # fmt: skip
     from goemotions.models.prepare import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
-    found = {}
+    found, unknown = {}, 0
     for split, rows in texts.rows.items():
         encoded = tokenizer([row.text for row in rows], verbose=False)["input_ids"]
         found[split] = np.array([len(ids) for ids in encoded])
-    return "tokens", found
+        unknown += sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
+    return "tokens", found, unknown / max(sum(int(one.sum()) for one in found.values()), 1)
 
 
 def _short(text: str) -> str:
