@@ -1,0 +1,200 @@
+"""How the weights are optimized: rates, clipping, decay, their average, and what is not finite."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, rel_entr
+from small import settings
+from transformers import TrainerCallback
+
+from goemotions import config
+from goemotions.data import splits
+from goemotions.errors import UserError
+from goemotions.training import fit, losses, teacher, trainer
+from goemotions.training.averaging import WeightAverage
+
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
+
+
+def built(*, taught=None, train=(), **recipe):
+    """The training of the workspace, which has not begun; `train` are settings of that name."""
+    raw = settings(**recipe)
+    raw["train"].update(train)
+    p = config.parse(raw)
+    data = splits.load(p.data_folder, "train", "val")
+    run = fit._Run(p, "bce", data["train"], data["val"], len(data["train"].ids), {}, taught)
+    return fit._build(run, trainer.arguments(p.train, p.recipes[p.model], 1))[0]
+
+
+class Watch(TrainerCallback):
+    """What `look` sees before each update of the weights, given the model and the optimizer."""
+
+    def __init__(self, look):
+        self.look, self.seen = look, []
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs):
+        self.seen.append(self.look(model, optimizer))
+
+
+def watched(loop, look):
+    watch = Watch(look)
+    loop.add_callback(watch)
+    loop.train()
+    return watch.seen
+
+
+def test_the_average_forgets_its_first_weights_quickly_and_then_decays():
+    for decay, second, third in ((0.999, 2 / 11, 3 / 12), (0.2, 2 / 11, 0.2), (0.1, 0.1, 0.1)):
+        model = torch.nn.Linear(1, 1, bias=False)
+        average = WeightAverage(model, decay)
+        for weight in (1.0, 2.0, 4.0):
+            model.weight.data.fill_(weight)
+            average.on_step_end(None, None, None)
+        expected = third * (second * 1 + (1 - second) * 2) + (1 - third) * 4
+        with average.applied():
+            assert model.weight.item() == pytest.approx(expected, rel=1e-6)
+        assert model.weight.item() == 4
+
+
+def test_without_a_decay_there_is_no_average():
+    model = torch.nn.Linear(1, 1)
+    average = WeightAverage(model, 0.0)
+    model.weight.data.fill_(4.0)
+    average.on_step_end(None, None, None)
+    assert average.average is None
+    with average.applied():
+        assert model.weight.item() == 4
+
+
+def test_the_weights_that_are_kept_are_the_average_over_the_steps(workspace):
+    loop = built(epochs=1, ema_decay=0.25)
+    after = []
+
+    class AfterEachStep(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            after.append(model.classifier.bias.detach().clone())
+
+    loop.add_callback(AfterEachStep())
+    loop.train()
+    expected = after[0]
+    for step, weights in enumerate(after[1:], start=1):
+        decay = min(0.25, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights
+    assert len(after) == 5
+    assert torch.allclose(loop.best.weights["classifier.bias"], expected, atol=1e-7)
+    assert not torch.allclose(after[-1], expected, atol=1e-4)
+
+
+def test_both_rates_rise_linearly_over_the_warm_up_and_then_fall_to_0(workspace):
+    """20 steps, of which a fifth are the warm-up."""
+    train = {"batch_size": 16, "warmup_ratio": 0.2}
+    loop = built(train=train, learning_rate=1e-3, head_learning_rate=4e-3)
+    head = loop.model.classifier.weight
+
+    def rates(model, optimizer):
+        of_head, of_encoder = set(), set()
+        for group in optimizer.param_groups:
+            has_head = any(parameter is head for parameter in group["params"])
+            (of_head if has_head else of_encoder).add(group["lr"])
+        return max(of_head), min(of_encoder)
+
+    of_head, of_encoder = zip(*watched(loop, rates), strict=True)
+    shares = [0, 0.25, 0.5, 0.75, *(left / 16 for left in range(16, 0, -1))]
+    assert of_head == pytest.approx([4e-3 * share for share in shares])
+    assert of_encoder == pytest.approx([1e-3 * share for share in shares])
+    assert {group["lr"] for group in loop.optimizer.param_groups} == {0}
+
+
+def norm_of_gradients(model, _):
+    found = [p.grad for p in model.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(found).item()
+
+
+def test_gradients_are_clipped_at_max_grad_norm_and_0_switches_that_off(workspace):
+    free = watched(built(epochs=1, train={"max_grad_norm": 0}), norm_of_gradients)
+    clipped = watched(built(epochs=1, train={"max_grad_norm": 0.01}), norm_of_gradients)
+    assert min(free) > 0.02
+    assert clipped == pytest.approx([0.01] * 5, rel=1e-3)
+
+
+def test_weight_decay_shrinks_the_matrices_and_nothing_else(workspace):
+    """Without a gradient AdamW's step is the decay alone."""
+    loop = built(learning_rate=0.1, head_learning_rate=0.2, train={"weight_decay": 0.3})
+    before = {name: p.detach().clone() for name, p in loop.model.named_parameters()}
+    for parameter in loop.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    loop.create_optimizer().step()
+    found = dict(loop.model.named_parameters())
+    layer = "deberta.encoder.layer.0."
+    for name, share in {
+        "classifier.weight": 1 - 0.2 * 0.3,
+        "pooler.dense.weight": 1 - 0.2 * 0.3,
+        f"{layer}attention.self.query_proj.weight": 1 - 0.1 * 0.3,
+        f"{layer}output.dense.weight": 1 - 0.1 * 0.3,
+        "classifier.bias": 1,
+        "deberta.embeddings.LayerNorm.weight": 1,
+        "deberta.embeddings.word_embeddings.weight": 1,
+    }.items():
+        assert before[name].abs().max() > 0.01, name
+        assert torch.allclose(found[name], share * before[name], rtol=1e-6, atol=0), name
+
+
+def test_a_teachers_share_of_the_loss_is_its_distance_at_the_temperature(workspace):
+    split = splits.read(workspace / "data/sample/train.jsonl")
+    values = 3 * np.random.default_rng(0).normal(size=split.targets.shape)
+    teacher.write(workspace / "teachers/other", split, values, {})
+    taught = teacher.read(workspace / "teachers/other", split)
+    loop = built(taught=taught, train={"teacher_share": 0.3, "temperature": 3})
+    batch = next(iter(loop.batches))
+    with torch.no_grad():
+        found, outputs = loop.compute_loss(loop.model, batch, return_outputs=True)
+    y, t = batch["labels"].double().numpy(), batch["taught"].double().numpy()
+    z = outputs.logits.double().numpy()
+    of_labels = -(y * np.log(expit(z)) + (1 - y) * np.log(expit(-z))).mean()
+    q, p = expit(t / 3), expit(z / 3)
+    of_teacher = 9 * (rel_entr(q, p) + rel_entr(1 - q, 1 - p)).mean()
+    assert found.item() == pytest.approx(0.7 * of_labels + 0.3 * of_teacher, rel=1e-5)
+
+
+def spoiled_at(step, monkeypatch, spoil):
+    """The loss of a training's steps is that of bce, but at one step what `spoil` makes of it."""
+    build, steps = losses.build, []
+
+    def spoiled(entry, counts):
+        real = build(entry, counts)
+
+        def loss(logits, targets):
+            if logits.requires_grad:  # not in validation
+                steps.append(len(steps) + 1)
+                if steps[-1] == step:
+                    return spoil(real(logits, targets), logits)
+            return real(logits, targets)
+
+        return loss
+
+    monkeypatch.setattr(losses, "build", spoiled)
+
+
+def refused(workspace, **changes):
+    """How a training ends; the model that was there before stays."""
+    old = workspace / "models/trained/bce"
+    old.mkdir(parents=True)
+    (old / "kept").write_text("old")
+    with pytest.raises(UserError) as error:
+        fit.train(config.parse(settings(**changes)), "bce")
+    assert [path.name for path in old.iterdir()] == ["kept"]
+    return str(error.value)
+
+
+def test_the_step_whose_loss_is_not_finite_is_named(workspace, monkeypatch):
+    """It is noticed after the second epoch, at step 10."""
+    spoiled_at(7, monkeypatch, lambda loss, logits: loss * torch.nan)
+    expected = "the loss is not finite at step 7; nothing was saved. Try a lower learning_rate"
+    assert refused(workspace, epochs=3).startswith(expected)
+
+
+def test_predictions_that_the_last_update_ruined_end_the_training(workspace, monkeypatch):
+    """The loss of the epoch's last step is finite, and its gradient is not: 0 times infinity."""
+    spoiled_at(5, monkeypatch, lambda loss, logits: loss + (0 * logits).sqrt().sum())
+    expected = "the prediction is not finite at step 5; nothing was saved. Try a lower learning_"
+    assert refused(workspace, epochs=1).startswith(expected)
