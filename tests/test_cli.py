@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from goemotions import cli
 from goemotions.commands import verify
@@ -120,6 +121,22 @@ def test_predict_uses_the_folders_own_thresholds(project, capsys):
     assert all(line.startswith("  joy 0.") and "," not in line for line in lines[1::2])
 
 
+def test_predict_uses_the_thresholds_that_it_is_asked_for(project, capsys):
+    path = project / "models/trained/bce/thresholds.json"
+    content = json.loads(path.read_text()) | {"preferred": "per_label"}
+    only = {"per_label": "joy", "calibrated": "grief", "global": "fear"}
+    for method, label in only.items():
+        logits = content["methods"][method]["logits"]
+        content["methods"][method]["logits"] = dict.fromkeys(logits, 9.0) | {label: -20.0}
+    path.write_text(json.dumps(content))
+    digests.write_manifest(path.parent)
+    for method, label in only.items():
+        assert cli.main(["predict", "--thresholds", method, "thank you"]) == 0
+        listed = capsys.readouterr().out.splitlines()[1]
+        assert listed.startswith(f"  {label} 0.")
+        assert "," not in listed
+
+
 def test_predict_writes_a_line_a_text_in_order(project, capsys):
     texts = ["thank you", "", "😂", "a" * 5000, "line\u2028separator", "x"]
     (project / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8-sig")
@@ -178,6 +195,63 @@ def test_predict_does_not_go_on_with_lines_of_another_precision(project):
     classifier = Classifier.load(folder)
     keys = {_key(classifier, None, precision, folder, [], None) for precision in PRECISIONS}
     assert len(keys) == 3
+
+
+def other_weights(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"] += 1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    digests.write_manifest(folder)
+
+
+def other_length(folder):
+    content = json.loads((folder / "thresholds.json").read_text())
+    (folder / "thresholds.json").write_text(json.dumps(content | {"max_length": 32}))
+    digests.write_manifest(folder)
+
+
+def newer(_):
+    os.utime("texts.txt", ns=(2, 2))
+
+
+def longer(_):
+    Path("texts.txt").write_text("thank you\nso sad\nwow\n", encoding="utf-8")
+    os.utime("texts.txt", ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "option", "goes_on"),
+    [
+        (None, (), True),
+        (other_weights, (), False),
+        (other_length, (), False),
+        (newer, (), False),
+        (longer, (), False),
+        (None, ("--file", "same.txt"), False),
+        (None, ("--thresholds", "global"), False),
+    ],
+)
+def test_predict_goes_on_only_with_lines_of_the_same_model_thresholds_and_file(
+    project, change, option, goes_on
+):
+    folder, texts = project / "models/trained/bce", Path("texts.txt")
+    for name in (texts, Path("same.txt")):
+        name.write_text("thank you\nso sad\n", encoding="utf-8")
+        os.utime(name, ns=(1, 1))
+    content = json.loads((folder / "thresholds.json").read_text())
+    (folder / "thresholds.json").write_text(json.dumps(content | {"preferred": "per_label"}))
+    digests.write_manifest(folder)
+    classifier = Classifier.load(folder)
+    key = _key(classifier, classifier.chosen(None), "fp32", folder, [], texts)
+    partial = project / f".labels.{key}.partial"
+    partial.write_text('{"marked": true}\n')
+    if change:
+        change(folder)
+    assert cli.main(["predict", "--file", "texts.txt", "--output", "labels", *option]) == 0
+    first, *others = (project / "labels").read_text().splitlines()
+    assert (first == '{"marked": true}') is goes_on
+    assert json.loads(others[0])["text"] == "so sad"
+    assert not partial.exists()
 
 
 def test_int8_is_refused_where_transformers_code_computes(project, capsys):
