@@ -1,8 +1,9 @@
-"""What `evaluate` refuses, and what it leaves where it ends half way."""
+"""What `evaluate` refuses, what its settings change, and what is left where it ends half way."""
 
 import csv
 import errno
 import io
+import json
 from functools import partial
 
 import numpy as np
@@ -102,3 +103,37 @@ def test_predictions_carry_the_labels_and_older_ones_take_those_of_the_table(pro
     parquet.write_table(parquet.read_table(io.BytesIO(written)).replace_schema_metadata(), older)
     read = predictions.parse(older.getvalue(), per_label, "older")
     assert read.labels == Labels(labels.names)
+
+
+@pytest.fixture
+def evaluated(project):
+    """Evaluates with changed settings; the scores, and the threshold of each label."""
+    settings = config.load()
+    folders = settings.data_folder, settings.trained_folder("bce"), project / "metrics"
+
+    def evaluated(**changes):
+        scores = score.evaluate(*folders, settings.evaluate.model_copy(update=changes))
+        with (project / "metrics/per_label.csv").open() as file:
+            return scores, {row["label"]: float(row["threshold"]) for row in csv.DictReader(file)}
+
+    return evaluated
+
+
+def test_the_thresholds_that_decide_are_those_of_the_setting(project, evaluated):
+    content = json.loads((project / "models/trained/bce/thresholds.json").read_text())
+    fitted = {name: method["probabilities"] for name, method in content["methods"].items()}
+    assert len(set(fitted["global"].values())) == 1
+    for method in ("global", "per_label", "calibrated", "cross_validated"):
+        expected = fitted[content["preferred"] if method == "cross_validated" else method]
+        assert evaluated(thresholds=method, bootstrap=100)[1] == pytest.approx(expected)
+
+
+def test_the_draws_and_their_seed_determine_the_interval(evaluated):
+    def interval(draws, seed):
+        scores, _ = evaluated(bootstrap=draws, seed=seed)
+        return scores["macro_f1_low"], scores["macro_f1_high"]
+
+    first = interval(100, 0)
+    assert interval(100, 0) == first
+    assert interval(150, 0) != first
+    assert interval(100, 1) != first
