@@ -7,10 +7,13 @@ import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 from small import launch, settings
 
@@ -478,3 +481,54 @@ def test_a_wrong_interval_is_named(tmp_path, monkeypatch, given):
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINT_SECONDS", given)
     with pytest.raises(UserError, match=f"GOEMOTIONS_CHECKPOINT_SECONDS is '{given}'; it must"):
         checkpoints.Checkpoints(tmp_path)
+
+
+CHANGES = {
+    "torch": lambda patch: patch.setattr(torch, "__version__", "1.0"),
+    "transformers": lambda patch: patch.setattr(transformers, "__version__", "1.0"),
+    "device": lambda patch: patch.setattr(
+        torch.accelerator, "current_accelerator", lambda: torch.device("cuda")
+    ),
+    "code": lambda patch: patch.setattr(fit, "code_digest", lambda stage: f"another {stage}"),
+    "precision": {"bf16": True},
+    "processes": {"world_size": 2},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "seed": {"train": {"seed": 2}},
+    "recipe": {"recipe": {"epochs": 4}},
+    "loss": {"loss": "focal"},
+    "base model": {"base": {"config.json": "other"}},
+    "teacher": {"taught": np.zeros((160, 28), dtype=np.float32)},
+}
+
+
+def test_whatever_determines_the_weights_is_part_of_a_checkpoints_key(workspace, monkeypatch):
+    p = config.parse(settings())
+    data = splits.load(p.data_folder, "train", "val")
+
+    def key(changed):
+        raw = settings(**changed.get("recipe", {}))
+        raw["train"].update(changed.get("train", {}))
+        run = fit._Run(
+            config.parse(raw), changed.get("loss", "bce"), data["train"], data["val"], 160,
+            changed.get("base", {}), changed.get("taught"),
+        )  # fmt: skip
+        launched = {"world_size": 1, "gradient_accumulation_steps": 1, "bf16": False}
+        arguments = {name: changed.get(name, value) for name, value in launched.items()}
+        return json.dumps(fit._determined_by(run, SimpleNamespace(**arguments)))
+
+    first = key({})
+    assert key({}) == first
+    same = []
+    for name, change in CHANGES.items():
+        with monkeypatch.context() as patch:
+            if callable(change):
+                change(patch)
+            if key({} if callable(change) else change) == first:
+                same.append(name)
+    assert same == []
+    for name in ("labels.json", "train.jsonl", "val.jsonl"):
+        path = workspace / p.data_folder / name
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        assert key({}) != first, name
+        path.write_bytes(content)
