@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -132,6 +133,20 @@ def test_an_onnx_file_with_other_logits_is_refused_and_nothing_is_written(
         capsys.readouterr().err
     )
     assert not (project / "published").exists()
+
+
+def test_an_8_bit_file_that_loses_too_much_is_left_out(project, exported, monkeypatch, capsys):
+    written = exported[0] / onnx_files.FLOAT
+    monkeypatch.setattr(onnx_files, "convert", lambda _, path, length: shutil.copy(written, path))
+    monkeypatch.setattr(onnx_files, "LOSS_OF_INT8", -1)
+    assert cli.main(["export", "bce", "--output", "published"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "so it is left out" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{onnx_files.INT8}: macro-F1 ")
+    files = sorted(path.name for path in (project / "published/onnx").iterdir())
+    assert files == [Path(onnx_files.FLOAT).name]
+    card = (project / "published/README.md").read_text()
+    assert f"`{onnx_files.INT8}` is left out, since it loses more than 0.003." in card
 
 
 @pytest.mark.parametrize(
