@@ -1,0 +1,129 @@
+"""What `goemotions serve` refuses and drops, without a socket."""
+
+import asyncio
+import json
+import shutil
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from goemotions import cli, config
+from goemotions.commands import serve
+from goemotions.errors import UserError
+from goemotions.evaluation.trained import Classifier
+from goemotions.io import digests
+from goemotions.serving import app, batcher
+
+
+class Computed(app.Models):
+    """Models that remember which texts they have computed."""
+
+    def __init__(self, classifiers, data):
+        super().__init__(classifiers, data)
+        self.texts = []
+
+    def compute(self, texts):
+        self.texts += texts
+        return super().compute(texts)
+
+
+@pytest.fixture(scope="module")
+def models(made):
+    classifier = Classifier.load(made / "models/trained/bce")
+    return Computed({"bce": classifier}, made / "data/sample")
+
+
+@pytest.fixture
+def application(models, tmp_path):
+    models.texts.clear()
+    return app.build(models, hosts=["*"], comparison=tmp_path / "none.html")
+
+
+def test_a_request_when_too_many_texts_wait_has_status_429(application, monkeypatch):
+    monkeypatch.setattr(batcher, "MAX_WAITING", 3)
+    with TestClient(application) as client:
+        answer = client.post("/predict", json={"texts": ["a"] * 4})
+        assert answer.status_code == 429
+        assert answer.json() == {
+            "detail": "0 texts are waiting, and at most 3 may; try again later"
+        }
+        assert client.post("/words", json={"text": "so good today"}).status_code == 429
+        assert client.post("/predict", json={"texts": ["a"] * 3}).status_code == 200
+
+
+def test_the_texts_of_a_client_that_has_hung_up_are_dropped(application, models):
+    async def post(texts, *, hangs_up):
+        """The status of a request, whose client may hang up once it is sent."""
+        body = json.dumps({"texts": texts}).encode()
+        received = [{"type": "http.request", "body": body, "more_body": False}]
+        sent = []
+
+        async def receive():
+            if received:
+                return received.pop(0)
+            if not hangs_up:
+                await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope = {
+            "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict",
+            "query_string": b"", "headers": headers, "scheme": "http", "http_version": "1.1",
+            "server": ("localhost", 80), "client": ("localhost", 1), "root_path": "",
+        }  # fmt: skip
+        await application(scope, receive, send)
+        return sent[0]["status"]
+
+    async def scenario():
+        async with application.router.lifespan_context(application):
+            return [await post(["left"], hangs_up=True), await post(["stays"], hangs_up=False)]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 30)) == [499, 200]
+    assert models.texts == ["stays"]
+
+
+@pytest.mark.parametrize(
+    ("option", "address", "elsewhere"),
+    [
+        ([], "127.0.0.1", 400),
+        (["--host", "localhost"], "127.0.0.1", 400),
+        (["--host", "0.0.0.0"], "0.0.0.0", 200),
+    ],
+)
+def test_another_address_than_the_loopback_one_answers_to_any_name(
+    project, monkeypatch, capsys, option, address, elsewhere
+):
+    found = []
+
+    def run(server, sockets):
+        with TestClient(server.config.app) as client:
+            for name in ("elsewhere.example", "localhost:8000"):
+                found.append(client.get("/health", headers={"host": name}).status_code)
+        found.append(sockets[0].getsockname())
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    assert cli.main(["serve", "--port", "0", *option]) == 0
+    assert found[:2] == [elsewhere, 200]
+    assert found[2][0] == address
+    shown = option[-1] if option else address
+    assert f"bce: http://{shown}:{found[2][1]}" in capsys.readouterr().out
+
+
+def test_models_with_other_labels_are_not_served_together(project):
+    other = shutil.copytree(project / "models/trained/bce", project / "models/trained/focal")
+    for name in ("config.json", "thresholds.json"):
+        text = (other / name).read_text().replace('"joy"', '"delight"')
+        (other / name).write_text(text)
+    digests.write_manifest(other)
+    params = config.load()
+    alone, _ = serve.load(params, ["focal"], [], "fp32")
+    assert "delight" in alone["focal"].labels
+    with pytest.raises(UserError) as refused:
+        serve.load(params, [], [], "fp32")
+    assert str(refused.value) == (
+        "focal has other labels than bce; serve models with the same labels"
+    )
