@@ -236,7 +236,7 @@ def test_other_columns_that_may_hold_the_labels_are_named(capsys, tmp_path):
     (tmp_path / "mine.csv").write_text("text,done,kind\n" + "".join(rows))
     _, found, said = guessed(capsys, tmp_path / "mine.csv")
     assert found["labels"] == {"column": "done"}
-    assert "# The labels may also be in another column: kind." in said
+    assert "# note: The labels may also be in another column: kind." in said
 
 
 def test_an_entry_that_does_not_read_the_file_says_why(capsys):
@@ -272,3 +272,67 @@ def test_the_printed_entry_reads_the_file_once_it_is_in_its_folder(own, raw, cap
     raw["datasets"]["06_words"] = {"source": "files", **entry}
     (own / "params.yaml").write_text(yaml.safe_dump(raw))
     assert described(capsys, "06_words")["rows"] == {"train": 12, "val": 2, "test": 2}
+
+
+def guessed_of(capsys, tmp_path, content, name="mine.csv", status=0):
+    """The entry without what the tests above assert, and what is said beside it."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    _, entry, said = guessed(capsys, path, status)
+    del entry["files"]
+    if entry.get("split") == {"val": 0.1, "test": 0.1, "seed": 0}:
+        del entry["split"]
+    return entry, said
+
+
+def table(header, cells):
+    """Thirty rows of csv: a text, then one of the cells."""
+    rows = [f"this is text number {n},{cells[n % len(cells)]}\n" for n in range(30)]
+    return header + "\n" + "".join(rows)
+
+
+QUESTION = "What is the main reason for your answer to the question above?"
+
+
+def test_a_header_may_be_questions(capsys, tmp_path):
+    content = table(f"In your own words: what could we do better?,{QUESTION}", "ab")
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {
+        "text": "In your own words: what could we do better?",
+        "labels": {"column": QUESTION},
+    }
+    assert (
+        "# note: The first row is taken for the names of the columns: In your own words: what "
+        "could we do b... | What is the main reason for your answ.... If it is data, set "
+        "csv.header: false, and write the columns' numbers in place of the names.\n"
+    ) in said
+    assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, single-label: a, b" in said
+
+
+def test_a_header_may_name_two_columns_alike(capsys, tmp_path):
+    content = table("comment,score,score,topic", ["1,2,a", "1,2,b"])
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"text": "comment", "labels": {"column": "topic"}}
+    assert (
+        "# note: Several columns have the same name, and this entry uses none of them: 'score'. To "
+        "use them, rename them in the file.\n"
+    ) in said
+
+
+def test_a_first_row_of_data_is_shown(capsys, tmp_path):
+    entry, said = guessed_of(capsys, tmp_path, table("nice one,a", "ab"))
+    assert entry == {"csv": {"header": False}, "text": 1, "labels": {"column": 2}}
+    assert (
+        "# note: The first row is read as data, not as the names of the columns: nice one | a. If "
+        "these are names, remove `header: false`, and write the names in place of the numbers.\n"
+    ) in said
+    entry, _ = guessed_of(capsys, tmp_path, table("nice one,7", "ab"))
+    assert entry["csv"] == {"header": False}
+
+
+def test_a_usual_name_is_a_header_even_where_it_is_a_label_too(capsys, tmp_path):
+    entry, said = guessed_of(capsys, tmp_path, table("text,topic", ["topic", "class"]))
+    assert entry == {"text": "text", "labels": {"column": "topic"}}
+    assert "# note: The first row is taken for the names of the columns: text | topic. If" in said
+    _, said = guessed_of(capsys, tmp_path, table("text,topic", "ab"))
+    assert "# note" not in said

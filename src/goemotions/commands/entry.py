@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,14 @@ class _Look:
         names: of the columns.
         rows: the first rows' cells.
         csv: settings of csv that are not the defaults.
-        note: what a person should know about a guess.
+        notes: what a person should know about guesses.
     """
 
     form: str
     names: list[str]
     rows: list[list[Any]]
     csv: dict[str, Any]
-    note: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def column(self, name: str) -> list[Any]:
         index = self.names.index(name)
@@ -95,8 +95,8 @@ def show(path: Path) -> bool:
         {name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=86
     )
     print(textwrap.indent(written, "  "), flush=True)
-    if look.note:
-        print(f"# {look.note.strip()}", file=sys.stderr)
+    for note in look.notes:
+        print(f"# note: {note}", file=sys.stderr)
     if texts is None:
         print(f"# Reading the file with this entry fails: {problem}", file=sys.stderr)
         return False
@@ -225,10 +225,10 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
     _, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
     if mark != usual and not excel:
         settings["delimiter"] = mark
-    note = ""
+    notes = []
     if quote == "none":
         settings["quote"] = "none"
-        note = (
+        notes.append(
             "As quotes, the quotes in this file do not pair up, so they are taken for plain "
             "characters. Look whether a text begins with one that a quote should have closed."
         )
@@ -236,10 +236,27 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
     rows = [row for row in rows if len(row) == width]
     if encoding != "utf-8":
         settings["encoding"] = encoding
-    if not _is_header(rows):
+    names = [name.strip() for name in rows[0]]
+    is_header, doubtful = _is_header(names, rows[1:])
+    shown = " | ".join(name if len(name) <= 40 else name[:37] + "..." for name in names)
+    if not is_header:
         settings["header"] = False
-        return _Look(form or "csv", [str(n) for n in range(1, width + 1)], rows, settings, note)
-    return _Look(form or "csv", [name.strip() for name in rows[0]], rows[1:], settings, note)
+        names = [str(number) for number in range(1, width + 1)]
+        notes.append(
+            f"The first row is read as data, not as the names of the columns: {shown}. If these "
+            "are names, remove `header: false`, and write the names in place of the numbers."
+        )
+    elif doubtful:
+        notes.append(
+            f"The first row is taken for the names of the columns: {shown}. If it is data, set "
+            "csv.header: false, and write the columns' numbers in place of the names."
+        )
+    if twice := list(dict.fromkeys(name for name in names if name and names.count(name) > 1)):
+        notes.append(
+            f"Several columns have the same name, and this entry uses none of them: "
+            f"{', '.join(map(repr, twice))}. To use them, rename them in the file."
+        )
+    return _Look(form or "csv", names, rows[1:] if is_header else rows, settings, notes)
 
 
 def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
@@ -257,17 +274,18 @@ def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
     return rows if len(text) < _LOOK else rows[:-1]
 
 
-def _is_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names the columns: short, different words that are no cells below."""
-    first = [cell.strip() for cell in rows[0]]
-    named = [cell for cell in first if cell]
-    if not named or len(set(named)) < len(named) or any(map(table.looks_like_a_cell, named)):
-        return False
-    known = {*_TEXT, *_TITLE, *_LABEL, *_SPLIT, "id"}
-    if any(name.lower() in known for name in named):
-        return True
-    below = [{row[column].strip() for row in rows[1:]} for column in range(len(first))]
-    return not any(cell and cell in cells for cell, cells in zip(first, below, strict=True))
+def _is_header(names: list[str], rows: list[list[str]]) -> tuple[bool, bool]:
+    """Whether the first row names the columns, and whether this is doubtful.
+
+    A name is no number, and does not recur in its column, as labels do.
+    """
+    named = [name for name in names if name]
+    below = [{row[column].strip() for row in rows} for column in range(len(names))]
+    recurs = any(name and name in cells for name, cells in zip(names, below, strict=True))
+    known = any(name.lower() in {*_TEXT, *_TITLE, *_LABEL, *_SPLIT, "id"} for name in named)
+    numbers = any(re.fullmatch(r"[\d.,:-]+", name) for name in named)
+    doubtful = recurs if known else any(map(table.looks_like_a_cell, named))
+    return bool(named) and (known or not (recurs or numbers)), doubtful
 
 
 def _entry(name: str, path: Path, look: _Look, files: dict[str, str]) -> dict[str, Any]:
@@ -369,7 +387,7 @@ def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
     if column is None:
         raise UserError("--entry: no column looks like labels; write the entry by hand")
     if column != named and len(recurring) > 1:
-        look.note += f" The labels may also be in another column: {', '.join(recurring[1:])}."
+        look.notes.append(f"The labels may also be in another column: {', '.join(recurring[1:])}.")
     return {"column": _shown(column, look), **_form(look, column)}, [column]
 
 
