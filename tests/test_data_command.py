@@ -336,3 +336,132 @@ def test_a_usual_name_is_a_header_even_where_it_is_a_label_too(capsys, tmp_path)
     assert "# note: The first row is taken for the names of the columns: text | topic. If" in said
     _, said = guessed_of(capsys, tmp_path, table("text,topic", "ab"))
     assert "# note" not in said
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["['a', 'b']", "['a']", "['b']", "[]"], {"column": "label", "cell": "list"}),
+        (["{'a', 'b'}", "{'a'}", "{'b'}", ""], {"column": "label", "cell": "list"}),
+        (
+            ['{"choices": ["a", "b"]}', "a", "b", ""],
+            {"column": "label.choices", "cell": "list"},
+        ),
+        (
+            ['{"a": 1, "b": 0}', '{"a": 0, "b": 1}'],
+            {"column": "label", "cell": "scores"},
+        ),
+        (
+            ['{"a": 0.1, "b": 0.9}', '{"a": 0.7, "b": 0.3}'],
+            {"column": "label", "cell": "scores", "positive": 0.5},
+        ),
+    ],
+)
+def test_lists_sets_and_objects_in_cells(capsys, tmp_path, cells, labels):
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells]
+    entry, said = guessed_of(capsys, tmp_path, table("text,label", quoted))
+    assert entry == {"text": "text", "labels": labels}
+    assert "3 test; 2 labels, multi-label: a, b\n" in said
+
+
+@pytest.mark.parametrize(
+    "cells", [["[1, 0, 0]", "[0, 1, 1]"], ["1 0 0", "0 1 1"], ["1,0,0", "0,1,1"]]
+)
+def test_zeros_and_ones_are_a_vector_whose_names_are_to_be_filled_in(capsys, tmp_path, cells):
+    content = table("text,label", [f'"{cell}"' for cell in cells])
+    entry, said = guessed_of(capsys, tmp_path, content)
+    names = ["label 1", "label 2", "label 3"]
+    assert entry["labels"] == {"column": "label", "cell": "vector", "names": names}
+    assert (
+        "# note: The cells of 'label' are 3 numbers, each of them 0 or 1. In labels.names, write "
+        "the 3 labels in the order of the numbers, in place of `label 1` and so on.\n"
+    ) in said
+
+
+def test_indices_are_no_vector(capsys, tmp_path):
+    cells = ["[0]", "[1]", '"[0, 1]"']
+    entry, _ = guessed_of(capsys, tmp_path, table("text,label", cells))
+    assert entry["labels"] == {"column": "label", "cell": "list"}
+
+
+def test_other_objects_are_refused_with_the_setting_to_write(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(table("text,label", ["\"{'name': 'a', 'id': 1}\"", "\"{'name': 'b'}\""]))
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", str(path)])
+    assert (
+        "--entry: the cells of 'label' are objects such as {'name': 'a', 'id': 1}; write the entry "
+        "by hand, with `labels: {column: label.name, cell: list}` if 'name' holds the labels; the "
+        "keys are 'name', 'id'"
+    ) in capsys.readouterr().err
+
+
+def rows_of_json(row):
+    return "".join(json.dumps(row(n)) + "\n" for n in range(30))
+
+
+def studio(n):
+    """A task as Label Studio exports it in full."""
+    value = {"choices": [["a"], ["b"], ["a", "b"]][n % 3]}
+    return {
+        "id": n,
+        "annotations": [{"result": [{"value": value}], "was_cancelled": False}],
+        "data": {"text": f"this is text number {n}"},
+        "total_annotations": 1,
+        "cancelled_annotations": 0,
+        "total_predictions": 0,
+    }
+
+
+def test_the_annotations_of_label_studio_are_the_labels(capsys, tmp_path):
+    entry, said = guessed_of(capsys, tmp_path, rows_of_json(studio), "mine.json")
+    assert entry == {
+        "id": "id",
+        "text": "data.text",
+        "labels": {"column": "annotations.result.value.choices"},
+        "task": "multi_label",
+    }
+    assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
+
+
+def test_the_short_export_of_label_studio(capsys, tmp_path):
+    topics = ["a", "b", {"choices": ["a", "b"]}]
+    content = rows_of_json(lambda n: {"text": f"text number {n}", "topics": topics[n % 3]})
+    entry, said = guessed_of(capsys, tmp_path, content, "mine.json")
+    assert entry["labels"] == {"column": "topics.choices"}
+    assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["Yes,No", "No,Yes", "No,No"], ["a", "b"]),
+        (["Y,N", "N,Y", "N,N"], ["a", "b"]),
+        (["x,", ",x", ","], {"columns": ["a", "b"], "blank": "absent"}),
+        (["1.0,", ",1.0", ","], {"columns": ["a", "b"], "blank": "absent"}),
+    ],
+)
+def test_flags_in_words_and_marks(capsys, tmp_path, cells, labels):
+    entry, said = guessed_of(capsys, tmp_path, table("text,a,b", cells))
+    assert entry == {"text": "text", "labels": labels}
+    assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
+
+
+def test_blank_flags_beside_a_no_are_left_to_the_reader(capsys, tmp_path):
+    entry, said = guessed_of(capsys, tmp_path, table("text,a,b", ["1,0", "0,1", ",1"]), status=1)
+    assert entry["labels"] == ["a", "b"]
+    assert (
+        "not annotated; set drop: [not_annotated] to leave such rows out, or labels.blank: absent "
+        "if an empty cell means no\n"
+    ) in said
+
+
+def test_flags_that_never_change_are_named(capsys, tmp_path):
+    content = table("text,a,b,done,kind", ["1,0,TRUE,p", "0,1,TRUE,q"])
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"text": "text", "labels": ["a", "b"]}
+    assert (
+        "# note: Columns with one value in all rows looked at are not used: done. If they are "
+        "labels, add them to `labels`.\n"
+        "# note: The labels may also be in another column: kind.\n"
+    ) in said

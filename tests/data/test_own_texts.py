@@ -257,3 +257,26 @@ def test_reading_leaves_nothing_in_the_cache_of_datasets(tmp_path):
     before = set(cache.rglob("*"))
     read(tmp_path, {"a.csv": (CASES / "06_words.csv").read_bytes()}, **WORDS | {"files": "a.csv"})
     assert set(cache.rglob("*")) == before
+
+
+STUDIO = {
+    "files": "studio.jsonl",
+    "text": "text",
+    "labels": {"column": "topics.choices"},
+    "split": {"val": 0.2, "test": 0.2, "seed": 0},
+}
+
+
+def test_one_choice_of_label_studio_may_be_bare_text(tmp_path):
+    topics = ['"a"', '"b"', '{"choices": ["a", "b"]}', '{"choices": ["b"]}', '"a"'] * 2
+    rows = [f'{{"text": "text {n}", "topics": {one}}}\n' for n, one in enumerate(topics)]
+    texts = read(tmp_path, {"studio.jsonl": "".join(rows)}, **STUDIO)
+    assert texts.labels.names == ("a", "b")
+    assert counts(texts) == [6, 6]
+
+
+def test_flags_may_be_letters(tmp_path):
+    content = "text,a,b\n" + "".join(f"text {n},{'yN'[n % 2]},{'nY'[n % 2]}\n" for n in range(10))
+    entry = {"files": "mine.csv", "text": "text", "labels": ["a", "b"]}
+    texts = read(tmp_path, {"mine.csv": content}, **entry, split=STUDIO["split"])
+    assert counts(texts) == [5, 5]

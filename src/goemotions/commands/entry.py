@@ -11,6 +11,7 @@ import shlex
 import sys
 import tempfile
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import yaml
 
 from goemotions.config import TEXTS, Table, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
-from goemotions.data import json_rows, table, table_files
+from goemotions.data import cells, json_rows, table, table_files
+from goemotions.data.faults import CellError
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
@@ -41,7 +43,8 @@ _LABEL = (
     "label", "labels", "tags", "tag", "category", "categories", "class", "classes", "target",
     "emotion", "emotions", "sentiment", "topic", "topics", "genres", "genre", "intent", "cats",
 )  # fmt: skip
-_FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "-1", ""}
+_YES = {"1", "1.0", "true", "yes", "y", "x"}
+_NO = {"0", "0.0", "false", "no", "n"}
 
 
 @dataclass
@@ -68,6 +71,9 @@ class _Look:
 
     def words(self, name: str) -> list[str]:
         return [cell.strip() for cell in self.column(name) if isinstance(cell, str)]
+
+    def flags(self, name: str) -> set[str]:
+        return {str(cell).strip().lower() for cell in self.column(name)}
 
 
 def show(path: Path) -> bool:
@@ -374,26 +380,55 @@ def _words_a_cell(look: _Look, column: str) -> float:
 
 def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
     """The entry's `labels`, and the columns that it uses."""
-    flags = [column for column in columns if _is_flag(look.column(column))]
+    if look.form in ("jsonl", "parquet") and "annotations" in columns:  # of Label Studio
+        return {"column": "annotations.result.value.choices"}, ["annotations"]
+    flags = [column for column in columns if _is_flag(look, column)]
+    set_somewhere = [column for column in flags if _varies(look, column)]
     by_name = {column.lower(): column for column in columns}
     named = next((by_name[name] for name in _LABEL if name in by_name), None)
-    if len(flags) > 1 and (named is None or named in flags):
-        shown = [_shown(column, look) for column in flags]
-        return ([*map(str, shown)] if look.csv.get("header") is not False else shown), flags
-    if named is None and "annotations" in columns and look.form in ("jsonl", "parquet"):
-        return {"column": "annotations.result.value.choices"}, ["annotations"]
+    recurring = _recurring(look, [column for column in columns if column not in flags])
+    if len(set_somewhere) > 1 and (named is None or named in flags):
+        if constant := [column for column in flags if column not in set_somewhere]:
+            look.notes.append(
+                "Columns with one value in all rows looked at are not used: "
+                f"{', '.join(constant)}. If they are labels, add them to `labels`."
+            )
+        _note_others(look, [column for column in recurring if _few(look, column)])
+        return _flags(look, set_somewhere), flags
     recurring = _recurring(look, columns)
     column = named or next(iter(recurring), None)
     if column is None:
         raise UserError("--entry: no column looks like labels; write the entry by hand")
-    if column != named and len(recurring) > 1:
-        look.notes.append(f"The labels may also be in another column: {', '.join(recurring[1:])}.")
+    if column != named:
+        _note_others(look, recurring[1:])
     return {"column": _shown(column, look), **_form(look, column)}, [column]
 
 
-def _is_flag(column: list[Any]) -> bool:
-    cells = {str(cell).strip().lower() for cell in column}
-    return bool(cells - {"", "-1"}) and cells <= _FLAGS
+def _note_others(look: _Look, columns: list[str]) -> None:
+    if columns:
+        shown = ", ".join(columns[:10])
+        look.notes.append(f"The labels may also be in another column: {shown}.")
+
+
+def _is_flag(look: _Look, column: str) -> bool:
+    cells = look.flags(column)
+    return bool(cells - {"", "-1"}) and cells <= {*_YES, *_NO, "-1", ""}
+
+
+def _varies(look: _Look, column: str) -> bool:
+    """Whether a flag is set in some rows and not in others."""
+    cells = look.flags(column)
+    return bool(cells & _YES) and bool(cells & {*_NO, ""})
+
+
+def _flags(look: _Look, columns: list[str]) -> Any:
+    """The `labels` of columns of flags; an empty one means no if nothing else says no."""
+    header = look.csv.get("header") is not False
+    shown = [column if header else int(column) for column in columns]
+    blank = [look.flags(column) for column in columns if "" in look.flags(column)]
+    if blank and not any(cells & {*_NO, "-1"} for cells in blank):
+        return {"columns": shown, "blank": "absent"}
+    return shown
 
 
 def _recurring(look: _Look, columns: list[str]) -> list[str]:
@@ -406,11 +441,19 @@ def _recurring(look: _Look, columns: list[str]) -> list[str]:
 
 
 def _form(look: _Look, column: str) -> dict[str, Any]:
-    cells = [cell for cell in look.column(column) if cell not in (None, "")]
-    if any(isinstance(cell, dict) for cell in cells):
-        return {"cell": "scores", **_positive(value for c in cells for value in c.values())}
-    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
-    if texts and sum(text.startswith("[") for text in texts) > len(texts) / 2:
+    """What else the entry says about the column of the labels, by the form of its cells."""
+    found = [cell for cell in look.column(column) if cell not in (None, "")]
+    values = [_value(cell) for cell in found]
+    if any(isinstance(value, dict) for value in values):
+        return _objects(look, column, values)
+    if size := _vector_size(values):
+        look.notes.append(
+            f"The cells of {column!r} are {size} numbers, each of them 0 or 1. In labels.names, "
+            f"write the {size} labels in the order of the numbers, in place of `label 1` and so on."
+        )
+        return {"cell": "vector", "names": [f"label {n}" for n in range(1, size + 1)]}
+    texts = [cell.strip() for cell in found if isinstance(cell, str)]
+    if texts and sum(text.startswith(("[", "{")) for text in texts) > len(texts) / 2:
         return {"cell": "list"}
     if texts and all(re.fullmatch(r"(<[^<>]+>)+", text) for text in texts):
         return {"separator": ["<", ">"]}
@@ -420,6 +463,42 @@ def _form(look: _Look, column: str) -> dict[str, Any]:
         if any(mark in text for text in distinct) and len(parts) <= len(distinct):
             return {"separator": mark}
     return {}
+
+
+def _value(cell: Any) -> Any:
+    """What a cell holds, where a list, a set or an object is written as text."""
+    text = cell.strip() if isinstance(cell, str) else ""
+    if re.fullmatch(r"[01]([\s,]+[01])+", text):
+        return [int(number) for number in re.findall("[01]", text)]
+    if text.startswith(("[", "{")):
+        with suppress(CellError):
+            return cells.literal(text)
+    return cell
+
+
+def _vector_size(values: list[Any]) -> int:
+    """How many numbers each cell has, if all are as many zeros and ones; else 0."""
+    sizes = {len(value) if isinstance(value, list) else 0 for value in values}
+    size = sizes.pop() if len(sizes) == 1 else 0
+    flags = size > 1 and all(number in (0, 1) for value in values for number in value)
+    return size if flags else 0
+
+
+def _objects(look: _Look, column: str, values: list[Any]) -> dict[str, Any]:
+    """Cells that are objects: the choices of Label Studio, or scores by label."""
+    objects = [value for value in values if isinstance(value, dict)]
+    if all("choices" in value for value in objects):  # one choice is written as bare text
+        found = {"column": f"{column}.choices"}
+        return found if look.form in ("jsonl", "parquet") else {**found, "cell": "list"}
+    scores = [score for value in objects for score in value.values()]
+    if len(objects) == len(values) and all(isinstance(s, float | int | None) for s in scores):
+        return {"cell": "scores", **_positive(scores)}
+    keys = list(dict.fromkeys(str(key) for value in objects for key in value))
+    raise UserError(
+        f"--entry: the cells of {column!r} are objects such as {str(objects[0])[:80]}; write "
+        f"the entry by hand, with `labels: {{column: {column}.{keys[0]}, cell: list}}` if "
+        f"{keys[0]!r} holds the labels; the keys are {', '.join(map(repr, keys[:10]))}"
+    )
 
 
 def _positive(values: Any) -> dict[str, float]:

@@ -18,7 +18,7 @@ Form = Literal["flags", "one", "joined", "list", "vector", "scores"]
 # What a cell says: label names; None: nobody has annotated the row.
 Reader = Callable[[Any], list[str] | None]
 
-_WORDS = {"true": True, "yes": True, "x": True, "false": False, "no": False}
+_WORDS = dict.fromkeys(("true", "yes", "y", "x"), True) | dict.fromkeys(("false", "no", "n"), False)
 _NOT_ANNOTATED = {"none", "na", "n/a", "null", "nan"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -58,7 +58,7 @@ def flag(value: Any, settings: LabelCells) -> bool | None:
         raise CellError(f"is {value!r}, neither 0 nor 1; set `positive`")
     if text in _WORDS:
         return _WORDS[text]
-    raise CellError(f"is {value!r}; it must be 0 or 1 (or true, false, yes, no, x)")
+    raise CellError(f"is {value!r}; it must be 0 or 1 (or true, false, yes, no, y, n, x)")
 
 
 def reader(
@@ -158,7 +158,7 @@ def _list(cell: Any, path: Sequence[str]) -> list[Any]:
     if isinstance(cell, str):
         if cell.strip()[:1] not in ("[", "(", "{"):
             return [cell]
-        cell = walk(_literal(cell.strip()), path)
+        cell = walk(literal(cell.strip()), path)
     if isinstance(cell, list | tuple):
         return list(cell)
     if isinstance(cell, set):
@@ -166,7 +166,12 @@ def _list(cell: Any, path: Sequence[str]) -> list[Any]:
     return [cell]
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """What a text says that is written as JSON or as Python prints it.
+
+    Raises:
+        CellError: it is neither, or would be read as something else than is meant.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -214,7 +219,7 @@ def _scores(
     cell: Any, settings: LabelCells, as_label: Callable[[Any], str | None]
 ) -> list[str | None] | None:
     if isinstance(cell, str) and not _blank(cell):
-        cell = _literal(cell.strip())
+        cell = literal(cell.strip())
     if cell is None or isinstance(cell, str):
         return None
     if not isinstance(cell, dict):

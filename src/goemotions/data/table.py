@@ -72,4 +72,6 @@ def walk(value: Any, path: Sequence[str]) -> Any:
             inside = walk(item, path)
             found += inside if isinstance(inside, list) else [] if inside is None else [inside]
         return found
+    if isinstance(value, str) and list(path) == ["choices"]:
+        return value  # Label Studio's short form of {"choices": [value]}
     return walk(value.get(path[0]), path[1:]) if isinstance(value, dict) else None

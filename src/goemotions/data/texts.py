@@ -235,6 +235,8 @@ class _Reading:
                     "not_annotated": "a label is neither set nor not set: not annotated",
                 }[kind]
                 remedy = f"set drop: [{kind}] to leave such rows out"
+                if kind == "not_annotated" and self.settings.labels.columns is not None:
+                    remedy += ", or labels.blank: absent if an empty cell means no"
                 self.faults.add(kind, record.place, what, remedy)
         self.faults.check()
         for kind, count in dropped.items():
