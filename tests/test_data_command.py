@@ -2,13 +2,18 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
+import pyarrow
 import pytest
 import yaml
+from pyarrow import parquet
 
 from goemotions import cli
+from goemotions.config import parse_dataset
 from goemotions.data.splits import SPLITS
+from goemotions.data.texts import read_texts
 
 CASES = Path(__file__).parent / "data" / "own_texts"
 
@@ -465,3 +470,106 @@ def test_flags_that_never_change_are_named(capsys, tmp_path):
         "labels, add them to `labels`.\n"
         "# note: The labels may also be in another column: kind.\n"
     ) in said
+
+
+def refused(capsys, tmp_path, content, name):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", str(path)])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return printed.err
+
+
+def prodigy(n):
+    answer = ("accept", "accept", "reject", "ignore", "accept")[n % 5]
+    return {"text": f"text number {n}", "accept": [["a"], ["b"]][n // 5 % 2], "answer": answer}
+
+
+def test_an_export_of_prodigy_must_lose_what_was_not_accepted(capsys, tmp_path):
+    said = refused(capsys, tmp_path, rows_of_json(prodigy), "mine.jsonl")
+    assert (
+        "mine.jsonl looks like an export of Prodigy: `answer` is reject in 6 and ignore in 6 of 30 "
+        "rows, and training would take their labels for right. Keep the accepted rows only, and "
+        "run --entry on the new file:\n"
+    ) in said
+    command = said.strip().splitlines()[-1]
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    _, entry, said = guessed(capsys, tmp_path / "accepted.jsonl")
+    assert entry["labels"] == {"column": "accept"}
+    assert "# Read with this entry: 14 train, 2 val, 2 test; 2 labels, multi-label: a, b" in said
+
+
+def test_a_column_of_split_words_divides_the_rows_whatever_its_name(capsys, tmp_path):
+    rows = [f"{'ab'[n % 2]},{('train', 'train', 'dev', 'test')[n % 4]}" for n in range(4)]
+    entry, _ = guessed_of(capsys, tmp_path, table("text,label,part of it", rows))
+    assert entry["split"] == {"column": "part of it", "val": "dev", "test": "test"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "shown", "remedy"),
+    [
+        ("fold", "0123", "0, 1, 2, 3", 'train: ["0", "1", "2"], val: 0.1, test: "3"'),
+        ("is_test", ["False", "True"], "False, True", 'train: ["False"], val: 0.1, test: "True"'),
+    ],
+)
+def test_a_column_that_may_divide_the_rows_is_named(
+    capsys, tmp_path, column, values, shown, remedy
+):
+    rows = [f"{'ab'[n // 6 % 2]},{values[n % len(values)]}" for n in range(30)]
+    content = table(f"text,label,{column}", rows)
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"text": "text", "labels": {"column": "label"}}
+    assert (
+        f"# note: The column {column!r} may say which rows are for what, but its values are no "
+        f"words for train, val and test ({shown}), so this entry divides the rows anew. To use the "
+        f"column, set split: {{column: {column}, {remedy}}}, with the values that mean it.\n"
+    ) in said
+    division = yaml.safe_load(f"{{column: {column}, {remedy}}}")
+    settings = {"source": "files", "files": "mine.csv", **entry, "split": division}
+    texts = read_texts("mine", parse_dataset(settings), lambda _: content.encode(), tmp_path)
+    assert len(texts.rows["test"]) == 30 // len(values)
+
+
+def test_a_guessed_encoding_is_shown_with_words_of_the_file(capsys, tmp_path):
+    content = table("отзыв,label", ["плохо", "хорошо"]).encode("cp1251")
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry["csv"] == {"encoding": "cp1252"}
+    assert (
+        "# note: The file is not UTF-8. Read as cp1252, of Western Europe, it has words such as: "
+        "îòçûâ ïëîõî õîðîøî. If they are wrong, set csv.encoding to what the file was saved in, "
+        "such as cp1251 (Cyrillic) or shift_jis (Japanese), and correct the columns' names.\n"
+    ) in said
+    said = refused(capsys, tmp_path, "感想,ラベル\n良い,良\n".encode("shift_jis"), "x.csv")
+    assert "# note: The file is not UTF-8. Read as cp1252" in said
+    said = refused(capsys, tmp_path, "感想,ラベル\nコーヒー,良\n".encode("shift_jis"), "x.csv")
+    assert "save it as UTF-8, or write the entry of a csv file by hand, with csv.encoding" in said
+
+
+def test_the_name_of_an_entry_is_free_and_text(own, capsys):
+    (own / "2023.csv").write_text(table("text,label", "ab"))
+    shutil.copy(own / "2023.csv", own / "pets.csv")
+    name, _, said = guessed(capsys, own / "2023.csv")
+    assert name == "data_2023"
+    assert "# note: The entry is called data_2023, because 2023 is not text for YAML.\n" in said
+    name, entry, said = guessed(capsys, own / "pets.csv")
+    assert name == "pets_2"
+    assert entry["files"] == "texts/pets_2/pets.csv"
+    assert "# note: The entry is called pets_2, because pets is in params.yaml already.\n" in said
+    name, _, said = guessed(capsys, own / "texts" / "pets" / "train.csv")
+    assert name == "pets"
+    assert "# note: params.yaml already has an entry pets; replace it with this one.\n" in said
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_names_of_class_labels_in_parquet(capsys, tmp_path, several):
+    classes = {"names": ["no", "yes"], "_type": "ClassLabel"}
+    feature = {"feature": classes, "_type": "List"} if several else classes
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    labels = [[n % 2] if several else n % 2 for n in range(30)]
+    rows = pyarrow.table({"text": [f"text number {n}" for n in range(30)], "label": labels})
+    parquet.write_table(rows.replace_schema_metadata(metadata), tmp_path / "mine.parquet")
+    _, entry, said = guessed(capsys, tmp_path / "mine.parquet")
+    assert entry["labels"] == {"column": "label", "names": ["no", "yes"], "ids": 0}
+    assert f"2 labels, {'multi' if several else 'single'}-label: no, yes\n" in said

@@ -6,6 +6,7 @@ Every guess is visible in the entry and can be corrected; the entry is then trie
 import codecs
 import csv
 import io
+import json
 import re
 import shlex
 import sys
@@ -18,10 +19,11 @@ from typing import Any
 
 import yaml
 
-from goemotions.config import TEXTS, Table, parse_dataset
+from goemotions.config import TEXTS, Table, load, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
 from goemotions.data import cells, json_rows, table, table_files
 from goemotions.data.faults import CellError
+from goemotions.data.notes import count_of
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
@@ -33,7 +35,7 @@ _SPLIT_WORDS = {
     "test": ("test", "testing", "eval"),
 }
 _ID = re.compile(r"(.*[_ -])?(id|key|uuid|guid)$", re.IGNORECASE)
-_SPLIT = {"split", "fold", "set", "partition", "subset"}
+_SPLIT = {"split", "fold", "folds", "set", "partition", "subset", "dataset", "is_test", "istest"}
 _TEXT = (
     "text", "comment_text", "comment", "sentence", "tweet", "review", "message", "content", "body",
     "utterance", "description", "document", "plot", "abstract", "summary",
@@ -42,6 +44,7 @@ _TITLE = {"title", "subject", "headline", "summary"}
 _LABEL = (
     "label", "labels", "tags", "tag", "category", "categories", "class", "classes", "target",
     "emotion", "emotions", "sentiment", "topic", "topics", "genres", "genre", "intent", "cats",
+    "accept",
 )  # fmt: skip
 _YES = {"1", "1.0", "true", "yes", "y", "x"}
 _NO = {"0", "0.0", "false", "no", "n"}
@@ -57,6 +60,7 @@ class _Look:
         rows: the first rows' cells.
         csv: settings of csv that are not the defaults.
         notes: what a person should know about guesses.
+        classes: column -> the names of its class labels, which are numbers.
     """
 
     form: str
@@ -64,6 +68,7 @@ class _Look:
     rows: list[list[Any]]
     csv: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)
 
     def column(self, name: str) -> list[Any]:
         index = self.names.index(name)
@@ -89,7 +94,12 @@ def show(path: Path) -> bool:
         raise UserError(f"--entry: {path} is not there")
     look = _look(path)
     name, files = _files(path)
-    entry = _entry(name, path, look, {split: file.name for split, file in files.items()})
+    name = _free(name, path, look)
+    try:
+        entry = _entry(name, path, look, {split: file.name for split, file in files.items()})
+    except UserError:
+        _print_notes(look)
+        raise
     texts, problem = None, None
     try:
         texts = _try(name, entry, path.parent)
@@ -101,8 +111,7 @@ def show(path: Path) -> bool:
         {name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=86
     )
     print(textwrap.indent(written, "  "), flush=True)
-    for note in look.notes:
-        print(f"# note: {note}", file=sys.stderr)
+    _print_notes(look)
     if texts is None:
         print(f"# Reading the file with this entry fails: {problem}", file=sys.stderr)
         return False
@@ -116,6 +125,11 @@ def show(path: Path) -> bool:
         file=sys.stderr,
     )
     return True
+
+
+def _print_notes(look: _Look) -> None:
+    for note in look.notes:
+        print(f"# note: {note}", file=sys.stderr)
 
 
 def _print_result(texts: Texts) -> None:
@@ -159,6 +173,27 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or "mine", found
 
 
+def _free(name: str, path: Path, look: _Look) -> str:
+    """A name like this that is text for YAML, and that no entry of params.yaml has."""
+    found = f"data_{name}"
+    with suppress(ValueError, yaml.YAMLError):  # such as a 13th month
+        found = name if isinstance(yaml.safe_load(name), str) else found
+    known: set[str] = set()
+    with suppress(UserError):
+        known = set(load(any_loss=True).datasets)
+    if found in known and path.resolve().parent.parts[-2:] == (TEXTS, found):
+        look.notes.append(f"params.yaml already has an entry {found}; replace it with this one.")
+        return found
+    free, number = found, 1
+    while free in known:
+        number += 1
+        free = f"{found}_{number}"
+    if free != name:
+        why = "is in params.yaml already" if found == name else "is not text for YAML"
+        look.notes.append(f"The entry is called {free}, because {name} {why}.")
+    return free
+
+
 def _siblings(path: Path, start: int, end: int) -> dict[str, Path]:
     found = {}
     for split, words in _SPLIT_WORDS.items():
@@ -195,22 +230,54 @@ def _encoding(content: bytes) -> str:
         if table_files.decodes(content, encoding):
             return encoding
     what = "not UTF-16, although it begins so" if utf16 else "neither UTF-8 nor UTF-16 nor cp1252"
-    raise UserError(f"--entry: the file is {what}; save it as UTF-8")
+    raise UserError(
+        f"--entry: the file is {what}; save it as UTF-8, or write the entry of a csv file by hand, "
+        "with csv.encoding, such as shift_jis or gb18030"
+    )
 
 
 def _parquet(path: Path, content: bytes) -> _Look:
     try:
-        names = [name for name in open_parquet(content).schema_arrow.names if "__index" not in name]
+        schema = open_parquet(content).schema_arrow
+        names = [name for name in schema.names if "__index" not in name]
         rows = read_parquet(content, names)[:1000].to_pylist()
     except Exception as error:  # damaged files make pyarrow raise many types
         raise UserError(f"--entry: {path} is not a parquet file: {first_line(error)}") from None
-    return _Look("parquet", names, [list(row.values()) for row in rows], {})
+    look = _Look("parquet", names, [list(row.values()) for row in rows], {})
+    with suppress(
+        LookupError, ValueError, TypeError, AttributeError
+    ):  # the metadata may be anything
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        for name, feature in features.items():
+            inner = feature.get("feature") or feature  # of a list
+            if inner.get("_type") == "ClassLabel":
+                look.classes[name] = list(map(str, inner["names"]))
+    return look
 
 
 def _json(path: Path, text: str) -> _Look:
-    objects = [value for _, value in json_rows.objects(str(path), text)][:1000]
+    objects = [value for _, value in json_rows.objects(str(path), text)]
+    _refuse_rejected(path, [row.get("answer") for row in objects])
+    objects = objects[:1000]
     names = list(dict.fromkeys(key for row in objects for key in row))
     return _Look("jsonl", names, [[row.get(name) for name in names] for row in objects], {})
+
+
+def _refuse_rejected(path: Path, answers: list[Any]) -> None:
+    """Refuse an export of Prodigy with rows that were not accepted, since no setting skips rows."""
+    rejected, ignored = answers.count("reject"), answers.count("ignore")
+    if rejected + ignored == 0 or rejected + ignored + answers.count("accept") < len(answers):
+        return
+    rows = count_of(len(answers), "row")
+    command = (
+        "python3 -c 'import json, sys; sys.stdout.writelines(row for row in sys.stdin if "
+        f'json.loads(row)["answer"] == "accept")\' < {shlex.quote(str(path))} > accepted.jsonl'
+    )
+    raise UserError(
+        f"--entry: {path} looks like an export of Prodigy: `answer` is reject in {rejected:,} and "
+        f"ignore in {ignored:,} of {rows}, and training would take their labels for right. Keep "
+        f"the accepted rows only, and run --entry on the new file:\n  {command}"
+    )
 
 
 def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
@@ -242,6 +309,14 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
     rows = [row for row in rows if len(row) == width]
     if encoding != "utf-8":
         settings["encoding"] = encoding
+    if encoding == "cp1252":
+        words = {word: None for row in rows for cell in row for word in cell.split()}
+        sample = " ".join([word for word in words if not word.isascii()][:5])
+        notes.append(
+            "The file is not UTF-8. Read as cp1252, of Western Europe, it has words such as: "
+            f"{sample[:80]}. If they are wrong, set csv.encoding to what the file was saved in, "
+            "such as cp1251 (Cyrillic) or shift_jis (Japanese), and correct the columns' names."
+        )
     names = [name.strip() for name in rows[0]]
     is_header, doubtful = _is_header(names, rows[1:])
     shown = " | ".join(name if len(name) <= 40 else name[:37] + "..." for name in names)
@@ -307,7 +382,8 @@ def _entry(name: str, path: Path, look: _Look, files: dict[str, str]) -> dict[st
         entry |= {"text": "text", "labels": {"column": "labels"}}
         return entry | _division(None, look, paths)
     left = [column for column in look.names if column and look.names.count(column) == 1]
-    division = next((c for c in left if c.lower() in _SPLIT and _few(look, c)), None)
+    named = [c for c in left if c.lower() in _SPLIT and _few(look, c)]
+    division = next((c for c in left if _names_splits(look, c)), next(iter(named), None))
     identity = next((c for c in left if _ID.fullmatch(c) and _unique(look, c)), None)
     left = [column for column in left if column not in (division, identity)]
     labels, used = _labels(look, left)
@@ -325,6 +401,13 @@ def _shown(column: str, look: _Look) -> str | int:
 
 def _few(look: _Look, column: str) -> bool:
     return len(set(map(str, look.column(column)))) <= 10
+
+
+def _names_splits(look: _Look, column: str) -> bool:
+    """Whether all cells are words for splits, of two splits at least."""
+    cells = {str(cell).strip().lower() for cell in look.column(column)}
+    used = [words for words in _SPLIT_WORDS.values() if cells.intersection(words)]
+    return len(used) > 1 and all(any(cell in words for words in used) for cell in cells)
 
 
 def _unique(look: _Look, column: str) -> bool:
@@ -347,9 +430,16 @@ def _division(column: str | None, look: _Look, files: dict[str, str]) -> dict[st
             found[split] = values[0] if len(values) == 1 else values
         elif split in shares:
             found[split] = 0.1
-    if not any(isinstance(found.get(split), str | list) for split in ("val", "test")):
-        return {"split": {**shares, "seed": 0}}
-    return {"split": found}
+    if any(isinstance(found.get(split), str | list) for split in ("val", "test")):
+        return {"split": found}
+    *others, last = sorted({str(cell).strip() for cell in look.column(column)})
+    look.notes.append(
+        f"The column {column!r} may say which rows are for what, but its values are no words for "
+        f"train, val and test ({', '.join([*others, last])}), so this entry divides the rows anew. "
+        f"To use the column, set split: {{column: {column}, train: {json.dumps(others)}, val: 0.1, "
+        f"test: {json.dumps(last)}}}, with the values that mean it."
+    )
+    return {"split": {**shares, "seed": 0}}
 
 
 def _texts(look: _Look, columns: list[str]) -> list[str]:
@@ -374,7 +464,8 @@ def _texts(look: _Look, columns: list[str]) -> list[str]:
 
 
 def _words_a_cell(look: _Look, column: str) -> float:
-    words = [len(cell.split()) for cell in look.column(column) if isinstance(cell, str)]
+    cells = [cell for cell in look.column(column) if isinstance(cell, str)]
+    words = [len(re.findall(r"[^\W\d_]+", cell)) for cell in cells]  # dates have few letters
     return sum(words) / max(1, len(look.rows)) if words else 0.0
 
 
@@ -442,6 +533,8 @@ def _recurring(look: _Look, columns: list[str]) -> list[str]:
 
 def _form(look: _Look, column: str) -> dict[str, Any]:
     """What else the entry says about the column of the labels, by the form of its cells."""
+    if column in look.classes:
+        return {"names": look.classes[column], "ids": 0}
     found = [cell for cell in look.column(column) if cell not in (None, "")]
     values = [_value(cell) for cell in found]
     if any(isinstance(value, dict) for value in values):
