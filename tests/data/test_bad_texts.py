@@ -268,7 +268,7 @@ JSON = {
     "a_list_for_each_column": ('{"text": ["x", "y"], "label": ["a", "b"]}', "is one object that holds all rows"),
     "not_utf_8": (b'{"text": "\xff", "label": "a"}', "line 1: byte 0xff is not UTF-8"),
     "an_open_list": ('[{"text": "x", "label": "a"}', "row 1 (line 1): the list is not closed"),
-    "a_fraction": ('{"text": "x", "label": 1.0}', "label is 1.0; a label must be text or a whole number"),
+    "a_fraction": ('{"text": "x", "label": 1.0}', "label is 1.0; a label must be text or a whole number; write 1 in the file, for example with pandas' astype(int)"),
     "an_object": ('{"text": "x", "label": {"name": "a"}}', "label holds an object with the keys name"),
     "two_labels": (lines({"text": "x", "label": ["a"]}, {"text": "y", "label": ["a", "b"]}), "row 2 (line 2): has 2 labels, and single-label rows have one"),
 }  # fmt: skip
@@ -479,3 +479,55 @@ def test_every_file_is_hashed_as_it_was_read(tmp_path):
     assert texts.files == {
         name: hashlib.sha256(text.encode()).hexdigest() for name, text in content.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("mark", "shown"), [("/", "'/'"), (" + ", "'+'"), (" ", "' '"), ("\n", '"\\n"')]
+)
+def test_labels_whose_parts_are_labels_are_a_warning(tmp_path, mark, shown):
+    content = "text,label\n" + "".join(
+        f'text {n},"{("a", "b", f"a{mark}b")[n % 3]}"\n' for n in range(30)
+    )
+    division = {"files": "all.csv", "split": {"val": 0.2, "test": 0.2}}
+    texts = read(tmp_path, {"all.csv": content}, **ENTRY | division)
+    assert (
+        f"labels that look like several, joined, such as {f'a{mark}b'!r}: 1; set labels.separator: "
+        f"{shown} if they are"
+    ) in texts.warnings
+    names = content.replace(f"a{mark}b", f"c{mark}d")
+    assert not read(tmp_path, {"all.csv": names}, **ENTRY | division).warnings
+
+
+@pytest.mark.parametrize("name", ["NaN", r"\N", "null", "None"])
+def test_a_label_that_may_be_an_empty_cell_is_a_warning(tmp_path, name):
+    content = "text,label\n" + "".join(f"text {n},{('a', 'b', name)[n % 3]}\n" for n in range(30))
+    entry = ENTRY | {"files": "all.csv", "split": {"val": 0.2, "test": 0.2}}
+    assert read(tmp_path, {"all.csv": content}, **entry).warnings == [
+        f"the label {name!r}, of 10 rows, may stand for an empty cell; if it does, list the other "
+        "labels in labels.names, and set labels.others: ignore and drop: [no_label]"
+    ]
+    labels = {"column": "label", "names": ["a", "b"], "others": "ignore"}
+    remedy = {"labels": labels, "drop": ["no_label"], "task": "single_label"}
+    texts = read(tmp_path, {"all.csv": content}, **entry | remedy)
+    assert counts(texts) == [10, 10]
+    assert texts.warnings == ["10 rows left out: no label"]
+    labels = {"column": "label", "names": ["a", "b", name]}
+    assert not read(tmp_path, {"all.csv": content}, **entry | {"labels": labels}).warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "data.txt",
+            "'data.txt' is in no row; 'data' has 'text', 'meta'; did you mean 'data.text'?",
+        ),
+        ("data.meta.url", "'data.meta.url' is in no row; 'data.meta' has 'link'"),
+        ("label.x", "'label.x' is in no row; 'label' has no keys"),
+    ],
+)
+def test_a_misspelt_nested_key_is_named_with_those_there_are(tmp_path, text, message):
+    row = {"data": [{"text": "x", "meta": {"link": "y"}}], "label": "a"}
+    with pytest.raises(TextsError) as raised:
+        read_one(tmp_path, "x.jsonl", lines(row, row), text=text, labels={"column": "label"})
+    assert str(raised.value) == f"datasets.mine: train_x.jsonl: {message}"

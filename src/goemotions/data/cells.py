@@ -127,7 +127,11 @@ def _word(item: Any) -> str:
         raise CellError(f"holds an object with the keys {', '.join(item)}; name one after a dot")
     if isinstance(item, list | tuple):
         raise CellError("is a list; set cell: list, or vector for 0 and 1")
-    raise CellError(f"is {item!r}; a label must be text or a whole number")
+    whole = isinstance(item, float) and item.is_integer()
+    remedy = (
+        f"; write {item:.0f} in the file, for example with pandas' astype(int)" if whole else ""
+    )
+    raise CellError(f"is {item!r}; a label must be text or a whole number{remedy}")
 
 
 def _by_id(word: str, names: Sequence[str], first: int) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from goemotions.data.faults import Faults, Place, TextsError
-from goemotions.data.table import Table, check_columns, walk
+from goemotions.data.table import Table, check_columns, check_path, walk
 from goemotions.errors import first_line
 
 _MISSING = object()
@@ -39,6 +39,9 @@ def read(file: str, text: str, wanted: list[str]) -> Table:
                 faults.add(f"key {key}", Place(file, number, line), f"has no key {key!r}")
             cells[name].append(walk(value, rest))
     faults.check()
+    for name, (key, *rest) in paths.items():
+        if rest and not any(cells[name]):
+            check_path(file, name, [row[key] for _, row in rows], rest)
     return Table(file, cells, [line for line, _ in rows])
 
 

@@ -37,6 +37,18 @@ def warnings(rows: dict[str, list[Row]], labels: Labels) -> list[str]:
     return found
 
 
+def empty_names(rows: dict[str, list[Row]], names: Sequence[str]) -> list[str]:
+    """Labels that are how programs write an empty cell."""
+    counts = Counter(names[label] for part in rows.values() for row in part for label in row.labels)
+    return [
+        f"the label {name!r}, of {count_of(counts[name], 'row')}, may stand for an empty cell; if "
+        "it does, list the other labels in labels.names, and set labels.others: ignore and drop: "
+        "[no_label]"
+        for name in names
+        if name.casefold() in ("nan", "null", "none", "\\n")
+    ]
+
+
 def _alike(names: Sequence[str]) -> list[str]:
     """Labels that differ only in case, white space or normal form."""
     folded: dict[str, list[str]] = defaultdict(list)

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,36 @@ def check_columns(
 def looks_like_a_cell(name: str) -> bool:
     """Whether what should be a column's name is rather a text or a number."""
     return len(name) > 40 or len(name.split()) > 5 or re.fullmatch(r"[\d.,:-]+", name) is not None
+
+
+def check_path(file: str, name: str, cells: list[Any], path: Sequence[str]) -> None:
+    """Raise TextsError for the first key of a path that is in no cell of its column.
+
+    Args:
+        file: its name.
+        name: of the column with the path, as the entry has it.
+        cells: of the column without the path.
+        path: the keys.
+    """
+    for depth, key in enumerate(path):
+        found = [cell for cell in _items(walk(cells, path[:depth])) if cell is not None]
+        keys = dict.fromkeys(key for cell in found if isinstance(cell, dict) for key in cell)
+        if not found or key in keys:
+            continue
+        holder = name.removesuffix("." + ".".join(path[depth:]))
+        near = difflib.get_close_matches(key, keys, 1)
+        hint = f"; did you mean '{holder}.{near[0]}'?" if near else ""
+        shown = ", ".join(map(repr, list(keys)[:20])) or "no keys"
+        raise TextsError(f"{file}: {name!r} is in no row; {holder!r} has {shown}{hint}")
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """The items of lists within lists."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _items(item)
+    else:
+        yield value
 
 
 def walk(value: Any, path: Sequence[str]) -> Any:

@@ -1,6 +1,7 @@
 """From an entry of `datasets` and its files to splits of rows, labels and warnings."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from goemotions.data import cells, table_files
 from goemotions.data.dividing import divide
 from goemotions.data.faults import CellError, Faults, Place, TextsError
 from goemotions.data.labels import Labels, Task
-from goemotions.data.notes import count_of, labels_have, some, warnings
+from goemotions.data.notes import count_of, empty_names, labels_have, some, warnings
 from goemotions.data.splits import Row
 from goemotions.data.table import Table
 
@@ -80,18 +81,21 @@ class _Reading:
         self.warnings: list[str] = []
         self.files: dict[str, str] = {}
         self.task: Task = "multi_label"
+        self.separators: list[str] = []  # that labels of one cell seem to have
 
     def run(self) -> Texts:
-        names = self._names()
-        records = list(self._records(names))
+        listed = self._names()
+        records = list(self._records(listed))
         records = self._united(self._kept(records, "no_text", "not_annotated", "no_label"))
-        names = self._label_names(records, names)
+        names = self._label_names(records, listed)
         if self.settings.groups and (problem := groups_problem(self.settings.groups, names)):
             raise TextsError(f"{problem.removeprefix('.')}; the labels are {some(names)}")
         records = self._kept(records, "no_label")  # of those whose labels were set aside
         labels = Labels(names, self.task, self.settings.groups)
         rows = self._divided(records, labels)
         self.warnings += warnings(rows, labels)
+        if listed is None:
+            self.warnings += empty_names(rows, names)
         return Texts(rows, labels, self.warnings, self.files)
 
     def _read(self, file: str) -> bytes:
@@ -141,16 +145,20 @@ class _Reading:
                 f"{lists:,} of {len(texts):,} label cells look like lists: set labels.cell: list"
             )
         distinct = set(texts)
-        for mark in ",;|":
-            joined = [text for text in distinct if mark in text.strip(mark)]
-            parts = {part.strip() for text in joined for part in text.split(mark)}
+        for mark in ",;|/+ \n" if form == "one" else "":
+            joined = sorted(text for text in distinct if mark in text.strip(mark))
+            parts = {part.strip() for text in joined for part in text.split(mark)} - {""}
             known = len(parts & distinct) > len(parts) / 2
-            most = mark != "," and len(joined) > len(distinct) / 2  # commas occur in names
-            if form == "one" and joined and (known or most):
+            most = mark in ";|" and len(joined) > len(distinct) / 2  # the others occur in names
+            if joined and (known or most):
+                shown = repr(mark) if mark.isprintable() else json.dumps(mark)  # as YAML has it
+                setting = f"set labels.separator: {shown}"
+                self.separators.append(f"{setting} if labels such as {joined[0]!r} are several")
                 self.warnings.append(
                     f"labels that look like several, joined, such as {joined[0]!r}: "
-                    f"{len(joined):,}; set labels.separator: {mark!r} if they are"
+                    f"{len(joined):,}; {setting} if they are"
                 )
+                break  # "a / b" has blanks, too
 
     def _tables(self, files: Iterable[str]) -> Iterator[Table]:
         labels, division = self.settings.labels, self.settings.split
@@ -237,6 +245,8 @@ class _Reading:
                 remedy = f"set drop: [{kind}] to leave such rows out"
                 if kind == "not_annotated" and self.settings.labels.columns is not None:
                     remedy += ", or labels.blank: absent if an empty cell means no"
+                elif kind == "no_label":
+                    remedy = ", or ".join([*self.separators, remedy])
                 self.faults.add(kind, record.place, what, remedy)
         self.faults.check()
         for kind, count in dropped.items():
