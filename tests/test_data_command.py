@@ -573,3 +573,46 @@ def test_the_names_of_class_labels_in_parquet(capsys, tmp_path, several):
     _, entry, said = guessed(capsys, tmp_path / "mine.parquet")
     assert entry["labels"] == {"column": "label", "names": ["no", "yes"], "ids": 0}
     assert f"2 labels, {'multi' if several else 'single'}-label: no, yes\n" in said
+
+
+@pytest.mark.parametrize("above", ["Feedback of 2023\n", "Feedback of 2023,\n,\n"])
+def test_a_title_above_the_header_is_refused(capsys, tmp_path, above):
+    said = refused(capsys, tmp_path, above + table("text,label", "ab"), "mine.csv")
+    assert (
+        "mine.csv has only 'Feedback of 2023', and most lines have several cells; delete the lines "
+        "above the names of the columns\n"
+    ) in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "mine.json",
+            json.dumps({"version": 1, "data": [{"text": "a", "label": "b"}]}),
+            "mine.json is one object that holds all rows; write one object a line, or a list",
+        ),
+        (
+            "mine.json",
+            json.dumps({"body": {"0": "a", "1": "b"}, "topic": {"0": "c", "1": "d"}}),
+            "mine.json is one object that holds all rows; write one object a line, or a list",
+        ),
+        (
+            "mine.csv",
+            "id,text,label\n" + '1,"He said \\"no, thanks\\", and left",a\n' * 9,
+            "mine.csv, row 1 (line 2): text follows a closing quote (line 2); double the quotes",
+        ),
+    ],
+)
+def test_what_the_reader_says_of_a_file_is_passed_on(capsys, tmp_path, name, content, message):
+    assert message in refused(capsys, tmp_path, content, name)
+
+
+def test_joined_labels_beside_blank_ones_name_the_separator(capsys, tmp_path):
+    content = table("text,label", ["a", "b", "a / b", ""])
+    entry, said = guessed_of(capsys, tmp_path, content, status=1)
+    assert entry["labels"] == {"column": "label"}
+    assert (
+        "there is no label, and single-label rows have one; set labels.separator: '/' if labels "
+        "such as 'a / b' are several, or set drop: [no_label] to leave such rows out\n"
+    ) in said

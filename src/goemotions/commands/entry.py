@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from goemotions.config import TEXTS, Table, load, parse_dataset
-from goemotions.config.dataset_settings import FORMATS
-from goemotions.data import cells, json_rows, table, table_files
+from goemotions.config.dataset_settings import FORMATS, Csv
+from goemotions.data import cells, delimited, json_rows, table, table_files
 from goemotions.data.faults import CellError
 from goemotions.data.notes import count_of
 from goemotions.data.texts import Texts, read_texts
@@ -221,7 +221,7 @@ def _look(path: Path) -> _Look:
         return _json(path, content.decode(encoding))
     if start.startswith(table_files.FASTTEXT):
         return _Look("fasttext", ["labels", "text"], [], {})
-    return _csv(str(path), text.removeprefix("\ufeff"), encoding, form)
+    return _csv(str(path), content.decode(encoding).removeprefix("\ufeff"), encoding, form)
 
 
 def _encoding(content: bytes) -> str:
@@ -258,6 +258,8 @@ def _parquet(path: Path, content: bytes) -> _Look:
 def _json(path: Path, text: str) -> _Look:
     objects = [value for _, value in json_rows.objects(str(path), text)]
     _refuse_rejected(path, [row.get("answer") for row in objects])
+    if len(objects) == 1 and any(isinstance(value, list | dict) for value in objects[0].values()):
+        json_rows.read(str(path), text, [*objects[0], "text"])  # says so if it holds all rows
     objects = objects[:1000]
     names = list(dict.fromkeys(key for row in objects for key in row))
     return _Look("jsonl", names, [[row.get(name) for name in names] for row in objects], {})
@@ -280,8 +282,9 @@ def _refuse_rejected(path: Path, answers: list[Any]) -> None:
     )
 
 
-def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
+def _csv(file: str, whole: str, encoding: str, form: str | None) -> _Look:
     settings: dict[str, Any] = {}
+    text = whole[:_LOOK]
     if excel := re.match(r"sep=(.)\r?\n", text):
         text = text[excel.end() :]
     usual = "\t" if form == "tsv" else ","
@@ -294,8 +297,16 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
                 even = sum(len(row) == width for row in rows) / len(rows)
                 candidates.append((even, quote != "none", mark == usual, width, mark, quote, rows))
     if not candidates:
+        for mark in table.DELIMITERS:
+            _refuse_title(file, _parsed(text, mark, '"'))
         raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
-    _, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
+    even, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
+    _refuse_title(file, rows)
+    if quote == "none" and even < 0.9:  # the quotes are faulty, rather than plain characters
+        with tempfile.TemporaryDirectory() as temporary:
+            delimited.read(
+                file, whole, [], mark, settings=Csv(), temporary=Path(temporary), lists=None
+            )
     if mark != usual and not excel:
         settings["delimiter"] = mark
     notes = []
@@ -338,6 +349,18 @@ def _csv(file: str, text: str, encoding: str, form: str | None) -> _Look:
             f"{', '.join(map(repr, twice))}. To use them, rename them in the file."
         )
     return _Look(form or "csv", names, rows[1:] if is_header else rows, settings, notes)
+
+
+def _refuse_title(file: str, rows: list[list[str]]) -> None:
+    """Refuse a file whose first row has one cell, and most rows several."""
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    several = sum(number > 1 for number in filled)
+    if filled[:1] == [1] and several > len(rows) / 2:
+        title = next(cell.strip() for cell in rows[0] if cell.strip())
+        raise UserError(
+            f"--entry: the first line of {file} has only {title[:60]!r}, and most lines have "
+            "several cells; delete the lines above the names of the columns"
+        )
 
 
 def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
