@@ -505,6 +505,15 @@ def test_a_column_of_split_words_divides_the_rows_whatever_its_name(capsys, tmp_
     rows = [f"{'ab'[n % 2]},{('train', 'train', 'dev', 'test')[n % 4]}" for n in range(4)]
     entry, _ = guessed_of(capsys, tmp_path, table("text,label,part of it", rows))
     assert entry["split"] == {"column": "part of it", "val": "dev", "test": "test"}
+    entry, _ = guessed_of(capsys, tmp_path, table("this is text number 30,a,train", rows))
+    assert entry["split"] == {"column": 3, "val": "dev", "test": "test"}
+
+
+def test_a_column_with_one_value_or_none_divides_nothing(capsys, tmp_path):
+    _, said = guessed_of(capsys, tmp_path, table("text,label,set", ["a,all", "b,all"]))
+    assert "# note" not in said
+    said = refused(capsys, tmp_path, "text,label,fold\n", "mine.csv")
+    assert "no column looks like texts" in said
 
 
 @pytest.mark.parametrize(
@@ -616,3 +625,15 @@ def test_joined_labels_beside_blank_ones_name_the_separator(capsys, tmp_path):
         "there is no label, and single-label rows have one; set labels.separator: '/' if labels "
         "such as 'a / b' are several, or set drop: [no_label] to leave such rows out\n"
     ) in said
+
+
+def test_other_columns_that_may_hold_the_texts_are_named(capsys, tmp_path):
+    rows = [
+        f"q0{n:x},{'ab'[n % 2]},2023/05/{n + 1:02} 3:57 PM GMT+2,why is there a number {n},"
+        "it was so,ok\n"
+        for n in range(30)
+    ]
+    content = "key,label,when,first answer,second answer,third answer\n" + "".join(rows)
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry["text"] == "first answer"
+    assert "# note: The texts may also be in another column: second answer.\n" in said

@@ -446,7 +446,7 @@ def _division(column: str | None, look: _Look, files: dict[str, str]) -> dict[st
     shares: dict[str, Any] = dict.fromkeys(needed, 0.1)
     if column is None or len(files) > 1:
         return {"split": {**shares, "seed": 0}}
-    found: dict[str, Any] = {"column": column}
+    found: dict[str, Any] = {"column": _shown(column, look)}
     for split, words in _SPLIT_WORDS.items():
         values = sorted({cell for cell in look.words(column) if cell.lower() in words})
         if (values and values != [split]) or (split in shares and values):
@@ -455,13 +455,14 @@ def _division(column: str | None, look: _Look, files: dict[str, str]) -> dict[st
             found[split] = 0.1
     if any(isinstance(found.get(split), str | list) for split in ("val", "test")):
         return {"split": found}
-    *others, last = sorted({str(cell).strip() for cell in look.column(column)})
-    look.notes.append(
-        f"The column {column!r} may say which rows are for what, but its values are no words for "
-        f"train, val and test ({', '.join([*others, last])}), so this entry divides the rows anew. "
-        f"To use the column, set split: {{column: {column}, train: {json.dumps(others)}, val: 0.1, "
-        f"test: {json.dumps(last)}}}, with the values that mean it."
-    )
+    values = sorted({str(cell).strip() for cell in look.column(column)})
+    if len(values) > 1:
+        look.notes.append(
+            f"The column {column!r} may say which rows are for what, but its values are no words "
+            f"for train, val and test ({', '.join(values)}), so this entry divides the rows anew. "
+            f"To use the column, set split: {{column: {column}, train: {json.dumps(values[:-1])}, "
+            f"val: 0.1, test: {json.dumps(values[-1])}}}, with the values that mean it."
+        )
     return {"split": {**shares, "seed": 0}}
 
 
@@ -482,14 +483,17 @@ def _texts(look: _Look, columns: list[str]) -> list[str]:
     text = named or (nested[0] if nested else longest)
     if text is None or ("." not in text and not _words_a_cell(look, text) > 0):
         raise UserError("--entry: no column looks like texts; write the entry by hand")
+    if text == longest and named is None:
+        least = max(1.5, _words_a_cell(look, text) / 2)  # words
+        others = [c for c in columns if c != text and _words_a_cell(look, c) >= least]
+        _note_others(look, "texts", others)
     titles = [c for c in columns if c.lower() in _TITLE and c != text]
     return [*titles[:1], text]
 
 
 def _words_a_cell(look: _Look, column: str) -> float:
-    cells = [cell for cell in look.column(column) if isinstance(cell, str)]
-    words = [len(re.findall(r"[^\W\d_]+", cell)) for cell in cells]  # dates have few letters
-    return sum(words) / max(1, len(look.rows)) if words else 0.0
+    words = [word for cell in look.words(column) for word in cell.split()]
+    return sum(any(map(str.isalpha, word)) for word in words) / max(1, len(look.rows))
 
 
 def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
@@ -507,21 +511,21 @@ def _labels(look: _Look, columns: list[str]) -> tuple[Any, list[str]]:
                 "Columns with one value in all rows looked at are not used: "
                 f"{', '.join(constant)}. If they are labels, add them to `labels`."
             )
-        _note_others(look, [column for column in recurring if _few(look, column)])
+        _note_others(look, "labels", [column for column in recurring if _few(look, column)])
         return _flags(look, set_somewhere), flags
     recurring = _recurring(look, columns)
     column = named or next(iter(recurring), None)
     if column is None:
         raise UserError("--entry: no column looks like labels; write the entry by hand")
     if column != named:
-        _note_others(look, recurring[1:])
+        _note_others(look, "labels", recurring[1:])
     return {"column": _shown(column, look), **_form(look, column)}, [column]
 
 
-def _note_others(look: _Look, columns: list[str]) -> None:
+def _note_others(look: _Look, what: str, columns: list[str]) -> None:
     if columns:
         shown = ", ".join(columns[:10])
-        look.notes.append(f"The labels may also be in another column: {shown}.")
+        look.notes.append(f"The {what} may also be in another column: {shown}.")
 
 
 def _is_flag(look: _Look, column: str) -> bool:
