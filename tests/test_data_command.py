@@ -9,6 +9,7 @@ import pyarrow
 import pytest
 import yaml
 from pyarrow import parquet
+from ruamel.yaml import YAML
 
 from goemotions import cli
 from goemotions.config import parse_dataset
@@ -139,7 +140,7 @@ def test_a_page_cannot_be_a_folder_nor_a_cut_file_be_guessed(project, capsys):
 def guessed(capsys, path, status=0):
     assert cli.main(["data", "--entry", str(path)]) == status
     printed = capsys.readouterr()
-    ((name, entry),) = yaml.safe_load(printed.out).items()
+    ((name, entry),) = YAML(typ="safe").load(printed.out).items()
     assert entry.pop("source") == "files"
     return name, entry, printed.err
 
