@@ -245,7 +245,7 @@ def test_the_share_of_labels_falls_behind_each_labels_f1(monkeypatch):
 
 
 def test_each_table_has_the_texts_of_its_own_test_split(tmp_path):
-    runs = [run(loss, seed, error=0.2, **{"data/x/test.jsonl": data})
+    runs = [run(loss, seed, error=0.2, **{"data/goemotions/test.jsonl": data})
             for data in ("old", "new") for loss, seed in (("asl", 1), ("bce", 1))]  # fmt: skip
     runs = [(dataclasses.replace(e, revision=f"{e.name}-{i}"), s) for i, (e, s) in enumerate(runs)]
     scored = {e.key: one for e, one in runs}
