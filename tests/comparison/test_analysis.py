@@ -460,6 +460,9 @@ def test_losses_with_recipes_of_their_own_are_compared_where_that_is_asked_for()
         "bce (learning_rate 0.0001)": [1, 2],
         "bce (learning_rate 0.0003)": [3],
     }
+    assert own.replace("; bce learning_rate 0.0001", "") in two_of_one.conclusion
+    (only_bce,) = analyse(*both[2:], run("bce", 3, **high), own_recipes=True)
+    assert "Each loss has its own recipe, as its name says." in only_bce.conclusion
     other = [*both[2:], run("asl", **high, **{"train.batch_size": 16})]
     still = analyse(*other, own_recipes=True)
     assert [one.apart for one in still] == [{"train.batch_size": None}, {"train.batch_size": 16}]

@@ -289,8 +289,9 @@ def _recipes(by_loss: Mapping[str, list[Experiment]]) -> str:
     own = [
         f"{loss} {described({key: runs[0].recipe.get(key) for key in keys})}"
         for loss, runs in by_loss.items()
+        if runs[0].loss == loss  # without settings in its name
     ]
-    return f"Each loss has its own recipe: {'; '.join(own)}."
+    return f"Each loss has its own recipe{': ' if own else ', as its name says'}{'; '.join(own)}."
 
 
 def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scored]) -> list[str]:
