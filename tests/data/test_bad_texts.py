@@ -259,7 +259,7 @@ def test_a_csv_file_that_is_refused(tmp_path, case):
 
 JSON = {
     "a_number_as_text": (lines({"text": 7, "label": "a"}), "row 1 (line 1): text is the number 7; a text must be"),
-    "a_missing_key": (lines({"text": "x", "label": "a"}, {"text": "y"}), "row 2 (line 2): has no key 'label'"),
+    "a_missing_key": (lines({"text": "x", "label": "a"}, {"text": "y"}), "row 2 (line 2): has no key 'label'; where it is empty, write it with null"),
     "a_key_twice": ('{"text": "x", "text": "y", "label": "a"}\n', "row 1 (line 1): the key 'text' is there twice"),
     "no_json": ('{"text": "x", "label": "a"}\n{"text": \n', "row 2 (line 2): Expecting value"),
     "half_a_surrogate_pair": (r'{"text": "x\ud83d", "label": "a"}', "row 1 (line 1): the text holds half of a surrogate"),

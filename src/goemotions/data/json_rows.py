@@ -36,7 +36,8 @@ def read(file: str, text: str, wanted: list[str]) -> Table:
         for name, (key, *rest) in paths.items():
             value = row.get(key, _MISSING)
             if value is _MISSING:
-                faults.add(f"key {key}", Place(file, number, line), f"has no key {key!r}")
+                remedy = "where it is empty, write it with null"  # MongoDB leaves such keys out
+                faults.add(f"key {key}", Place(file, number, line), f"has no key {key!r}", remedy)
             cells[name].append(walk(value, rest))
     faults.check()
     for name, (key, *rest) in paths.items():

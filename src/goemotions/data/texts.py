@@ -224,7 +224,9 @@ class _Reading:
         if word not in values:
             shown = ", ".join(values)
             column = self.settings.split.column
-            self.faults.add("split", place, f"{column} is {word!r}, which is none of {shown}")
+            what = f"{column} is {word!r}, which is none of {shown}"
+            remedy = "name it under split.train, val or test, or remove these rows from the file"
+            self.faults.add("split", place, what, remedy)
         return values.get(word, "train")
 
     def _kept(self, records: list[_Record], *kinds: str) -> list[_Record]:
