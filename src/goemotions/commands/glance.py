@@ -147,14 +147,7 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     if excel := re.match(r"sep=(.)\r?\n", text):
         text = text[excel.end() :]
     usual = "\t" if form == "tsv" else ","
-    candidates = []
-    for mark in table.DELIMITERS:
-        for quote in ('"', "none"):
-            rows = _parsed(text, mark, quote)
-            if rows and len(rows[0]) > 1:
-                width = len(rows[0])
-                even = sum(len(row) == width for row in rows) / len(rows)
-                candidates.append((even, quote != "none", mark == usual, width, mark, quote, rows))
+    candidates = _candidates(text, usual)
     if not candidates:
         for mark in table.DELIMITERS:
             _refuse_title(file, _parsed(text, mark, '"'))
@@ -208,6 +201,26 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
             f"{', '.join(map(repr, twice))}. To use them, rename them in the file."
         )
     return Look(form or "csv", names, rows[1:] if is_header else rows, settings, notes)
+
+
+def _candidates(
+    text: str, usual: str
+) -> list[tuple[float, bool, bool, int, str, str, list[list[str]]]]:
+    """The rows by each delimiter and quote that make columns; what is more likely compares greater.
+
+    Returns:
+        the share of rows as wide as the first; whether there are quotes, and the usual delimiter;
+        the width; the delimiter; the quote; and the rows.
+    """
+    found = []
+    for mark in table.DELIMITERS:
+        for quote in ('"', "none"):
+            rows = _parsed(text, mark, quote)
+            if rows and len(rows[0]) > 1:
+                width = len(rows[0])
+                even = sum(len(row) == width for row in rows) / len(rows)
+                found.append((even, quote != "none", mark == usual, width, mark, quote, rows))
+    return found
 
 
 def _refuse_title(file: str, rows: list[list[str]]) -> None:
