@@ -156,23 +156,23 @@ def test_a_teachers_share_of_the_loss_is_its_distance_at_the_temperature(workspa
     assert found.item() == pytest.approx(0.7 * of_labels + 0.3 * of_teacher, rel=1e-5)
 
 
-def spoiled_at(step, monkeypatch, spoil):
-    """The loss of a training's steps is that of bce, but at one step what `spoil` makes of it."""
+def change_loss_at(step, monkeypatch, change):
+    """Train with bce's loss, but at one step with what `change` makes of it."""
     build, steps = losses.build, []
 
-    def spoiled(entry, counts):
+    def changed(entry, counts):
         real = build(entry, counts)
 
         def loss(logits, targets):
             if logits.requires_grad:  # not in validation
                 steps.append(len(steps) + 1)
                 if steps[-1] == step:
-                    return spoil(real(logits, targets), logits)
+                    return change(real(logits, targets), logits)
             return real(logits, targets)
 
         return loss
 
-    monkeypatch.setattr(losses, "build", spoiled)
+    monkeypatch.setattr(losses, "build", changed)
 
 
 def refused(workspace, **changes):
@@ -188,13 +188,15 @@ def refused(workspace, **changes):
 
 def test_the_step_whose_loss_is_not_finite_is_named(workspace, monkeypatch):
     """It is noticed after the second epoch, at step 10."""
-    spoiled_at(7, monkeypatch, lambda loss, logits: loss * torch.nan)
+    change_loss_at(7, monkeypatch, lambda loss, logits: loss * torch.nan)
     expected = "the loss is not finite at step 7; nothing was saved. Try a lower learning_rate"
     assert refused(workspace, epochs=3).startswith(expected)
 
 
-def test_predictions_that_the_last_update_ruined_end_the_training(workspace, monkeypatch):
+def test_predictions_that_are_not_finite_after_the_last_update_end_the_training(
+    workspace, monkeypatch
+):
     """The loss of the epoch's last step is finite, and its gradient is not: 0 times infinity."""
-    spoiled_at(5, monkeypatch, lambda loss, logits: loss + (0 * logits).sqrt().sum())
+    change_loss_at(5, monkeypatch, lambda loss, logits: loss + (0 * logits).sqrt().sum())
     expected = "the prediction is not finite at step 5; nothing was saved. Try a lower learning_"
     assert refused(workspace, epochs=1).startswith(expected)

@@ -74,13 +74,13 @@ def look(path: Path) -> Look:
     if form == "parquet":
         return _parquet(path, content)
     encoding = _encoding(content)
-    text = content.decode(encoding)[:_LOOK]
-    start = text.lstrip("\ufeff \t\r\n")
+    text = content.decode(encoding)
+    start = text[:_LOOK].lstrip("\ufeff \t\r\n")
     if form == "jsonl" or (form is None and start[:1] in ("{", "[")):
-        return _json(path, content.decode(encoding))
+        return _json(path, text)
     if start.startswith(table_files.FASTTEXT):
         return Look("fasttext", ["labels", "text"], [], {})
-    return _csv(str(path), content.decode(encoding).removeprefix("\ufeff"), encoding, form)
+    return _csv(str(path), text.removeprefix("\ufeff"), encoding, form)
 
 
 def _encoding(content: bytes) -> str:
@@ -103,9 +103,8 @@ def _parquet(path: Path, content: bytes) -> Look:
     except Exception as error:  # damaged files make pyarrow raise many types
         raise UserError(f"--entry: {path} is not a parquet file: {first_line(error)}") from None
     look = Look("parquet", names, [list(row.values()) for row in rows], {})
-    with suppress(
-        LookupError, ValueError, TypeError, AttributeError
-    ):  # the metadata may be anything
+    # The metadata may be anything.
+    with suppress(LookupError, ValueError, TypeError, AttributeError):
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         for name, feature in features.items():
             inner = feature.get("feature") or feature  # of a list
