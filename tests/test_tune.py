@@ -73,8 +73,6 @@ def test_a_seed_and_a_loss_determine_the_draws(raw):
     ("arguments", "message"),
     [
         ([], "give losses, --best or --repeat N"),
-        (["bce", "--best"], "give losses, --best or --repeat N"),
-        (["bce", "--repeat", "2"], "give losses, --best or --repeat N"),
         (["--repeat", "0"], "--repeat is 0; it must be at least 1"),
         (["bce", "--draws", "0"], "--draws is 0; it must be at least 1"),
         (["bce", "--seed", "-1"], "--seed is -1; it must be at least 0"),

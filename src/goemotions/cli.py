@@ -236,7 +236,12 @@ def _add_tune(commands: Any) -> None:
         epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start. When that is done: "
         "goemotions tune --repeat 5 && dvc queue start",
     )
-    parser.add_argument("losses", nargs="*", metavar="LOSS", help="entries of `losses`")
+    parser.add_argument(
+        "losses",
+        nargs="*",
+        metavar="LOSS",
+        help="entries of `losses`; with --best or --repeat only these (default: all that ran)",
+    )
     parser.add_argument(
         "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
     )
@@ -475,13 +480,13 @@ def _tune(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import tune
 
-    if bool(options.losses) == (options.best or options.repeat is not None):
+    if not (options.losses or options.best or options.repeat is not None):
         raise UserError("give losses, --best or --repeat N; see `goemotions tune --help`")
     _check_least(options, draws=1, seed=0, repeat=1)
     if options.best:
-        tune.best()
+        tune.best(options.losses)
     elif options.repeat is not None:
-        tune.repeat(config.load(any_loss=True), options.repeat)
+        tune.repeat(config.load(any_loss=True), options.losses, options.repeat)
     else:
         params = config.load(any_loss=True)
         tune.queue(params, options.losses, options.draws, options.seed)

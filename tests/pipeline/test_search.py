@@ -5,7 +5,7 @@ import json
 
 def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     none = in_process(clone, "tune", "--best", ok=False)
-    assert "no experiment whose name begins with tune-" in none
+    assert "no experiment whose name begins with tune- has been" in none
     queued = clone.goemotions("tune", "bce", "asl", "--draws", "2")
     names = [f"tune-deberta-v3-tiny-{loss}-{n}" for loss in ("bce", "asl") for n in (1, 2)]
     lines = queued.splitlines()
@@ -40,15 +40,17 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
         ranked = sorted(own, key=own.get, reverse=True)
         assert shown == [[f"{own[name]:.4f}", name] for name in ranked]
         best[loss] = next(run for run in runs if run["name"] == ranked[0])
+    assert in_process(clone, "tune", "bce", "--best").splitlines() == found[3:]
+    none = in_process(clone, "tune", "bce", "combined_50", "--best", ok=False)
+    assert "no experiment of loss 'combined_50' whose name begins with tune- has been" in none
     drawn = next(line for line in found if "-asl-2" in line)
     assert "-S losses.asl.gamma_neg=" in drawn
     assert "-S recipes.deberta-v3-tiny.learning_rate=" in drawn
 
-    said = clone.goemotions("tune", "--repeat", "1").splitlines()
-    assert said[:2] == [
-        f"queued best-deberta-v3-tiny-{loss}-2: the settings of {best[loss]['name']}"
-        for loss in ("asl", "bce")
-    ]
+    for loss in ("asl", "bce"):
+        said = in_process(clone, "tune", loss, "--repeat", "1").splitlines()
+        chosen = best[loss]["name"]
+        assert said[:-1] == [f"queued best-deberta-v3-tiny-{loss}-2: the settings of {chosen}"]
     clone.dvc("exp", "run", "--run-all")
     compare = ("compare", "--only", "best-", "--own-recipes", "--json")
     again = json.loads(in_process(clone, *compare))

@@ -99,13 +99,16 @@ def _queue(name: str, settings: Mapping[str, Any]) -> None:
         raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
 
 
-def best() -> None:
+def best(losses: list[str]) -> None:
     """Print each loss's tried settings, those with the highest validation average precision first.
+
+    Args:
+        losses: show these; with none, all.
 
     Raises:
         UserError: no such experiment has run.
     """
-    for (dataset, model, loss), runs in _tries().items():
+    for (dataset, model, loss), runs in _tries(losses).items():
         print(f"{loss} on {dataset} with {model}: average precision on validation")
         for run in runs:
             changes = run.command.removeprefix("dvc exp run").strip()
@@ -113,18 +116,23 @@ def best() -> None:
             print(f"  {run.validation_average_precision:.4f}  {run.name}  {changes}")
 
 
-def repeat(params: Params, seeds: int) -> None:
+def repeat(params: Params, losses: list[str], seeds: int) -> None:
     """Queue each loss's best settings, on the selected model and dataset, with further seeds.
 
     The seed that chose them is not among these: the best of several tries was also lucky, so its
     own score is too high.
+
+    Args:
+        params: say which model and dataset are selected.
+        losses: repeat these; with none, all.
+        seeds: how many of each loss.
 
     Raises:
         UserError: no such experiment has run, or dvc refuses.
     """
     chosen = [
         runs[0]
-        for (dataset, model, _), runs in _tries().items()
+        for (dataset, model, _), runs in _tries(losses).items()
         if (dataset, model) == (params.dataset, params.model)
     ]
     if not chosen:
@@ -146,18 +154,21 @@ def repeat(params: Params, seeds: int) -> None:
     )
 
 
-def _tries() -> dict[tuple[str, str, str], list[Experiment]]:
+def _tries(losses: list[str]) -> dict[tuple[str, str, str], list[Experiment]]:
     """What was tried by dataset, model and loss, the best first.
 
     Raises:
-        UserError: nothing was.
+        UserError: nothing was, or nothing of one of `losses`.
     """
     found: dict[tuple[str, str, str], list[Experiment]] = {}
     for run in experiments.experiments(PREFIX):
-        if run.validation_average_precision is not None:
+        wanted = not losses or run.loss in losses
+        if wanted and run.validation_average_precision is not None:
             found.setdefault((run.dataset, run.model, run.loss), []).append(run)
-    if not found:
-        raise UserError(f"no experiment whose name begins with {PREFIX} has been evaluated yet")
+    missing = set(losses) - {loss for _, _, loss in found}
+    if missing or not found:
+        of = f" of loss {min(missing)!r}" if missing else ""
+        raise UserError(f"no experiment{of} whose name begins with {PREFIX} has been evaluated yet")
     for runs in found.values():
         runs.sort(key=lambda run: -(run.validation_average_precision or 0))
     return dict(sorted(found.items()))
