@@ -1,14 +1,12 @@
-"""The command line: goemotions COMMAND, of which `goemotions --help` has the list."""
+"""The command line: goemotions COMMAND. The options of each are in arguments.py."""
 
 import argparse
 import io
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-import shtab
-
+from goemotions.arguments import parser
 from goemotions.errors import UserError, reported
 from goemotions.io import cores
 
@@ -19,353 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     with reported():
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         # As in stages/run.sh; torch reads it when it is imported, and knows nothing of CPU quotas.
         os.environ.setdefault("OMP_NUM_THREADS", str(cores.usable()))
-        if options.run is not _verify:  # which reports a user without a name
+        if options.command != "verify":  # which reports a user without a name
             from goemotions.io import preflight
 
             preflight.name_user()
-        status: int = options.run(options)
-        return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="goemotions",
-        description="Which loss makes the best emotion classifier on GoEmotions? "
-        "The pipeline itself runs with `dvc repro` and `dvc exp run -S loss=...`.",
-    )
-    shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    _add_data(commands)
-    _add_verify(commands)
-    _add_compare(commands)
-    _add_predict(commands)
-    _add_serve(commands)
-    _add_teach(commands)
-    _add_tune(commands)
-    _add_sweep(commands)
-    _add_export(commands)
-    return parser
-
-
-def _add_data(commands: Any) -> None:
-    parser = commands.add_parser(
-        "data",
-        help="what to know about a dataset before training, or the entry that reads a file",
-        description="Show a dataset's labels with their counts and co-occurrence, the lengths of "
-        "its texts, repeated texts and examples. Files of your own are read as they are now. With "
-        "--entry: look at a file and print the entry of params.yaml that reads it.",
-    )
-    parser.add_argument(
-        "dataset", nargs="?", help="an entry of `datasets` (default: the selected one)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="also write a page with all labels, for a browser"
-    )
-    parser.add_argument(
-        "--entry", type=Path, metavar="FILE", help="a file of texts; print the entry that reads it"
-    )
-    parser.set_defaults(run=_data)
-
-
-def _add_verify(commands: Any) -> None:
-    parser = commands.add_parser(
-        "verify",
-        help="check that the selected dataset and model are complete and that training can start",
-        description="Check the selected dataset and base model: files, sizes, counts, digests, and "
-        "whether they load; show versions, accelerators and free disk; and name the command that "
-        "fixes each failure. Exit status 1 when training could not start; what only experiments "
-        "need is a warning.",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(
-        "--cache", action="store_true", help="also read all of DVC's cache, of every experiment"
-    )
-    parser.add_argument(
-        "--experiments",
-        action="store_true",
-        help="check only whether DVC can run temporary and queued experiments here and record "
-        "them; exit status 1 when it cannot",
-    )
-    parser.set_defaults(run=_verify)
-
-
-def _add_compare(commands: Any) -> None:
-    parser = commands.add_parser(
-        "compare",
-        help="which loss is best, and how sure that is, from the experiments",
-        description="Compare the losses of all DVC experiments and the workspace: which may be "
-        "the best, how each compares with a baseline loss (better, worse, equivalent or "
-        "undecided), with 95% intervals over test rows and seeds, and which run would help most. "
-        "Runs that differ in anything but loss and seed are in separate tables. "
-        "docs/statistics.md explains the numbers.",
-    )
-    parser.add_argument(
-        "--baseline", metavar="LOSS", help="what the others are compared with (bce, or the best)"
-    )
-    parser.add_argument(
-        "--metric",
-        default="macro_f1",
-        help="what is compared: macro_f1 (the default), micro_f1, weighted_f1, average_precision, "
-        "neg_log_loss, accuracy, macro_f1_LEVEL or f1_LABEL",
-    )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        default=0.005,
-        help="losses whose difference is surely smaller are called equivalent "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--own-recipes",
-        action="store_true",
-        help="also compare runs whose recipes differ, such as each loss with its best one",
-    )
-    parser.add_argument(
-        "--require",
-        metavar="CONDITION",
-        help="exit status 1 unless a loss is surely better than another one, for example "
-        '"asl>bce" or, for any loss, "bce+0.005"',
-    )
-    form = parser.add_mutually_exclusive_group()
-    for name, what in (
-        ("json", "print the runs and the tables as JSON"),
-        ("markdown", "print tables for a pull request"),
-        ("latex", "print a table and a paragraph for a paper"),
-    ):
-        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=what)
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="also write a page with plots, for a browser"
-    )
-    parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="further commits, branches or tags"
-    )
-    parser.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
-    parser.set_defaults(run=_compare, form="tables")
-
-
-def _add_predict(commands: Any) -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="labels and probabilities of texts, from a trained model",
-        description="Predict emotions with a trained folder and that folder's own thresholds. "
-        "Texts are cut where training cut them, at train.max_length tokens.",
-        epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
-    )
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    parser.add_argument(
-        "--file", type=Path, help="a UTF-8 file with one text per line, or a table of texts"
-    )
-    parser.add_argument(
-        "--column", help="the column of texts, where --file is a .csv, .tsv, .jsonl or .parquet"
-    )
-    parser.add_argument("--output", type=Path, help="write JSON Lines here, in the texts' order")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="the trained folder (default: models/trained/<loss of params.yaml>)",
-    )
-    parser.add_argument(
-        "--thresholds",
-        choices=("per_label", "calibrated", "global"),
-        help="which of the folder's thresholds (default: those its validation preferred)",
-    )
-    _add_precision(parser)
-    parser.set_defaults(run=_predict)
-
-
-def _add_serve(commands: Any) -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="a page and a JSON API on this machine, to try trained models side by side",
-        description="Serve trained models on this machine: a page on which to type texts or drop "
-        "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
-        'the packages of `pip install -e ".[serve]"`.',
-    )
-    parser.add_argument(
-        "--losses",
-        type=_names,
-        default=[],
-        metavar="LOSS,LOSS",
-        help="of models/trained/LOSS (default: all that there are)",
-    )
-    parser.add_argument(
-        "--experiments",
-        type=_names,
-        default=[],
-        metavar="NAME,NAME",
-        help="experiments whose trained models to take from DVC's cache, instead or as well",
-    )
-    parser.add_argument("--port", type=int, default=8000, help="default %(default)s; 0: any")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="the address to listen at (default %(default)s, this machine only); there is no "
-        "password, so anybody who reaches another address can use it",
-    )
-    _add_precision(parser)
-    parser.set_defaults(run=_serve)
-
-
-def _add_teach(commands: Any) -> None:
-    parser = commands.add_parser(
-        "teach",
-        help="a teacher from experiments, for a smaller model to learn from",
-        description="Compute the logits of experiments' trained models for the training split of "
-        "the selected dataset, and write their mean to teachers/NAME. A model learns from them "
-        "beside the labels with `dvc exp run -S teacher=NAME`.",
-    )
-    parser.add_argument("name", metavar="NAME", help="of the teacher")
-    parser.add_argument(
-        "experiments", nargs="+", metavar="EXPERIMENT", help="whose logits are averaged"
-    )
-    parser.set_defaults(run=_teach)
-
-
-def _add_tune(commands: Any) -> None:
-    parser = commands.add_parser(
-        "tune",
-        help="queue the same small search for several losses, or show what it found",
-        description="Queue experiments that try drawn settings on the selected model and dataset: "
-        "learning rates and the loss's own numbers, each up to twice or half of what it is. The "
-        "first try of a loss has the present settings. `dvc queue start` runs them.",
-        epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start. When that is done: "
-        "goemotions tune --repeat 5 && dvc queue start",
-    )
-    parser.add_argument(
-        "losses",
-        nargs="*",
-        metavar="LOSS",
-        help="entries of `losses`; with --best or --repeat only these (default: all that ran)",
-    )
-    parser.add_argument(
-        "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    found = parser.add_mutually_exclusive_group()
-    found.add_argument(
-        "--best", action="store_true", help="show what was tried, the best first for each loss"
-    )
-    found.add_argument(
-        "--repeat",
-        type=int,
-        metavar="N",
-        help="queue the best settings of each loss with N further seeds",
-    )
-    parser.set_defaults(run=_tune)
-
-
-def _add_sweep(commands: Any) -> None:
-    parser = commands.add_parser(
-        "sweep",
-        help="run every combination of some settings, on this machine or a Ray cluster",
-        description="Run each combination as a DVC experiment on a Ray cluster, or without "
-        "--address on this machine, and bring the experiments into this clone. What is there "
-        'already is not run again. Needs the packages of `pip install -e ".[sweep]"`; '
-        "docs/sweeps.md says what the machines need.",
-        epilog="Example: goemotions sweep -S loss=bce,asl -S train.seed=1..5 --address auto",
-    )
-    parser.add_argument(
-        "-S",
-        "--set-param",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUES",
-        help="values of a setting, as `dvc exp run --queue -S` takes them, or numbers as 1..20",
-    )
-    parser.add_argument(
-        "--address",
-        default=os.environ.get("RAY_ADDRESS"),
-        help="of a Ray cluster; `auto` finds the one that this machine is in (default: "
-        "RAY_ADDRESS, or this machine alone)",
-    )
-    parser.add_argument(
-        "--remote", default="origin", help="the git remote of a cluster (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--cpus", type=int, default=1, help="cores and threads of a trial (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--gpus", type=float, help="GPUs of a trial (default: 1 where there are any)"
-    )
-    parser.add_argument("--at-most", type=int, metavar="N", help="trials that run at once")
-    parser.add_argument(
-        "--folder",
-        default="~/.cache/goemotions",
-        help="on a cluster: where each machine keeps its DVC cache and the trials' working copies "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--checkpoints",
-        default="",
-        metavar="FOLDER",
-        help="a folder that all machines share, from which a trial resumes whose machine died",
-    )
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=60,
-        metavar="SECONDS",
-        help="for how long a remote that fails is tried again (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--no-models",
-        action="store_true",
-        help="bring no trained models from a cluster, only what compare reads; "
-        "`dvc exp pull REMOTE NAME` brings one later",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="only check that every machine has what a trial needs"
-    )
-    parser.add_argument(
-        "--until-sure",
-        action="store_true",
-        help="take no more seeds of a loss whose difference from --baseline is decided, or cannot "
-        "be decided with the seeds given; docs/statistics.md explains the test",
-    )
-    parser.add_argument(
-        "--baseline", default="bce", metavar="LOSS", help="of --until-sure (default: %(default)s)"
-    )
-    for option, kind, value in (("--metric", str, "macro_f1"), ("--margin", float, 0.005)):
-        what = "of --until-sure, as of compare (default: %(default)s)"
-        parser.add_argument(option, type=kind, default=value, help=what)
-    parser.set_defaults(run=_sweep)
-
-
-def _add_export(commands: Any) -> None:
-    parser = commands.add_parser(
-        "export",
-        help="a trained model as a folder to upload, with ONNX files and a model card",
-        description="Write a trained folder with ONNX files in float32 and 8 bits, which are "
-        "checked on the test split, and with a model card that the Hugging Face Hub reads. Needs "
-        'the packages of `pip install -e ".[export]"`. To upload the folder: hf upload NAME FOLDER',
-    )
-    parser.add_argument(
-        "loss", nargs="?", help="of models/trained/LOSS (default: the selected loss)"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="default: export/LOSS; is replaced"
-    )
-    parser.set_defaults(run=_export)
-
-
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="of the computation: bf16 and int8 are faster and less exact; bf16 is for hardware "
-        "that computes in it, int8 for CPUs (default: %(default)s)",
-    )
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+        return _COMMANDS[options.command](options)
 
 
 def _check_least(options: argparse.Namespace, **least: float) -> None:
@@ -527,6 +186,18 @@ def _export(options: argparse.Namespace) -> int:
     export.export(params, loss, options.output or Path("export", loss))
     return 0
 
+
+_COMMANDS = {
+    "data": _data,
+    "verify": _verify,
+    "compare": _compare,
+    "predict": _predict,
+    "serve": _serve,
+    "teach": _teach,
+    "tune": _tune,
+    "sweep": _sweep,
+    "export": _export,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

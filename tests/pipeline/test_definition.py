@@ -82,6 +82,7 @@ def test_a_part_imports_only_parts_below_it_in_the_layout():
         {"publishing"},
         {"serving"},
         {"commands"},
+        {"arguments.py"},
         {"cli.py"},
     ]
     package = SOURCE / "goemotions"
