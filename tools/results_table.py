@@ -100,10 +100,10 @@ def table(runs: Sequence[Run]) -> str:
         if len(settings) > len({run["loss"] for run in group}):
             lines += _search(group)
             continue
-        lines += [*_rows(SUMMARY, _by_loss(group)), ""]
-        columns = COLUMNS + (("settings",) if "recipe" in group[0] else ())
+        own = "recipe" in group[0]
+        lines += [*_rows(SUMMARY + ("settings",) * own, _by_loss(group, own)), ""]
         best_first = sorted(group, key=lambda run: -run["macro_f1"])
-        lines += _rows(columns, [_cells(run) for run in best_first])
+        lines += _rows(COLUMNS, [_cells(run) for run in best_first])
     return "\n".join([*lines, ""])
 
 
@@ -141,8 +141,8 @@ def _search(group: Sequence[Run]) -> list[str]:
     )
 
 
-def _by_loss(group: Sequence[Run]) -> list[list[str]]:
-    """A row of cells for each loss, the highest mean macro-F1 first."""
+def _by_loss(group: Sequence[Run], own: bool) -> list[list[str]]:
+    """A row of cells for each loss, the highest mean macro-F1 first; `own`: with its settings."""
     by_loss: dict[str, list[Run]] = {}
     for run in group:
         by_loss.setdefault(run["loss"], []).append(run)
@@ -159,6 +159,7 @@ def _by_loss(group: Sequence[Run]) -> list[list[str]]:
             _interval([run["macro_f1"] for run in runs]),
             _number(average(runs, "average_precision")),
             _number(average(runs, "validation_average_precision")),
+            *([_own(runs[0])] if own else []),
         ]
         for loss, runs in sorted(
             by_loss.items(), key=lambda item: -mean(run["macro_f1"] for run in item[1])
@@ -185,7 +186,6 @@ def _cells(run: Run) -> list[str]:
         _number(run.get("validation_average_precision")),
         "" if run["seconds"] is None else f"{run['seconds']:,.0f}",
         run["commit"],
-        *([_own(run)] if "recipe" in run else []),
     ]
 
 
