@@ -9,7 +9,7 @@ import shtab
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of all subcommands; the parsed `command` is the name of one."""
+    """The parser of all subcommands; `command` in its result names the one that was given."""
     parser = argparse.ArgumentParser(
         prog="goemotions",
         description="Which loss makes the best emotion classifier on GoEmotions? "
