@@ -10,6 +10,9 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     names = [f"tune-deberta-v3-tiny-{loss}-{n}" for loss in ("bce", "asl") for n in (1, 2)]
     lines = queued.splitlines()
     assert [line.split(":")[0] for line in lines[:4]] == [f"queued {name}" for name in names]
+    again = in_process(clone, "tune", "asl", "--draws", "2").splitlines()
+    room = "is there already; `dvc exp remove {0}` makes room for another"
+    assert again[:-1] == [f"{name} {room.format(name)}" for name in names[2:]]
     clone.env["PATH"] = f"{clone.folder / '.venv/bin'}:{clone.env['PATH']}"
     clone.dvc("exp", "run", "--run-all")
 
@@ -52,6 +55,9 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
         chosen = best[loss]["name"]
         assert said[:-1] == [f"queued best-deberta-v3-tiny-{loss}-2: the settings of {chosen}"]
     clone.dvc("exp", "run", "--run-all")
+    further = in_process(clone, "tune", "bce", "--repeat", "2").splitlines()
+    assert further[0].startswith("best-deberta-v3-tiny-bce-2 is there already")
+    assert further[1].startswith("queued best-deberta-v3-tiny-bce-3")
     compare = ("compare", "--only", "best-", "--own-recipes", "--json")
     again = json.loads(in_process(clone, *compare))
     assert {run["loss"]: run["seed"] for run in again["runs"]} == {"asl": 2, "bce": 2}

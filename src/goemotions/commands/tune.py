@@ -68,6 +68,8 @@ def _drawn(name: str, value: float, rng: np.random.Generator) -> float:
 def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
     """Queue `count` experiments for each loss on the selected model and dataset.
 
+    What is queued, or has run, from the same commit is left out.
+
     Raises:
         UserError: a loss is unknown or not for the dataset, or dvc refuses.
     """
@@ -76,17 +78,21 @@ def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
             raise UserError(f"loss {loss!r} is unknown; {choose(loss, params.losses)}")
         if task := params.datasets[params.dataset].kind:
             check_loss(params, loss, task)
+    known = experiments.names_at_head()
     for loss in losses:
         for number, changes in enumerate(draws(params, loss, count, seed), start=1):
             name = f"{PREFIX}{params.model}-{loss}-{number}"
             given = {"loss": loss, "model": params.model, "dataset": params.dataset} | changes
-            _queue(name, given)
             settings = " ".join(f"{key}={value}" for key, value in given.items())
-            print(f"queued {name}: {settings}", flush=True)
+            _queue(name, given, settings, known)
     print("to run them: dvc queue start; to see the best: goemotions tune --best")
 
 
-def _queue(name: str, settings: Mapping[str, Any]) -> None:
+def _queue(name: str, settings: Mapping[str, Any], shown: str, known: set[str]) -> None:
+    """Queue an experiment, unless there is one of its name, and say so; DVC would take it twice."""
+    if name in known:
+        print(f"{name} is there already; `dvc exp remove {name}` makes room for another")
+        return
     options = [
         part
         for key, value in settings.items()
@@ -97,6 +103,7 @@ def _queue(name: str, settings: Mapping[str, Any]) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
+    print(f"queued {name}: {shown}", flush=True)
 
 
 def best(losses: list[str]) -> None:
@@ -120,7 +127,7 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
     """Queue each loss's best settings, on the selected model and dataset, with further seeds.
 
     The seed that chose them is not among these: the best of several tries was also lucky, so its
-    own score is too high.
+    own score is too high. What is queued, or has run, from the same commit is left out.
 
     Args:
         params: say which model and dataset are selected.
@@ -140,14 +147,14 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
             f"no experiment whose name begins with {PREFIX} is of the selected model and dataset, "
             f"{params.model} and {params.dataset}"
         )
+    known = experiments.names_at_head()
     for run in chosen:
         given = {"loss": run.loss, "model": run.model, "dataset": run.dataset}
         given |= {f"recipes.{run.model}.{key}": value for key, value in run.recipe.items()}
         given |= {f"losses.{run.loss}.{key}": value for key, value in run.settings.items()}
         for seed in range(run.seed + 1, run.seed + 1 + seeds):
             name = f"{REPEATED}{run.model}-{run.loss}-{seed}"
-            _queue(name, given | {"train.seed": seed})
-            print(f"queued {name}: the settings of {run.name}", flush=True)
+            _queue(name, given | {"train.seed": seed}, f"the settings of {run.name}", known)
     print(
         "to run them: dvc queue start; to compare them: "
         f"goemotions compare --only {REPEATED} --own-recipes"

@@ -91,19 +91,41 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
     Raises:
         UserError: this is no DVC repository, git cannot be read, or a revision is unknown.
     """
+    from tqdm import tqdm
+
+    with _repository() as repo:
+        every = list(_runs(repo, revisions, prefix))
+        shown = tqdm(every, desc="experiments", unit="run", leave=False, disable=None)
+        found = [_evaluated(repo, *run) for run in shown]
+    return [experiment for experiment in found if experiment is not None]
+
+
+def names_at_head() -> set[str]:
+    """The names of the experiments of HEAD, with those that are queued or running.
+
+    Raises:
+        UserError: as by `experiments`.
+    """
+    with _repository() as repo:
+        head, queue = repo.scm.get_rev(), repo.experiments.celery_queue
+        waiting = [*queue.iter_queued(), *queue.iter_active()]
+        ran = {name for name, _ in repo.experiments.ls().get(head, [])}
+        return ran | {entry.name for entry in waiting if entry.baseline_rev == head}
+
+
+@contextmanager
+def _repository() -> Iterator[Any]:
+    """This project as DVC's Repo; what it raises becomes a UserError."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
     from dvc.scm import RevError
-    from tqdm import tqdm
 
     try:
         if problem := preflight.git_problem(project_folder()):
             raise UserError(f"cannot list experiments: {problem}")
         with Repo() as repo:
-            every = list(_runs(repo, revisions, prefix))
-            shown = tqdm(every, desc="experiments", unit="run", leave=False, disable=None)
-            found = [_evaluated(repo, *run) for run in shown]
+            yield repo
     except RevError as error:
         raise UserError(
             f"{error}; give a commit, a branch or a tag (see `git log --oneline`)"
@@ -115,7 +137,6 @@ def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experim
         ) from None
     except DvcException as error:
         raise UserError(f"cannot list experiments: {first_line(error)}") from None
-    return [experiment for experiment in found if experiment is not None]
 
 
 def _runs(
