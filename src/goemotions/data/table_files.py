@@ -5,6 +5,7 @@ shifts its columns, and an HTML page becomes a table. Here nothing is guessed.
 """
 
 import codecs
+import csv
 import re
 import tempfile
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from goemotions.config.dataset_settings import FORMATS, Csv
 from goemotions.data import delimited, json_rows
 from goemotions.data.faults import TextsError
-from goemotions.data.table import Table, check_columns, walk
+from goemotions.data.table import DELIMITERS, Table, check_columns, walk
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
 
@@ -122,7 +123,10 @@ def _undecodable(file: str, content: bytes, start: int, encoding: str) -> str:
 
 
 def texts_in(file: str, content: bytes, column: str) -> list[str]:
-    """The texts of one column of a file, whose CSV has a comma, quotes and UTF-8.
+    """The texts of one column of a file.
+
+    Delimited text is UTF-8, or UTF-16 with a byte order mark. Its quotes are `"`, and its delimiter
+    is the one by which its first line has the column, or else the most columns.
 
     Args:
         file: its name, whose end says what it is.
@@ -134,10 +138,22 @@ def texts_in(file: str, content: bytes, column: str) -> list[str]:
     form = FORMATS.get(PurePosixPath(file).suffix.lower())
     if form is None:
         raise UserError(f"the file is {file!r}; its name must end in {', '.join(FORMATS)}")
-    with tempfile.TemporaryDirectory() as temporary:
-        table = read(
-            file, content, form, [column], settings=Csv(quote='"'), temporary=Path(temporary)
+    settings = Csv(quote='"')
+    if form in ("csv", "tsv"):
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if not utf16 and not decodes(content):
+            raise UserError(f"{file} is neither UTF-8 nor UTF-16; save it as UTF-8")
+        encoding = "utf-16" if utf16 else "utf-8"
+        start = content[: 2**16].decode(encoding, "replace").removeprefix("\ufeff")
+        header = re.split("[\r\n]", start, maxsplit=1)
+        by_mark = {mark: next(csv.reader(header[:1], delimiter=mark), []) for mark in DELIMITERS}
+        mark, names = max(
+            by_mark.items(), key=lambda one: (column in map(str.strip, one[1]), len(one[1]))
         )
+        delimiter = mark if len(names) > 1 else None  # Excel's first line may say it
+        settings = Csv(quote='"', delimiter=delimiter, encoding=encoding)
+    with tempfile.TemporaryDirectory() as temporary:
+        table = read(file, content, form, [column], settings=settings, temporary=Path(temporary))
     texts = []
     for row, cell in enumerate(table.cells[column], start=1):
         if not isinstance(cell, str):
