@@ -13,7 +13,23 @@ from goemotions.commands import serve
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
-from goemotions.serving import app, batcher
+from goemotions.serving import app, batcher, explanations
+
+
+def test_whoever_asks_is_told_why_the_training_texts_cannot_be_read(made, monkeypatch):
+    def fail(neighbours, computing):
+        raise RuntimeError("the memory is full")
+
+    monkeypatch.setattr(explanations.Neighbours, "prepare", fail)
+    models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
+    wanted = app.SimilarTo(text="thank you", model="bce")
+    told = 0
+    for _ in range(500):
+        try:
+            assert models.similar(wanted).texts == []
+        except RuntimeError:
+            told += 1
+    assert told > 0
 
 
 class Computed(app.Models):
@@ -113,17 +129,17 @@ def test_another_address_than_the_loopback_one_answers_to_any_name(
     assert f"bce: http://{shown}:{found[2][1]}" in capsys.readouterr().out
 
 
-def test_models_with_other_labels_are_not_served_together(project):
+def test_models_with_other_labels_are_not_served_together(project, tmp_path):
     other = shutil.copytree(project / "models/trained/bce", project / "models/trained/focal")
     for name in ("config.json", "thresholds.json"):
         text = (other / name).read_text().replace('"joy"', '"delight"')
         (other / name).write_text(text)
     digests.write_manifest(other)
     params = config.load()
-    alone, _ = serve.load(params, ["focal"], [], "fp32")
+    alone, _ = serve.load(params, ["focal"], [], "fp32", tmp_path)
     assert "delight" in alone["focal"].labels
     with pytest.raises(UserError) as refused:
-        serve.load(params, [], [], "fp32")
+        serve.load(params, [], [], "fp32", tmp_path)
     assert str(refused.value) == (
         "focal has other labels than bce; serve models with the same labels"
     )

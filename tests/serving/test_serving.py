@@ -288,12 +288,12 @@ def test_answers_are_sent_at_once():
     asyncio.run(scenario())
 
 
-def test_models_compute_in_the_precision_that_is_asked_for(project):
+def test_models_compute_in_the_precision_that_is_asked_for(project, tmp_path):
     params = config.load()
     for precision in ("fp32", "bf16"):
-        models, dataset = serve.load(params, ["bce"], [], precision)
+        models, data = serve.load(params, ["bce"], [], precision, tmp_path)
         assert models["bce"].network.precision == precision
-        assert dataset == "sample"
+        assert data == Path("data/sample")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Trained models behind a page and a JSON API, on this machine."""
 
 import contextlib
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -47,12 +48,10 @@ def serve(
             f"serve needs packages that are not installed ({first_line(error)}): "
             '`pip install -e ".[serve]"`'
         ) from None
-    with listen(host, port) as listener:
-        classifiers, dataset = load(params, losses, chosen, precision)
+    with listen(host, port) as listener, tempfile.TemporaryDirectory() as temporary:
+        classifiers, data = load(params, losses, chosen, precision, Path(temporary))
         hosts = [*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"]  # as a Host header has it
-        application = app.build(
-            app.Models(classifiers, Path("data", dataset)), hosts=hosts, comparison=COMPARISON
-        )
+        application = app.build(app.Models(classifiers, data), hosts=hosts, comparison=COMPARISON)
         shown = f"[{host}]" if ":" in host else host
         print(f"{', '.join(classifiers)}: http://{shown}:{listener.getsockname()[1]}")
         print("Ctrl-C ends it.", flush=True)
@@ -64,9 +63,12 @@ def serve(
 
 
 def load(
-    params: Params, losses: list[str], chosen: list[str], precision: Precision
-) -> tuple[dict[str, Classifier], str]:
-    """The models by name, and the dataset that they were trained on.
+    params: Params, losses: list[str], chosen: list[str], precision: Precision, temporary: Path
+) -> tuple[dict[str, Classifier], Path]:
+    """The models by name, and the folder of the dataset that they were trained on.
+
+    Args:
+        temporary: where experiments' files are brought to from DVC's cache.
 
     Raises:
         UserError: there is no model, one is damaged, or they have different labels.
@@ -84,21 +86,25 @@ def load(
                 "`goemotions serve --experiments NAME,NAME`; `goemotions compare` lists them"
             )
     classifiers = {name: Classifier.load(folder, precision) for name, folder in folders.items()}
-    datasets = {params.dataset} if folders else set()
-    for name in chosen:
+    data = params.data_folder
+    for number, name in enumerate(chosen):
         experiment = experiments.named(name)
-        datasets.add(experiment.dataset)
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary, "model")
-            experiments.bring_model(experiment, folder)
-            classifiers[name] = Classifier.load(folder, precision)
+        folder = temporary / str(number)
+        experiments.bring_model(experiment, folder)
+        classifiers[name] = Classifier.load(folder, precision)
+        shutil.rmtree(folder)
+        if number == 0 and not folders:
+            data = Path("data", experiment.dataset)
+            with contextlib.suppress(UserError):  # the workspace may have it
+                experiments.bring(experiment, str(data), temporary / "data")
+                data = temporary / "data"
     first = next(iter(classifiers))
     for name, classifier in classifiers.items():
         if classifier.labels != classifiers[first].labels:
             raise UserError(
                 f"{name} has other labels than {first}; serve models with the same labels"
             )
-    return classifiers, sorted(datasets)[0]
+    return classifiers, data
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -232,9 +232,15 @@ def named(name: str) -> Experiment:
 
 
 def bring_model(experiment: Experiment, folder: Path) -> None:
-    """Copy an experiment's trained folder out of DVC's cache.
+    """Copy an experiment's trained folder out of DVC's cache, as `bring` does."""
+    bring(experiment, f"models/trained/{experiment.loss}", folder)
+
+
+def bring(experiment: Experiment, path: str, folder: Path) -> None:
+    """Copy a folder that an experiment made out of DVC's cache.
 
     Args:
+        path: in the project.
         folder: to copy to; it does not exist yet.
 
     Raises:
@@ -242,7 +248,6 @@ def bring_model(experiment: Experiment, folder: Path) -> None:
     """
     from dvc.repo import Repo
 
-    path = f"models/trained/{experiment.loss}"
     with Repo() as repo, repo.switch(experiment.revision or WORKSPACE):
         try:
             repo.dvcfs.get(path, str(folder), recursive=True)

@@ -161,7 +161,7 @@ class Models:
                     raise UserError(f"{self.data} has other labels than the model")
                 self._neighbours[name] = Neighbours(self.classifiers[name], split)
                 threading.Thread(target=self._prepare, args=[name], daemon=True).start()
-        found = self._neighbours[name]
+            found = self._neighbours[name]
         texts = []
         if found.ready:
             with self._computing:
@@ -173,8 +173,9 @@ class Models:
         try:
             self._neighbours[name].prepare(self._computing)
         except Exception as error:  # told to whoever asks next
-            del self._neighbours[name]
-            self._failed[name] = error
+            with self._starting:
+                del self._neighbours[name]
+                self._failed[name] = error
 
 
 def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
