@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -53,6 +54,16 @@ def test_the_first_try_has_the_present_settings_and_the_others_differ(raw):
     names |= {f"recipes.deberta-v3-large.{name}" for name in tune._RATES}
     assert {frozenset(changes) for changes in others} == {frozenset(names)}
     assert len({tuple(changes.values()) for changes in others}) == 5
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 0.9, 0.999, 0.99999])
+def test_a_drawn_beta_is_a_beta(beta):
+    rng = np.random.default_rng(0)
+    drawn = [tune._drawn("losses.x.beta", beta, rng) for _ in range(200)]
+    assert min(drawn) >= 0
+    assert max(drawn) < 1
+    assert all(1 - one == pytest.approx(1 - beta, rel=1.01) for one in drawn)
+    assert len(set(drawn)) > 20
 
 
 def test_a_seed_and_a_loss_determine_the_draws(raw):

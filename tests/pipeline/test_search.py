@@ -1,18 +1,26 @@
 """`goemotions tune` in a clone: as many tries for each loss, queued, run and ranked."""
 
 import json
+import re
 
 
 def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     none = in_process(clone, "tune", "--best", ok=False)
     assert "no experiment whose name begins with tune- has been" in none
     queued = clone.goemotions("tune", "bce", "asl", "--draws", "2")
-    names = [f"tune-deberta-v3-tiny-{loss}-{n}" for loss in ("bce", "asl") for n in (1, 2)]
-    lines = queued.splitlines()
-    assert [line.split(":")[0] for line in lines[:4]] == [f"queued {name}" for name in names]
+    starts = [f"tune-deberta-v3-tiny-{loss}-{n}" for loss in ("bce", "asl") for n in (1, 2)]
+    names = re.findall("^queued (.*?):", queued, re.MULTILINE)
+    assert [name.rpartition("-")[0] for name in names] == starts
     again = in_process(clone, "tune", "asl", "--draws", "2").splitlines()
     room = "is there already; `dvc exp remove {0}` makes room for another"
     assert again[:-1] == [f"{name} {room.format(name)}" for name in names[2:]]
+    twice = ("tune", "asl", "asl", "--draws", "2", "--seed", "1")
+    other = in_process(clone, *twice).splitlines()
+    assert [line.startswith(f"{names[2]} is") for line in other[:4]] == [True, False, True, False]
+    assert other[1].startswith(f"queued {starts[3]}-")
+    assert other[3].startswith(f"{starts[3]}-")
+    assert len(other) == 5
+    clone.dvc("exp", "remove", other[1].removeprefix("queued ").split(":")[0])
     clone.env["PATH"] = f"{clone.folder / '.venv/bin'}:{clone.env['PATH']}"
     clone.dvc("exp", "run", "--run-all")
 
@@ -46,18 +54,20 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     assert in_process(clone, "tune", "bce", "--best").splitlines() == found[3:]
     none = in_process(clone, "tune", "bce", "combined_50", "--best", ok=False)
     assert "no experiment of loss 'combined_50' whose name begins with tune- has been" in none
-    drawn = next(line for line in found if "-asl-2" in line)
+    drawn = next(line for line in found if "-asl-2-" in line)
     assert "-S losses.asl.gamma_neg=" in drawn
     assert "-S recipes.deberta-v3-tiny.learning_rate=" in drawn
 
     for loss in ("asl", "bce"):
         said = in_process(clone, "tune", loss, "--repeat", "1").splitlines()
         chosen = best[loss]["name"]
-        assert said[:-1] == [f"queued best-deberta-v3-tiny-{loss}-2: the settings of {chosen}"]
+        queued = rf"queued best-deberta-v3-tiny-{loss}-2-[0-9a-f]{{6}}: the settings of {chosen}"
+        assert re.fullmatch(queued, said[0])
+        assert len(said) == 2
     clone.dvc("exp", "run", "--run-all")
     further = in_process(clone, "tune", "bce", "--repeat", "2").splitlines()
-    assert further[0].startswith("best-deberta-v3-tiny-bce-2 is there already")
-    assert further[1].startswith("queued best-deberta-v3-tiny-bce-3")
+    assert re.match("best-deberta-v3-tiny-bce-2-.{6} is there already", further[0])
+    assert further[1].startswith("queued best-deberta-v3-tiny-bce-3-")
     compare = ("compare", "--only", "best-", "--own-recipes", "--json")
     again = json.loads(in_process(clone, *compare))
     assert {run["loss"]: run["seed"] for run in again["runs"]} == {"asl": 2, "bce": 2}

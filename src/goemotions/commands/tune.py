@@ -4,6 +4,7 @@ A recipe that was tuned with one loss measures which loss fits that recipe (Bout
 arXiv 2103.03098), so each loss gets as many tries as any other, at its own settings too.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -55,14 +56,14 @@ def _drawn(name: str, value: float, rng: np.random.Generator) -> float:
     if setting == "smoothing" and value == 0:
         drawn = rng.uniform(0, 0.1)
     elif setting == "beta":  # what counts is its distance from 1
-        drawn = 1 - (1 - value) * factor
+        return 1 - float(f"{min((1 - value) * factor, 1):.2g}")
     else:
         drawn = value * factor
     if setting in ("alpha", "power", "smoothing", "clip"):
         drawn = min(drawn, 0.99)
     if setting.startswith("gamma") and drawn < 1:
         drawn = round(drawn)  # in between the gradient is infinite
-    return float(f"{drawn:.4g}" if setting == "beta" else f"{drawn:.2g}")
+    return float(f"{drawn:.2g}")
 
 
 def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
@@ -81,11 +82,17 @@ def queue(params: Params, losses: list[str], count: int, seed: int) -> None:
     known = experiments.names_at_head()
     for loss in losses:
         for number, changes in enumerate(draws(params, loss, count, seed), start=1):
-            name = f"{PREFIX}{params.model}-{loss}-{number}"
             given = {"loss": loss, "model": params.model, "dataset": params.dataset} | changes
+            name = _name(f"{PREFIX}{params.model}-{loss}-{number}", params, given)
             settings = " ".join(f"{key}={value}" for key, value in given.items())
             _queue(name, given, settings, known)
     print("to run them: dvc queue start; to see the best: goemotions tune --best")
+
+
+def _name(start: str, params: Params, given: Mapping[str, Any]) -> str:
+    """An experiment's name, which follows from all its settings, so that others have another."""
+    settings = json.dumps({**params.model_dump(mode="json"), **given}, sort_keys=True)
+    return f"{start}-{hashlib.sha256(settings.encode()).hexdigest()[:6]}"
 
 
 def _queue(name: str, settings: Mapping[str, Any], shown: str, known: set[str]) -> None:
@@ -103,6 +110,7 @@ def _queue(name: str, settings: Mapping[str, Any], shown: str, known: set[str]) 
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise UserError(f"dvc cannot queue {name}: {said[-1] if said else 'no answer'}")
+    known.add(name)
     print(f"queued {name}: {shown}", flush=True)
 
 
@@ -149,12 +157,13 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
         )
     known = experiments.names_at_head()
     for run in chosen:
-        given = {"loss": run.loss, "model": run.model, "dataset": run.dataset}
+        given: dict[str, Any] = {"loss": run.loss, "model": run.model, "dataset": run.dataset}
         given |= {f"recipes.{run.model}.{key}": value for key, value in run.recipe.items()}
         given |= {f"losses.{run.loss}.{key}": value for key, value in run.settings.items()}
         for seed in range(run.seed + 1, run.seed + 1 + seeds):
-            name = f"{REPEATED}{run.model}-{run.loss}-{seed}"
-            _queue(name, given | {"train.seed": seed}, f"the settings of {run.name}", known)
+            given["train.seed"] = seed
+            name = _name(f"{REPEATED}{run.model}-{run.loss}-{seed}", params, given)
+            _queue(name, given, f"the settings of {run.name}", known)
     print(
         "to run them: dvc queue start; to compare them: "
         f"goemotions compare --only {REPEATED} --own-recipes"
