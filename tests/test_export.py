@@ -1,6 +1,7 @@
 """`goemotions export`: the folder that one uploads, and what runs from it without torch."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -11,11 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
-from goemotions import cli
+from goemotions import cli, config
 from goemotions.config.dataset_settings import HubDataset
 from goemotions.data import splits
 from goemotions.evaluation.trained import Classifier
@@ -62,6 +64,58 @@ def test_the_onnx_file_gives_torchs_logits_for_any_size(exported):
         decide(classifier.logits(split.texts), classifier.chosen(None)), split.targets
     )
     assert f"{onnx_files.FLOAT}: macro-F1 {scored:.4f} (torch's {scored:.4f})" in out
+
+
+@pytest.mark.parametrize("most", [4, 16])
+def test_a_model_for_short_texts_is_converted(project, most):
+    folder = project / "models/trained/bce"
+    with onnx_files._quiet():
+        onnx_files.convert(folder, project / "short.onnx", most)
+    classifier = dataclasses.replace(Classifier.load(folder), max_length=most)
+    texts = ["x", "thank you so much for this, really"]
+    found = onnx_files.predict(project / "short.onnx", classifier, texts)
+    assert found == pytest.approx(classifier.logits(texts), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        ({"model": "minilm-l6"}, "with model minilm-l6, and params.yaml has deberta-v3-tiny; run"),
+        ({"dataset": "mine"}, "with dataset mine, and params.yaml has sample; run `dvc repro"),
+        (
+            {"losses.bce": {"function": "bce", "smoothing": 0.5}},
+            "with losses.bce {'function': 'bce', 'smoothing': 0.5}, and params.yaml has {'function",
+        ),
+    ],
+)
+def test_a_model_that_params_yaml_does_not_describe_is_refused(project, capsys, recorded, message):
+    params = config.load()
+    now = {
+        "model": params.model,
+        "dataset": params.dataset,
+        "losses.bce": params.losses["bce"].model_dump(),
+    }
+    stage = {"params": {"params.yaml": now | recorded}}
+    lock = {"schema": "2.0", "stages": {"train@bce": stage}}
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
+    with pytest.raises(SystemExit):
+        cli.main(["export", "bce"])
+    assert f"error: models/trained/bce was trained {message}" in capsys.readouterr().err
+    assert not (project / "export").exists()
+
+
+def test_a_bar_in_a_label_stays_in_its_cell(made):
+    classifier = Classifier.load(made / "models/trained/bce")
+    classifier.labels[0] = "a|b"
+    split = splits.load(made / "data/sample", "test")["test"]
+    logits = classifier.logits(split.texts)
+    scores = dict.fromkeys(
+        ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision"), 0.5
+    )
+    model = SimpleNamespace(classifier=classifier, split=split, logits=logits, scores=scores)
+    (row,) = (line for line in model_card._scores(model).splitlines() if "b | " in line)
+    assert row.startswith("| a&#124;b | ")
+    assert row.count("|") == 7
 
 
 def test_the_card_has_what_the_hub_reads(exported):

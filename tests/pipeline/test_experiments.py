@@ -1,6 +1,7 @@
 """Experiments: in the workspace, with --temp and queued; each records its macro-F1."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from goemotions import config
+from goemotions.commands import serve
 from goemotions.io import publish
+from goemotions.serving.app import Models, SimilarTo
 
 
 def compared(clone, *arguments):
@@ -17,7 +21,7 @@ def compared(clone, *arguments):
     return json.loads(clone.run(goemotions, "compare", "--json", *arguments).stdout)["runs"]
 
 
-def test_every_kind_of_experiment_records_its_macro_f1(clone):
+def test_every_kind_of_experiment_records_its_macro_f1(clone, shared_cache):
     # From a subfolder DVC looks for the settings there, unless their file is named.
     change = "../params.yaml:loss=bce"
     clone.dvc(
@@ -65,7 +69,16 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone):
     }  # fmt: skip
 
     clone.dvc("exp", "apply", "t2")
+    lock = yaml.safe_load(clone.git("show", f"{found['bce', 1]['revision']}:dvc.lock"))
+    outs = {out["path"]: out["md5"] for out in lock["stages"]["evaluate"]["outs"]}
+    digest = outs["metrics/predictions.parquet"]
+    damaged = shared_cache / "files/md5" / digest[:2] / digest[2:]
+    content = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(content[:-1])
     output = clone.goemotions("export", "--output", "published")
+    damaged.write_bytes(content)
+    damaged.chmod(0o444)
     assert not re.search("torch.onnx|torchvision|WARN", output), output
     card = (clone.folder / "published/README.md").read_text()
     assert "precision auto, teacher_share 0.7, temperature 2, short_text True." in card
@@ -238,3 +251,22 @@ def test_an_evaluation_that_was_changed_is_named_and_its_predictions_count(made)
     found = json.loads(written)
     assert found["runs"] == [right]
     assert found["comparisons"][0]["rows"][0]["scores"] == [right["macro_f1"]]
+
+
+def test_a_served_experiment_brings_its_training_texts(shared, monkeypatch, tmp_path):
+    monkeypatch.chdir(shared.folder)
+    train = Path("data/sample/train.jsonl").read_bytes()
+    shutil.rmtree("data/sample")
+    places = tmp_path / "one", tmp_path / "two"
+    for place in places:
+        place.mkdir()
+    models, data = serve.load(config.load(), [], ["mine"], "fp32", places[0])
+    assert list(models) == ["mine"]
+    assert (data / "train.jsonl").read_bytes() == train
+    similar = Models(models, data).similar(SimilarTo(text="thank you", model="mine"))
+    assert 0 < similar.total <= len(train.splitlines())
+    digest = hashlib.md5(train, usedforsecurity=False).hexdigest()
+    for place in ("cache", "storage"):  # what the cache lacks, DVC takes from its remote
+        (tmp_path / place / "files/md5" / digest[:2] / digest[2:]).unlink()
+    _, data = serve.load(config.load(), [], ["mine"], "fp32", places[1])
+    assert data == Path("data/sample")

@@ -15,6 +15,7 @@ from goemotions.data import splits
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import publish
+from goemotions.io.dvc_cache import parsed
 from goemotions.metrics.scores import headline
 from goemotions.publishing import model_card, onnx_files
 
@@ -34,8 +35,8 @@ def export(params: Params, loss: str, output: Path) -> None:
     _check_output(output, trained)
     classifier = Classifier.load(trained)
     split = splits.load(params.data_folder, "test")["test"]
-    if tuple(classifier.labels) != split.labels.names:
-        raise UserError(f"{trained} was trained for other labels than {params.data_folder} has")
+    classifier.check_labels(split.labels, str(trained), params.data_folder)
+    _check_training(params, loss, trained)
     with tqdm(total=len(split.ids), unit="text", desc="test", file=sys.stderr) as bar:
         logits = classifier.logits(split.texts, advance=bar.update)
     with publish.published(output) as draft:
@@ -68,6 +69,24 @@ def export(params: Params, loss: str, output: Path) -> None:
             f"differ by at most {check.difference:.2g}{left_out}"
         )
     print(f"to upload it: hf upload <user>/<name> {output}")
+
+
+def _check_training(params: Params, loss: str, trained: Path) -> None:
+    """Raise UserError where dvc.lock records another training than the card would describe."""
+    lock = Path("dvc.lock")
+    stages = (parsed(lock.read_text(encoding="utf-8")) if lock.is_file() else {}) or {}
+    stage = stages.get("stages", {}).get(f"train@{loss}")
+    if stage is None:
+        return
+    recorded = stage["params"]["params.yaml"]
+    settings = params.losses[loss].model_dump()
+    selected = {"model": params.model, "dataset": params.dataset, f"losses.{loss}": settings}
+    for setting, value in selected.items():
+        if (was := recorded.get(setting)) != value:
+            raise UserError(
+                f"{trained} was trained with {setting} {was}, and params.yaml has {value}; run "
+                "`dvc repro train`, or set it to what it was"
+            )
 
 
 def _check_output(output: Path, trained: Path) -> None:
@@ -103,7 +122,7 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
             if one.protocol == run.protocol:
                 try:
                     scored[one.key] = read(one)
-                except predictions.NotThereError:
+                except UserError:  # they are not there, or damaged
                     continue
                 alike.append(measures.corrected(one, scored[one.key])[0])
     if len({one.loss for one in alike}) < 2:

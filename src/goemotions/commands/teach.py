@@ -69,8 +69,7 @@ def _logits(experiment: Experiment, split: Split) -> NDArray[np.float32]:
         folder = Path(temporary, "model")
         experiments.bring_model(experiment, folder)
         classifier = Classifier.load(folder, "bf16" if uses_bf16("auto") else "fp32")
-        if tuple(classifier.labels) != split.labels.names:
-            raise UserError(f"{experiment.name} was trained for other labels than the dataset has")
+        classifier.check_labels(split.labels, experiment.name, Path("data", experiment.dataset))
         bar = tqdm(total=len(split.ids), unit="text", desc=experiment.name, file=sys.stderr)
         with bar:
             return classifier.logits(split.texts, advance=bar.update)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from goemotions.config import Evaluate
 from goemotions.data import splits
 from goemotions.data.labels import Labels
-from goemotions.errors import UserError
 from goemotions.evaluation import prediction_file
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests, publish
@@ -39,7 +38,7 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
     classifier = Classifier.load(trained)
     read = splits.load(data, "val", "test")
     labels = read["test"].labels
-    _check_labels(classifier, labels, trained, data)
+    classifier.check_labels(labels, str(trained), data)
     total = sum(len(split.ids) for split in read.values())
     with tqdm(total=total, unit="text", desc="val and test") as bar:
         logits = {
@@ -66,13 +65,6 @@ def evaluate(data: Path, trained: Path, folder: Path, settings: Evaluate) -> dic
     if missing := without_rows(labels.names, targets):
         print(not_averaged(missing))
     return scores
-
-
-def _check_labels(classifier: Classifier, labels: Labels, trained: Path, data: Path) -> None:
-    if tuple(classifier.labels) != labels.names or classifier.single != labels.single:
-        raise UserError(
-            f"{trained} was trained for other labels than {data} has; run `dvc repro train`"
-        )
 
 
 def _tables(

@@ -13,6 +13,7 @@ from scipy.special import logit
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests
 from goemotions.io.silence import silenced
@@ -123,6 +124,13 @@ class Classifier:
                 "choose one of these, or train it again"
             )
         return self.thresholds[name]
+
+    def check_labels(self, labels: Labels, trained: str, data: Path) -> None:
+        """Raise UserError where this model, called `trained`, is for other labels than `data`."""
+        if tuple(self.labels) != labels.names or self.single != labels.single:
+            raise UserError(
+                f"{trained} was trained for other labels than {data} has; train it anew"
+            )
 
     def logits(
         self, texts: Sequence[str], *, advance: Callable[[int], Any] = lambda rows: None

@@ -201,8 +201,9 @@ def _scores(model: Published) -> str:
     ]
     for row in rows:
         threshold = "" if row["threshold"] is None else f" {row['threshold']:.3f} |"
+        label = row["label"].replace("|", "&#124;")
         lines.append(
-            f"| {row['label']} |{threshold} {row['precision']:.3f} | {row['recall']:.3f} "
+            f"| {label} |{threshold} {row['precision']:.3f} | {row['recall']:.3f} "
             f"| {row['f1']:.3f} | {row['support']:,} |"
         )
     return "\n".join([*lines, ""])

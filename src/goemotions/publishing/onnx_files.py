@@ -109,7 +109,7 @@ def convert(trained: Path, path: Path, max_length: int) -> None:
         trained, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False
     ).eval()
     model.config.return_dict = False
-    ids = torch.randint(5, min(model.config.vocab_size, 1000), (3, 17))
+    ids = torch.randint(5, min(model.config.vocab_size, 1000), (3, min(17, max_length)))
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=max_length)}
     torch.onnx.export(
         model,
