@@ -402,6 +402,22 @@ def test_other_objects_are_refused_with_the_setting_to_write(capsys, tmp_path):
     ) in capsys.readouterr().err
 
 
+def test_flags_in_a_file_without_a_header(capsys, tmp_path):
+    content = table("this is text number 30,1,0", ["1,0", "0,1", "0,0"])
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"csv": {"header": False}, "text": 1, "labels": ["2", "3"]}
+    assert "# Read with this entry: 25 train, 3 val, 3 test; 2 labels, multi-label: 2, 3" in said
+
+
+def test_objects_without_keys_are_refused(capsys, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(rows_of_json(lambda n: {"text": "a b c", "label": {} if n % 2 else "x"}))
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", str(path)])
+    said = capsys.readouterr().err
+    assert "--entry: the cells of 'label' are objects such as {}; write the entry by hand" in said
+
+
 def rows_of_json(row):
     return "".join(json.dumps(row(n)) + "\n" for n in range(30))
 

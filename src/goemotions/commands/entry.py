@@ -23,6 +23,7 @@ from goemotions.config import TEXTS, Table, load, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
 from goemotions.data import cells
 from goemotions.data.faults import CellError
+from goemotions.data.notes import some
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
 
@@ -96,10 +97,9 @@ def _print_notes(look: Look) -> None:
 def _print_result(texts: Texts) -> None:
     rows = ", ".join(f"{len(part):,} {split}" for split, part in texts.rows.items())
     names = texts.labels.names
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     print(
         f"# Read with this entry: {rows}; {len(names)} labels, "
-        f"{texts.labels.task.replace('_', '-')}: {shown}",
+        f"{texts.labels.task.replace('_', '-')}: {some(names)}",
         file=sys.stderr,
     )
     for warning in texts.warnings:
@@ -315,12 +315,10 @@ def _varies(look: Look, column: str) -> bool:
 
 def _flags(look: Look, columns: list[str]) -> Any:
     """The `labels` of columns of flags; an empty one means no if nothing else says no."""
-    header = look.csv.get("header") is not False
-    shown = [column if header else int(column) for column in columns]
     blank = [look.flags(column) for column in columns if "" in look.flags(column)]
     if blank and not any(cells & {*_NO, "-1"} for cells in blank):
-        return {"columns": shown, "blank": "absent"}
-    return shown
+        return {"columns": columns, "blank": "absent"}
+    return columns
 
 
 def _recurring(look: Look, columns: list[str]) -> list[str]:
@@ -387,7 +385,7 @@ def _objects(look: Look, column: str, values: list[Any]) -> dict[str, Any]:
     scores = [score for value in objects for score in value.values()]
     if len(objects) == len(values) and all(isinstance(s, float | int | None) for s in scores):
         return {"cell": "scores", **_positive(scores)}
-    keys = list(dict.fromkeys(str(key) for value in objects for key in value))
+    keys = list(dict.fromkeys(str(key) for value in objects for key in value)) or ["KEY"]
     raise UserError(
         f"--entry: the cells of {column!r} are objects such as {str(objects[0])[:80]}; write "
         f"the entry by hand, with `labels: {{column: {column}.{keys[0]}, cell: list}}` if "
