@@ -113,6 +113,13 @@ def test_the_selectors_name_the_folders(raw):
         ),
         ("models/minilm-l6/files", {}, "files is {}; it must have at least one entry"),
         ("models/minilm-l6/files/vocab.txt", 1, "files.vocab.txt is 1; it must be text"),
+        ("models/minilm-l6/files", {1: None}, "models.minilm-l6.files has the key 1; put it in"),
+        (
+            "models/deberta-v3-large/revision",
+            "main",
+            "revision is 'main'; it must be a commit, 40 hexadecimal digits",
+        ),
+        ("datasets/goemotions/revision", "main", "revision is 'main'; it must be a commit, 40"),
         ("models/minilm-l6/source", "pypi", "source is 'pypi'; choose one of: hub, package, arch"),
         ("datasets/sample/source", "scratch", "datasets.sample.source is 'scratch'; choose one of"),
         (

@@ -462,6 +462,8 @@ SETTINGS = {
     "a_drop_that_is_no_list": ({"drop": "no_text"}, "drop is 'no_text'; it must be a list"),
     "a_drop": ({"drop": ["no_texts"]}, "did you mean no_text?"),
     "positive_of_one": ({"labels": {"column": "a", "positive": 0.5}}, "labels.positive is for numbers"),
+    "an_empty_separator": ({"labels": {"column": "a", "separator": ["|", ""]}}, "labels.separator is ['|', '']; it must be text that separates, which is not empty"),
+    "an_id": ({"labels": {"column": "a", "names": ["x", "y"], "ids": 3}}, "labels.ids is 3; it must be a whole number from 0 to 1"),
     "one_name": ({"labels": {"column": "a", "names": ["x"]}}, "labels.names has 1 names; there must be 2 to 5,000"),
 }  # fmt: skip
 

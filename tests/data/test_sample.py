@@ -3,8 +3,9 @@ import re
 
 import pytest
 
-from goemotions.data import sample, splits
+from goemotions.data import fetch, sample, splits
 from goemotions.data.labels import Labels
+from goemotions.errors import UserError
 
 # The sample is pinned here rather than in params.yaml: whoever changes it changes every demo.
 SHA256 = {
@@ -27,6 +28,13 @@ def test_the_default_sample_is_the_same_everywhere(rows):
 
 def test_the_labels_are_goemotions_labels(settings):
     assert settings.datasets["goemotions"].label_names == sample.LABELS
+
+
+def test_a_group_of_no_label_is_refused(settings, tmp_path):
+    entry = settings.datasets["sample"].model_copy(update={"groups": {"mine": {"g": ("jjoy",)}}})
+    with pytest.raises(UserError) as refused:
+        fetch.read("sample", entry, tmp_path)
+    assert str(refused.value) == "datasets.sample.groups.mine has 'jjoy', which is no label"
 
 
 def test_another_seed_gives_other_rows(rows):

@@ -1,5 +1,6 @@
 """What the parts of the schema share: the base class of all settings, and kinds of values."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -43,10 +44,19 @@ def _focusing(value: float) -> float:
     return value
 
 
+def _commit(value: str) -> str:
+    if not re.fullmatch("[0-9a-f]{40}", value):
+        raise allowed("a commit, 40 hexadecimal digits")
+    return value
+
+
 Task = Literal["multi_label", "single_label"]
 Split = Literal["train", "val", "test"]
 PerSplit = AfterValidator(_all_splits)
 Entry = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes a folder's name
+Commit = Annotated[
+    str, AfterValidator(_commit), Field(json_schema_extra={"pattern": "^[0-9a-f]{40}$"})
+]
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Share = Annotated[float, Ge(0), Le(1)]

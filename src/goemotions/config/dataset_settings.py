@@ -6,10 +6,12 @@ docs/own-texts.md has entries to copy.
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Field, model_validator
 
 from goemotions.config.base import (
     SPLITS,
+    Commit,
     Count,
     PerSplit,
     Seed,
@@ -29,7 +31,7 @@ from goemotions.config.dataset_values import (
     Names,
     Part,
     Quote,
-    Words,
+    Separators,
     labels_setting,
 )
 
@@ -61,11 +63,11 @@ class LabelCells(Settings):
     """The one column that holds them."""
     cell: Literal["one", "joined", "list", "vector", "scores"] | None = None
     """one; joined by `separator`; list; vector of 0 and 1 in `names`' order; scores by label."""
-    separator: Words | None = None
+    separator: Separators | None = None
     """A text, or several each of which separates."""
     names: Names | None = None
     """The labels in their order, or a file with one a line; those in train, sorted, if left out."""
-    ids: Annotated[int, Field(ge=0, le=1)] | None = None
+    ids: Annotated[int, Ge(0), Le(1)] | None = None
     """Cells are places in `names`, counted from this."""
     others: Literal["error", "ignore"] = "error"
     """What a label that is not in `names` is."""
@@ -289,7 +291,7 @@ class HubDataset(Table):
 
     source: Literal["hub"]
     repo: str
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    revision: Commit
     """The commit to fetch, 40 hexadecimal digits."""
 
 

@@ -33,6 +33,13 @@ def _words(value: Any) -> tuple[str, ...]:
     return words
 
 
+def _separators(value: Any) -> tuple[str, ...]:
+    words = _words(value)
+    if "" in words:
+        raise allowed("text that separates, which is not empty")
+    return words
+
+
 def _names(value: Any) -> str | tuple[str, ...]:
     """A file with one name a line, or a list of names."""
     if isinstance(value, str):
@@ -155,7 +162,7 @@ Columns = Annotated[
     BeforeValidator(_columns),
     WithJsonSchema({"anyOf": [*_COLUMN["anyOf"], {"type": "array", "items": _COLUMN}]}),
 ]
-Words = Annotated[tuple[str, ...], BeforeValidator(_words), WithJsonSchema(_TEXT_OR_LIST)]
+Separators = Annotated[tuple[str, ...], BeforeValidator(_separators), WithJsonSchema(_TEXT_OR_LIST)]
 Names = Annotated[str | tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_TEXT_OR_LIST)]
 ListOfNames = Annotated[tuple[str, ...], BeforeValidator(_list_of_names)]
 Files = Annotated[

@@ -56,8 +56,10 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
         case "refused":
             return f"{place}{error['msg']}"
         case "string_pattern_mismatch" | "string_type" if last == "[key]":
-            catalogue, _, _ = _at(tuple(parents[:-1]), root)
-            return f"{catalogue} has an entry {error['input']!r}; use letters, digits, - and _"
+            mapping, _, _ = _at(tuple(parents[:-1]), root)
+            if len(parents) > 2:  # files of a model
+                return f"{mapping} has the key {error['input']!r}; put it in quotes"
+            return f"{mapping} has an entry {error['input']!r}; use letters, digits, - and _"
     return f"{got}; it must be {_kind(kind, constraints)}"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field
 
-from goemotions.config.base import Count, Seed, Settings, allowed
+from goemotions.config.base import Commit, Count, Seed, Settings, allowed
 
 
 def _file_name(value: str) -> str:
@@ -22,8 +22,8 @@ class HubModel(Settings):
 
     source: Literal["hub"]
     repo: str
-    revision: str
-    """The commit to fetch."""
+    revision: Commit
+    """The commit to fetch, 40 hexadecimal digits."""
     files: Files
     """Each file with its SHA-256; null where only the revision pins it."""
 

@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from goemotions.config.dataset_settings import Dataset, FilesDataset, HubDataset, Table
+from goemotions.config.dataset_settings import (
+    Dataset,
+    FilesDataset,
+    HubDataset,
+    Table,
+    groups_problem,
+)
 from goemotions.data import sample, splits
 from goemotions.data.card import card
 from goemotions.data.faults import TextsError
@@ -56,10 +62,15 @@ def read(name: str, settings: Dataset, temporary: Path, *, again: bool = False) 
     Args:
         temporary: a folder for temporary files.
         again: fetch from the Hub what its client has already.
+
+    Raises:
+        UserError: a source cannot be reached, or a row or the entry breaks a rule.
     """
     if isinstance(settings, Table):
         paths = _paths(name, settings, again=again)
         return read_texts(name, settings, lambda file: _bytes(file, paths[file]), temporary)
+    if problem := groups_problem(settings.groups, sample.LABELS):
+        raise UserError(f"datasets.{name}{problem}")
     labels = Labels(sample.LABELS, groupings=settings.groups)
     return Texts(sample.generate(settings.seed, settings.rows), labels)
 
