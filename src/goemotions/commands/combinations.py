@@ -44,22 +44,30 @@ def plan(settings: Sequence[str], commit: str) -> list[Planned]:
         commit: that the experiments are of.
 
     Raises:
-        UserError: a setting is unknown or out of range, or two are the same.
+        UserError: a setting is unknown, out of range or given twice.
     """
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import get_hydra_sweeps
+    from hydra.errors import HydraException
 
+    names = [one.partition("=")[0] for one in settings]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(
+            f"-S has {twice[0]} twice; separate its values by commas: -S {twice[0]}=1,2"
+        )
     try:
         combinations = get_hydra_sweeps({"params.yaml": [_listed(one) for one in settings]})
-    except DvcException as error:
+    except (DvcException, HydraException) as error:
         raise _refused(settings, error) from None
     trials = {}
     for combination in combinations:
         given = tuple(combination["params.yaml"])
         params = _params(tuple(one for one in given if not one.startswith(SEED)))
         seed = next((one.removeprefix(SEED) for one in given if one.startswith(SEED)), None)
-        if seed is not None and not seed.isdecimal():
-            raise UserError(f"train.seed is {seed!r}; it must be a whole number, at least 0")
+        if seed is not None and not (seed.isdecimal() and int(seed) < 2**32):
+            raise UserError(
+                f"train.seed is {seed!r}; it must be a whole number from 0 to {2**32 - 1}"
+            )
         number = params.train.seed if seed is None else int(seed)
         rest = params.model_dump(mode="json")
         rest.pop("loss")
