@@ -170,6 +170,14 @@ def test_predict_takes_the_texts_of_a_column_with_their_line_ends(project, capsy
     assert "--column is for a --file that ends in .csv, .tsv," in capsys.readouterr().err
 
 
+def test_a_missing_file_is_named_where_an_output_is_there(project, capsys):
+    (project / "labels.jsonl").write_text("{}\n")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["predict", "--file", "missing.txt", "--output", "labels.jsonl"])
+    assert "missing.txt: No such file" in capsys.readouterr().err
+    assert (project / "labels.jsonl").read_text() == "{}\n"
+
+
 def _probabilities(capsys, *arguments):
     assert cli.main(["predict", "--file", "texts.txt", *arguments]) == 0
     lines = capsys.readouterr().out.split("\n")[:-1]

@@ -133,7 +133,7 @@ def _check_files(file: Path | None, output: Path | None, column: str | None) -> 
         raise UserError(f"--output is {str(output)!r}, which is no file; name one")
     if file is not None and file.exists() and not file.is_file():  # it is read twice
         raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
-    if output is not None and file is not None and output.exists() and output.samefile(file):
+    if output and file and output.exists() and file.exists() and output.samefile(file):
         raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
 
 
