@@ -70,13 +70,14 @@ def test_links_to_a_larger_disk_are_named_with_what_does_the_same(new_clone, tmp
     (clone.folder / ".dvc/config.local").unlink()
     clone.dvc("repro", "fetch_dataset", "cache_model")  # what DVC knows is not made again
     before = {name: digests(clone.folder / name) for name in OUTPUTS[:2]}
-    for name in ("data", "models", "metrics"):
+    places = ("data", "models", "metrics", "export")
+    for name in places:
         clone.run("mv", name, str(other_disk / name))
         (clone.folder / name).symlink_to(other_disk / name)
     output = clone.dvc("repro", "train", ok=False)
     assert f"error: data is a link to {other_disk / 'data'}, outside the project" in output
     report, commands = verify(clone, ok=False)
-    for name in ("data", "models", "metrics"):
+    for name in places:
         assert f"FAIL {name}: is a link to {other_disk / name}, outside the project" in report
     follow(clone, commands)
     assert ran(clone.dvc("repro", "train")) == ["train@asl"]

@@ -25,7 +25,7 @@ def links_out_of_the_project() -> dict[Path, Path]:
 
     DVC runs a stage whose output is behind such a link, and then refuses to record it.
     """
-    folders = ("data", "models", "models/trained", "metrics", "metrics/training")
+    folders = ("data", "models", "models/trained", "metrics", "metrics/training", "export")
     links = {path: path.resolve() for path in map(Path, folders) if path.is_symlink()}
     return {path: to for path, to in links.items() if not to.is_relative_to(Path.cwd())}
 
