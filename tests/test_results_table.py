@@ -28,6 +28,16 @@ COLUMNS = (
 )
 
 
+def test_a_try_whose_summary_is_missing_is_the_last_one():
+    tries = [
+        RUN | {"recipe": "settings drawn by `goemotions tune`", "average_precision": 0.5}
+        | {"validation_average_precision": found, "command": f"dvc exp run -S losses.bce.x={n}"}
+        for n, found in enumerate((None, 0.51, 0.52))
+    ]  # fmt: skip
+    rows = results_table.table(tries).splitlines()[-3:]
+    assert [row.split(" | ")[1] for row in rows] == ["0.5200", "0.5100", ""]
+
+
 def test_each_dataset_model_and_teacher_has_its_losses_and_its_runs_the_best_first():
     better = RUN | {"loss": "asl", "macro_f1": 0.52, "seconds": None}
     other = RUN | {"model": "mpnet-base", "average_precision": 0.5, "teacher": "none"}

@@ -123,7 +123,7 @@ def _own(run: Run) -> str:
 def _search(group: Sequence[Run]) -> list[str]:
     """A row for each run: the losses by their best one, by average precision on validation."""
     tries: dict[str, list[Run]] = {}
-    for run in sorted(group, key=lambda run: -run["validation_average_precision"]):
+    for run in sorted(group, key=lambda run: -(run["validation_average_precision"] or 0)):
         tries.setdefault(run["loss"], []).append(run)
     return _rows(
         ("loss", "on validation", "average precision", "macro-F1", "settings"),
