@@ -69,8 +69,13 @@ def test_gc_of_what_is_in_the_remote_empties_the_cache_until_a_pull(shared, cach
     assert runs(shared) == compared
 
 
-def test_stages_replace_symbolic_links_and_leave_the_cache_as_it_is(shared, cache):
+def test_stages_replace_symbolic_links_to_a_moved_cache_and_leave_it_as_it_is(
+    shared, cache, tmp_path
+):
     trained = shared.folder / "models/trained/asl/model.safetensors"
+    (tmp_path / "cache").rename(tmp_path / "large")
+    cache = tmp_path / "large/files/md5"
+    shared.dvc("cache", "dir", "--local", str(tmp_path / "large"))
     shared.dvc("config", "--local", "cache.type", "symlink")
     shared.dvc("checkout", "--relink")
     assert trained.is_symlink()
