@@ -31,7 +31,7 @@ $(BIN)/goemotions: requirements.txt pyproject.toml
 # DVC needs a user name, and in a container a user id may have none.
 export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 
-demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline
+demo: setup  ## five losses as DVC experiments on the generated sample, in minutes, offline after setup
 	@$(BIN)/goemotions verify --experiments
 	@mkdir -p reports
 	@echo "training $(words $(LOSSES)) losses, about a minute each; output in reports/demo-LOSS.log"
@@ -89,7 +89,7 @@ bench-distributed: setup  ## training throughput with one process and with two
 losses: setup  ## docs/losses.svg: every loss's value and gradient
 	$(BIN)/python tools/loss_curves.py docs/losses.svg
 
-results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments
+results: setup  ## docs/results.md's tables from docs/results.json; ADD=PREFIX adds experiments, RECIPE=TEXT says what is different about theirs
 	$(BIN)/python -m tools.results_table docs/results.json docs/results.md $(if $(ADD),--add $(ADD)) $(if $(RECIPE),--recipe "$(RECIPE)")
 
 coverage: setup  ## docs/statistics.md's table of simulated experiments

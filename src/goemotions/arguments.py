@@ -192,7 +192,7 @@ def _add_teach(commands: Any) -> None:
         help="a teacher from experiments, for a smaller model to learn from",
         description="Compute the logits of experiments' trained models for the training split of "
         "the selected dataset, and write their mean to teachers/NAME. A model learns from them "
-        "beside the labels with `dvc exp run -S teacher=NAME`.",
+        "along with the labels with `dvc exp run -S teacher=NAME`.",
     )
     parser.add_argument("name", metavar="NAME", help="of the teacher")
     parser.add_argument(
@@ -328,7 +328,10 @@ def _add_export(commands: Any) -> None:
         "loss", nargs="?", help="of models/trained/LOSS (default: the selected loss)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="default: export/LOSS; is replaced"
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="new, empty or an earlier export, which is replaced (default: export/LOSS)",
     )
 
 
