@@ -24,12 +24,11 @@ def test_whoever_asks_is_told_why_the_training_texts_cannot_be_read(made, monkey
     models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
     wanted = app.SimilarTo(text="thank you", model="bce")
     told = 0
-    for _ in range(500):
+    while told < 50:
         try:
             assert models.similar(wanted).texts == []
         except RuntimeError:
             told += 1
-    assert told > 0
 
 
 class Computed(app.Models):

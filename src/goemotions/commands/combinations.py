@@ -46,18 +46,14 @@ def plan(settings: Sequence[str], commit: str) -> list[Planned]:
     Raises:
         UserError: a setting is unknown, out of range or given twice.
     """
-    from dvc.exceptions import DvcException
     from dvc.utils.hydra import get_hydra_sweeps
-    from hydra.errors import HydraException
 
     names = [one.partition("=")[0] for one in settings]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(
-            f"-S has {twice[0]} twice; separate its values by commas: -S {twice[0]}=1,2"
-        )
+        raise UserError(f"-S {twice[0]} is given twice; separate its values by commas")
     try:
         combinations = get_hydra_sweeps({"params.yaml": [_listed(one) for one in settings]})
-    except (DvcException, HydraException) as error:
+    except Exception as error:  # of DVC, or of Hydra, which DVC brings
         raise _refused(settings, error) from None
     trials = {}
     for combination in combinations:
