@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from scipy.special import expit, rel_entr, softmax
-from small import settings
+from small import launch, settings
 
 from goemotions import config
 from goemotions.data import splits
@@ -74,7 +74,7 @@ def test_what_is_written_is_read_for_the_rows_that_are_asked_for(workspace):
     values = write(workspace)
     folder = workspace / "teachers/other"
     np.testing.assert_allclose(teacher.read(folder, split), values, rtol=1e-3)
-    some = dataclasses.replace(split, ids=split.ids[5:2:-1])
+    some = dataclasses.replace(split, ids=split.ids[5:2:-1], texts=split.texts[5:2:-1])
     np.testing.assert_allclose(teacher.read(folder, some), values[5:2:-1], rtol=1e-3)
     assert json.loads((folder / "teacher.json").read_text()) == {"experiments": []}
 
@@ -97,9 +97,34 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones(workspace):
 
 def test_a_teacher_that_lacks_rows_is_refused(workspace):
     split = read(workspace)
-    some = dataclasses.replace(split, ids=split.ids[2:])
+    some = dataclasses.replace(split, ids=split.ids[2:], texts=split.texts[2:])
     write(workspace, split=some)
     assert f"is missing 2 of 160 training rows, such as {split.ids[0]!r}" in refused(workspace)
+
+
+def test_a_teacher_that_read_other_texts_is_refused(workspace):
+    split = read(workspace)
+    write(workspace, split=dataclasses.replace(split, texts=[*split.texts[:-1], "changed"]))
+    found = refused(workspace)
+    assert (
+        f"missing 1 of 160 training rows, such as {split.ids[-1]!r}, or has another text" in found
+    )
+
+
+def test_two_processes_learn_from_a_teacher_as_one_does(workspace, tmp_path):
+    write(workspace)
+    raw = settings()
+    raw["teacher"] = "other"
+    fit.train(config.parse(raw), "bce")
+    alone = load_file(workspace / "models/trained/bce/model.safetensors")
+    process = launch(
+        workspace, raw, "torch.distributed.run", "--nproc_per_node=2", HF_HOME=str(tmp_path)
+    )
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    together = load_file(workspace / "models/trained/bce/model.safetensors")
+    for name, tensor in alone.items():
+        assert torch.allclose(together[name], tensor, atol=1e-4), name
 
 
 def test_a_teacher_of_other_labels_is_refused(workspace):

@@ -1,10 +1,11 @@
 """teachers/<name>: the logits of other models for the training split, to learn from.
 
-It holds logits.npz (`ids` and `labels`, text, and `logits`, float16 [rows, labels]), and
-teacher.json, which says where they came from.
+It holds logits.npz (`ids`, `digests` of the texts and `labels`, text, and `logits`, float16
+[rows, labels]), and teacher.json, which says where they came from.
 """
 
 import io
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def write(folder: Path, split: Split, logits: NDArray[np.floating], origin: dict
         np.savez_compressed(
             draft / LOGITS,
             ids=np.array(split.ids),
+            digests=np.array(_digests(split)),
             labels=np.array(split.labels.names),
             logits=logits.astype(np.float16),
         )
@@ -41,7 +43,8 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
     """The teacher's logits for rows of the training split, [rows, labels], in the rows' order.
 
     Raises:
-        UserError: there is no such teacher, or it knows other labels or lacks some of the rows.
+        UserError: there is no such teacher, or it knows other labels, or lacks some of the rows or
+            has them with another text.
     """
     path = folder / LOGITS
     if not path.is_file():
@@ -52,7 +55,9 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
         )
     try:
         with np.load(io.BytesIO(path.read_bytes())) as content:
-            ids, labels, logits = (content[name] for name in ("ids", "labels", "logits"))
+            ids, known, labels, logits = (
+                content[name] for name in ("ids", "digests", "labels", "logits")
+            )
         if logits.shape != (len(ids), len(labels)) or not np.isfinite(logits).all():
             raise ValueError(f"its logits are not {len(ids)} x {len(labels)} finite numbers")
     except Exception as error:  # whatever damaged bytes make numpy and zipfile raise
@@ -65,10 +70,19 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
             f"{path} is for the labels {', '.join(labels[:5].tolist())}..., and the training split "
             "has others; make a teacher from experiments on the selected dataset"
         )
-    known_rows = {row: number for number, row in enumerate(ids.tolist())}
-    if missing := [row for row in split.ids if row not in known_rows]:
+    places = {
+        row: place for place, row in enumerate(zip(ids.tolist(), known.tolist(), strict=True))
+    }
+    rows = list(zip(split.ids, _digests(split), strict=True))
+    if missing := [row for row in rows if row not in places]:
         raise UserError(
-            f"{path} is missing {len(missing)} of {len(split.ids)} training rows, such as "
-            f"{missing[0]!r}; make it again by `goemotions teach {folder.name} EXPERIMENT`"
+            f"{path} is missing {len(missing)} of {len(rows)} training rows, such as "
+            f"{missing[0][0]!r}, or has another text there; make it again by `goemotions teach "
+            f"{folder.name} EXPERIMENT`"
         )
-    return np.asarray(logits[[known_rows[row] for row in split.ids]], dtype=np.float32)
+    return np.asarray(logits[[places[row] for row in rows]], dtype=np.float32)
+
+
+def _digests(split: Split) -> list[str]:
+    """Of each row's text, since the ids of rows without one of their own are their numbers."""
+    return [sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in split.texts]

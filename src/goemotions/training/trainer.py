@@ -88,7 +88,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         outputs = model(**inputs)
         loss = self.loss(outputs.logits, targets)
         if taught is not None:
-            share, single = self.settings.teacher_share, is_single_label(model)
+            share, single = self.settings.teacher_share, is_single_label(self.model)
             temperature = self.settings.temperature
             apart = distillation(outputs.logits, taught, temperature=temperature, single=single)
             loss = (1 - share) * loss + share * apart
@@ -210,6 +210,8 @@ def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArgume
         report_to="none",
         remove_unused_columns=False,
     )
+    # Or transformers shares batches among all GPUs that one process sees, by DataParallel.
+    made._n_gpu = min(made.n_gpu, 1)
     # Or transformers takes it from `accelerate config`, whatever train.precision says.
     made.mixed_precision = "bf16" if made.bf16 else "no"
     return made
