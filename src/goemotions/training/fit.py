@@ -256,6 +256,8 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
     collator = Collator(vocabulary.padding)
     batches = trainer.training_batches(train_rows, params.train.batch_size, collator, arguments)
     loop = trainer.LossTrainer(classifier, arguments, loss, recipe, params.train, batches, val_rows)
+    if arguments.process_index > 0:  # dropout masks of its own, now that all models are the same
+        torch.manual_seed(params.train.seed + arguments.process_index)
     return loop, vocabulary
 
 
