@@ -1,5 +1,7 @@
 """Where checkpoints are."""
 
+import contextlib
+
 from goemotions.io.checkpoints import run_checkpoints
 
 
@@ -24,3 +26,21 @@ def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "checkpoints")
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
         assert kept.folder == tmp_path / "checkpoints" / in_project.name
+
+
+def test_a_finished_runs_is_kept_until_another_run_has_made_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path))
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as first:
+        first.complete.mkdir(parents=True)
+        first.finish()
+    with contextlib.suppress(MemoryError), run_checkpoints("bce", {"seed": 2}, is_main=True):
+        raise MemoryError  # as where a GPU is too small, before a start with smaller parts
+    assert first.complete.is_dir()
+    with run_checkpoints("bce", {"seed": 2}, is_main=True) as second:
+        (second.draft / "checkpoint-20").mkdir(parents=True)
+        second.publish(second.draft / "checkpoint-20")
+        assert not first.folder.exists()
+        second.finish()
+    with run_checkpoints("bce", {"seed": 3}, is_main=True) as third:
+        third.finish()
+    assert not second.folder.exists()

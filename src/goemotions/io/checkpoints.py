@@ -2,8 +2,9 @@
 
 A run's checkpoint is in `.dvc/tmp/goemotions/<loss>-<key>` of the project, also for temporary and
 queued experiments, whose own folder DVC deletes. The key is the digest of all that determines the
-run, so no other run ever uses it. A finished run keeps its checkpoint until the next training
-starts: until DVC has recorded the run, it may be killed or its cache full, and would run it again.
+run, so no other run ever uses it. A finished run keeps its checkpoint until another one saves its
+own or finishes: until DVC has recorded the run, it may be killed or its cache full, and would run
+it again.
 GOEMOTIONS_FRESH=1 starts over; GOEMOTIONS_CHECKPOINT_SECONDS is the shortest time between two (60);
 GOEMOTIONS_CHECKPOINTS is another folder for them.
 """
@@ -60,14 +61,8 @@ class Checkpoints:
         shutil.rmtree(self.complete, ignore_errors=True)
         return None
 
-    def publish(self, made: Path, started: float) -> None:
-        """Put a complete folder in place of the last checkpoint.
-
-        Args:
-            made: the folder, inside `draft`.
-            started: when saving began, by `time.monotonic`; how long it took decides when the next
-                checkpoint is due.
-        """
+    def publish(self, made: Path) -> None:
+        """Put a complete folder, inside `draft`, in place of the last checkpoint."""
         digests.write_json(made / "digests.json", _digests(made))
         publish.sync(*made.iterdir(), made)
         old = self.folder / "old"
@@ -77,13 +72,22 @@ class Checkpoints:
         made.replace(self.complete)
         publish.sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
+        _remove_stale_runs(self.folder.parent, self.folder)
+
+    def plan_next(self, started: float) -> None:
+        """Decide when the next checkpoint is due, also after one that could not be saved.
+
+        Args:
+            started: when saving began, by `time.monotonic`; how long it took decides when that is.
+        """
         self._saved_at = time.monotonic()
         self._interval = max(self._shortest, (self._saved_at - started) / MAXIMUM_SHARE_OF_TIME)
 
     def finish(self) -> None:
-        """Mark the run as finished; the next training of another run removes the checkpoint."""
+        """Mark the run as finished; another run that saves or finishes removes the checkpoint."""
         if self.complete.is_dir():
             (self.folder / _FINISHED).touch()
+        _remove_stale_runs(self.folder.parent, self.folder)
 
 
 @contextmanager
@@ -112,7 +116,6 @@ def run_checkpoints(loss: str, determined_by: Any, *, is_main: bool) -> Iterator
         (folder / _FINISHED).unlink(missing_ok=True)
         if os.environ.get("GOEMOTIONS_FRESH", "0") not in ("", "0"):
             shutil.rmtree(folder, ignore_errors=True)
-        _remove_stale_runs(place, folder)
         try:
             yield kept
         finally:

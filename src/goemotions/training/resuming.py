@@ -81,11 +81,12 @@ class Resuming(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         if is_main:
             try:
                 if written:
-                    self.checkpoints.publish(made, started)
+                    self.checkpoints.publish(made)
             except OSError as error:
                 print(f"no checkpoint could be saved: {error}", file=sys.stderr)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
+                self.checkpoints.plan_next(started)
         if broadcast_object_list([orphaned()])[0]:  # one process decides
             raise UserError(ORPHAN)
 
