@@ -189,7 +189,12 @@ def test_an_onnx_file_with_other_logits_is_refused_and_nothing_is_written(
     assert not (project / "published").exists()
 
 
-def test_an_8_bit_file_that_loses_too_much_is_left_out(project, exported, monkeypatch, capsys):
+def test_an_8_bit_file_that_loses_too_much_is_left_out_and_chosen_thresholds_are_used(
+    project, exported, monkeypatch, capsys
+):
+    raw = yaml.safe_load((project / "params.yaml").read_text())
+    raw["evaluate"]["thresholds"] = "global"
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
     written = exported[0] / onnx_files.FLOAT
     monkeypatch.setattr(onnx_files, "convert", lambda _, path, length: shutil.copy(written, path))
     monkeypatch.setattr(onnx_files, "LOSS_OF_INT8", -1)
@@ -201,6 +206,11 @@ def test_an_8_bit_file_that_loses_too_much_is_left_out(project, exported, monkey
     assert files == [Path(onnx_files.FLOAT).name]
     card = (project / "published/README.md").read_text()
     assert f"`{onnx_files.INT8}` is left out, since it loses more than 0.003." in card
+    assert 'thresholds = saved["methods"]["global"]["logits"]' in card
+    split = splits.read(project / "data/sample/test.jsonl")
+    classifier = Classifier.load(project / "models/trained/bce")
+    decisions = decide(classifier.logits(split.texts), classifier.chosen("global"))
+    assert f": macro-F1 {macro_f1(decisions, split.targets):.4f} (95% interval" in card
 
 
 @pytest.mark.parametrize(

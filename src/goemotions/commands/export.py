@@ -36,6 +36,8 @@ def export(params: Params, loss: str, output: Path) -> None:
     classifier = Classifier.load(trained)
     split = splits.load(params.data_folder, "test")["test"]
     classifier.check_labels(split.labels, str(trained), params.data_folder)
+    if params.evaluate.thresholds != "cross_validated":
+        classifier = replace(classifier, preferred=params.evaluate.thresholds)
     _check_training(params, loss, trained)
     with tqdm(total=len(split.ids), unit="text", desc="test", file=sys.stderr) as bar:
         logits = classifier.logits(split.texts, advance=bar.update)

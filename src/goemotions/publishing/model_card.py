@@ -135,8 +135,8 @@ def snippet(model: Published) -> str:
         decide_lines = """config = json.load(open("config.json", encoding="utf-8"))
 print(config["id2label"][str(logits[0].argmax())])"""
     else:
-        decide_lines = """saved = json.load(open("thresholds.json", encoding="utf-8"))
-thresholds = saved["methods"][saved["preferred"]]["logits"]  # label -> logit
+        decide_lines = f"""saved = json.load(open("thresholds.json", encoding="utf-8"))
+thresholds = saved["methods"]["{model.classifier.preferred}"]["logits"]  # label -> logit
 print([label for label, logit in zip(thresholds, logits[0]) if logit >= thresholds[label]])"""
     return f"""import json
 
