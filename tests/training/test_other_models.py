@@ -11,9 +11,10 @@ from small import settings
 
 from goemotions import config
 from goemotions.data import splits
+from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.models.prepare import cache
-from goemotions.network.classifier import parameter_groups
+from goemotions.network.classifier import build_classifier, parameter_groups
 from goemotions.training import fit
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -31,9 +32,11 @@ def test_the_head_and_the_word_embeddings_of_a_type_have_their_own_settings():
     recipe = recipe.model_copy(update={"learning_rate": 1e-5, "head_learning_rate": 1e-3})
     for kind, head, words in (
         ("DistilBert", "pre_classifier.weight", "distilbert.embeddings.word_embeddings.weight"),
+        ("Albert", "albert.pooler.weight", "albert.embeddings.word_embeddings.weight"),
         ("ModernBert", "classifier.weight", "model.embeddings.tok_embeddings.weight"),
     ):
-        found = getattr(transformers, f"{kind}Config")(**KINDS[kind], vocab_size=50)
+        sizes = KINDS.get(kind, SIZES)
+        found = getattr(transformers, f"{kind}Config")(**sizes, vocab_size=50)
         model = getattr(transformers, f"{kind}ForSequenceClassification")(found)
         groups = parameter_groups(model, recipe, 0.1)
         group = {
@@ -42,6 +45,15 @@ def test_the_head_and_the_word_embeddings_of_a_type_have_their_own_settings():
         }
         assert group[head]["lr"] == recipe.head_learning_rate
         assert (group[words]["lr"], group[words]["weight_decay"]) == (recipe.learning_rate, 0.0)
+
+
+def test_a_type_whose_classifier_cannot_start_at_the_frequencies_is_refused(workspace, tmp_path):
+    sizes = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16, "vocab_size": 50}
+    transformers.XLNetModel(transformers.XLNetConfig(**sizes)).save_pretrained(tmp_path / "xlnet")
+    train = splits.read(workspace / "data/sample/train.jsonl")
+    recipe = config.parse(settings()).recipes["deberta-v3-tiny"]
+    with pytest.raises(UserError, match="xlnet models have no layer `classifier` with a bias"):
+        build_classifier(tmp_path / "xlnet", recipe, train)
 
 
 @pytest.mark.parametrize("kind", KINDS)

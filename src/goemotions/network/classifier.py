@@ -11,7 +11,7 @@ from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 
-HEAD = ("classifier", "pre_classifier", "pooler", "bert.pooler")
+HEAD = ("classifier", "pre_classifier", "pooler")  # also a pooler inside the base model
 _WORDS = ("word_embeddings", "tok_embeddings")  # in the names of the embeddings' weights
 _SINGLE = "single_label_classification"  # so transformers calls it, in config.json
 
@@ -45,7 +45,7 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
         problem_type=_SINGLE if train.labels.single else "multi_label_classification",
         dtype="float32",
     )
-    if config.model_type == "deberta-v2":
+    if config.model_type in ("deberta", "deberta-v2"):
         config.cls_dropout = recipe.head_dropout
         config.pooler_dropout = 0.0
         config.pooler_hidden_size = config.hidden_size
@@ -69,10 +69,16 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
         )
+    head = getattr(model, "classifier", None)
+    last: Any = getattr(head, "out_proj", head)
+    if getattr(last, "bias", None) is None:
+        raise UserError(
+            f"{config.model_type} models have no layer `classifier` with a bias, which starts at "
+            "the frequency of the labels; choose a model of another type"
+        )
     if config.model_type == "mpnet":  # whose config has no setting for it
         model.classifier.dropout.p = recipe.head_dropout
     with torch.no_grad():
-        last = getattr(model.classifier, "out_proj", model.classifier)
         last.bias.copy_(_prior(train))
         if recipe.pooling == "mean":
             _start_as_mean(model)
@@ -137,11 +143,12 @@ def parameter_groups(model: nn.Module, recipe: Recipe, weight_decay: float) -> l
     Weight decay is for matrices. Biases, layer norms and word embeddings have none: a token that
     the texts do not have stays as it was pretrained.
     """
+    head = (*HEAD, f"{getattr(model, 'base_model_prefix', '')}.pooler")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = recipe.head_learning_rate if name.startswith(HEAD) else recipe.learning_rate
+        rate = recipe.head_learning_rate if name.startswith(head) else recipe.learning_rate
         decays = parameter.ndim > 1 and not any(words in name for words in _WORDS)
         groups.setdefault((rate, weight_decay if decays else 0.0), []).append(parameter)
     return [
