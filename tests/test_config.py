@@ -136,7 +136,7 @@ def test_the_selectors_name_the_folders(raw):
         ("losses/bce/function", "bcee", "losses.bce.function is 'bcee'; did you mean bce? choose"),
         ("losses/asl/clip", 2, "losses.asl.clip is 2; it must be a number from 0 to below 1"),
         ("losses/asl/gamma_neg", 0.5, "losses.asl.gamma_neg is 0.5; it must be 0, or at least 1"),
-        ("losses/two_way/temperature", 0, "temperature is 0; it must be a number above 0"),
+        ("losses/two_way/temperature", 0, "temperature is 0; it must be a number, at least 0.01"),
         ("losses/soft_f1/offset", "0", "losses.soft_f1.offset is '0'; it must be a number"),
         ("losses", {}, "losses is {}; it must have at least one entry"),
         ("train", [1], "train is [1]; it must be a mapping with: batch_size, max_grad_norm"),

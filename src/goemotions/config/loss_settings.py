@@ -1,6 +1,8 @@
 """The entries of `losses`; training/losses.py has their equations and sources."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
 
 from goemotions.config.base import (
     BelowOne,
@@ -99,7 +101,7 @@ class TwoWay(MultiLabel):
     """Two-way multi-label loss, Kobayashi 2023."""
 
     function: Literal["two_way"]
-    temperature: Positive
+    temperature: Annotated[float, Ge(0.01)]
 
 
 class SoftF1(MultiLabel):

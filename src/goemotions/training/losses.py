@@ -170,7 +170,7 @@ def two_way(logits: Tensor, targets: Tensor, *, temperature: float) -> Tensor:
     of a batch, so its value depends on which rows come together.
 
     Args:
-        temperature: T, above 0; the paper's is 4.
+        temperature: T, at least 0.01; the paper's is 4.
     """
     z, y = _wide(logits, targets)
     total = z.sum() * 0  # so that a batch without any label has a gradient
