@@ -146,6 +146,14 @@ def test_the_interval_ends_where_scores_do():
     assert (low, high) == (0.0, 0.0)
 
 
+def test_the_interval_does_not_depend_on_how_many_resamples_are_made_at_a_time(monkeypatch):
+    decisions, targets = np.random.default_rng(0).random((2, 40, 3)) < 0.4
+    whole = bootstrap.resampled(decisions, targets, resamples=100, seed=0)
+    monkeypatch.setattr(bootstrap, "CHUNK", 7)
+    parts = bootstrap.resampled(decisions, targets, resamples=100, seed=0)
+    assert np.array_equal(whole, parts)
+
+
 def test_the_interval_depends_on_its_seed_alone():
     logits, targets = data()
     first, again, other = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, with_positives
 
-CHUNK = 500  # resamples at a time, so that memory does not grow with their number
+CHUNK = 500  # resamples at a time, and fewer of many rows, so that memory does not grow
 
 
 def interval(decisions: Bools, targets: Bools, *, resamples: int, seed: int) -> tuple[float, float]:
@@ -36,9 +36,10 @@ def resampled(decisions: Bools, targets: Bools, *, resamples: int, seed: int) ->
     rows, labels = targets.shape
     columns = np.hstack([decisions & targets, decisions, targets]).astype(np.float32)
     rng = np.random.default_rng(seed)
+    chunk = max(1, min(CHUNK, 2**22 // rows))
     scores = []
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
         drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
         counts = (weights.astype(np.float32) @ columns).astype(float).reshape(size, 3, labels)
