@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import average_precision_score
 
 from goemotions import config
 from goemotions.comparison import experiments
@@ -21,6 +20,7 @@ from goemotions.data import splits
 from goemotions.errors import reported
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
+from goemotions.metrics.f1 import macro_average_precision
 
 WEIGHTS = "model.safetensors"
 
@@ -47,7 +47,7 @@ def main() -> None:
     split = splits.load(config.load(any_loss=True).data_folder, "val")["val"]
 
     def show(what: str, logits: np.ndarray) -> None:
-        score = average_precision_score(split.targets, logits, average="macro")
+        score = macro_average_precision(logits, split.targets, single=split.labels.single)
         print(f"{score:.4f}  {what}", flush=True)
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -142,8 +142,10 @@ def test_processes_and_micro_batches_share_the_batches_of_one(processes, micro_b
 
 
 def test_more_parts_than_rows_are_refused():
-    with pytest.raises(UserError, match=r"batch_size is 4: too few rows for 2 processes x 3 .*7"):
-        MicroBatches(lengths_of(100), 4, 0, micro_batches=3, processes=2)
+    for rows, remedy in ((100, "use a larger one, or change"), (3, "change")):
+        said = f"batch_size is 4: too few of {rows} rows for 2 processes x 3 .*; {remedy} `accel"
+        with pytest.raises(UserError, match=said):
+            MicroBatches(lengths_of(rows), 4, 0, micro_batches=3, processes=2)
 
 
 def test_padding_of_an_epoch_of_goemotions_is_at_most_five_percent(real_mirror, minilm, settings):

@@ -67,7 +67,9 @@ def cache(name: str, settings: config.Model, folder: Path) -> None:
                 tokenizer.convert(draft)
             elif "tokenizer_config.json" in paths:
                 tokenizer.use_shared_name(draft)
-        digests.write_manifest(draft, **origin, files=digests.digests(paths))
+        sources = digests.digests(paths)
+        (draft / PICKLE).unlink(missing_ok=True)  # from an archive
+        digests.write_manifest(draft, **origin, files=sources)
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(
                 f"models.{name}.files makes no {', '.join(missing)}; list the source files that "

@@ -152,10 +152,11 @@ class MicroBatches:
         self.epoch = 0
         self.batches = -(-len(lengths) // batch_size)
         if len(lengths) // self.batches // micro_batches < processes:
+            larger = "" if self.batches == 1 else "use a larger one, or "
             raise UserError(
-                f"train.batch_size is {batch_size}: too few rows for {processes} processes x "
-                f"{micro_batches} gradient accumulation steps; use at least "
-                f"{processes * micro_batches + 1}, or change `accelerate config`"
+                f"train.batch_size is {batch_size}: too few of {len(lengths)} rows for {processes} "
+                f"processes x {micro_batches} gradient accumulation steps; {larger}change "
+                "`accelerate config`"
             )
 
     def set_epoch(self, epoch: int) -> None:
