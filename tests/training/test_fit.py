@@ -116,7 +116,7 @@ def test_a_half_precision_pickle_trains_in_float32_and_stays_finite(workspace, m
     raw = settings(learning_rate=1e-3)
     raw["model"] = "half"
     raw["models"]["half"] = {
-        "source": "hub", "repo": "someone/half", "revision": "main",
+        "source": "hub", "repo": "someone/half", "revision": "1a" * 20,
         "files": {path.name: sha256(path) for path in repo.iterdir()},
     }  # fmt: skip
     raw["recipes"]["half"] = raw["recipes"]["deberta-v3-tiny"]

@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-import transformers
 from safetensors.torch import load_file
 from small import launch, settings
 
@@ -490,7 +489,8 @@ def test_a_wrong_interval_is_named(tmp_path, monkeypatch, given):
 
 CHANGES = {
     "torch": lambda patch: patch.setattr(torch, "__version__", "1.0"),
-    "transformers": lambda patch: patch.setattr(transformers, "__version__", "1.0"),
+    # By its name, since transformers replaces itself in sys.modules while it is imported.
+    "transformers": lambda patch: patch.setattr("transformers.__version__", "1.0"),
     "device": lambda patch: patch.setattr(
         torch.accelerator, "current_accelerator", lambda: torch.device("cuda")
     ),
