@@ -446,6 +446,21 @@ def test_the_annotations_of_label_studio_are_the_labels(capsys, tmp_path):
     assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
 
 
+@pytest.mark.parametrize("several", ["questions", "annotators"])
+def test_several_questions_or_annotators_of_label_studio_are_named(capsys, tmp_path, several):
+    def row(n):
+        task = studio(n)
+        (one,) = task["annotations"]
+        if several == "questions":
+            one["result"] = [{**one["result"][0], "from_name": name} for name in ("mood", "topic")]
+        else:
+            task["annotations"] = [one, one]
+        return task
+
+    _, said = guessed_of(capsys, tmp_path, rows_of_json(row), "mine.json")
+    assert "# note: Some rows have several questions or annotators, whose labels are put" in said
+
+
 def test_the_short_export_of_label_studio(capsys, tmp_path):
     topics = ["a", "b", {"choices": ["a", "b"]}]
     content = rows_of_json(lambda n: {"text": f"text number {n}", "topics": topics[n % 3]})
@@ -647,10 +662,102 @@ def test_joined_labels_beside_blank_ones_name_the_separator(capsys, tmp_path):
 def test_other_columns_that_may_hold_the_texts_are_named(capsys, tmp_path):
     rows = [
         f"q0{n:x},{'ab'[n % 2]},2023/05/{n + 1:02} 3:57 PM GMT+2,why is there a number {n},"
-        "it was so,ok\n"
+        f"it was so {n % 9},ok\n"
         for n in range(30)
     ]
     content = "key,label,when,first answer,second answer,third answer\n" + "".join(rows)
     entry, said = guessed_of(capsys, tmp_path, content)
     assert entry["text"] == "first answer"
     assert "# note: The texts may also be in another column: second answer.\n" in said
+
+
+def test_a_column_of_joined_labels_is_found_whatever_its_name(capsys, tmp_path):
+    cells = ["App,DE", "Lieferung|Service,AT", "App|Preis,CH", "Preis|Service|App,DE", "Service,AT"]
+    entry, said = guessed_of(capsys, tmp_path, table("Kommentar,Themen,Land", cells))
+    assert entry == {"text": "Kommentar", "labels": {"column": "Themen", "separator": "|"}}
+    assert "# note: The labels may also be in another column: Land.\n" in said
+    assert "4 labels, multi-label: App, Lieferung, Preis, Service" in said
+
+
+def test_the_joined_labels_of_doccano(capsys, tmp_path):
+    entry, said = guessed_of(
+        capsys, tmp_path, table("data,label", ["bug", "bug#ui", "ui", "billing#ui", "billing"])
+    )
+    assert entry["labels"] == {"column": "label", "separator": "#"}
+    assert "3 labels, multi-label: billing, bug, ui" in said
+    entry, _ = guessed_of(capsys, tmp_path, table("data,label", ["C#", "F#", "Java"]))
+    assert entry["labels"] == {"column": "label"}
+
+
+def test_a_label_of_zeros_and_ones_is_no_flag_beside_others(capsys, tmp_path):
+    entry, said = guessed_of(
+        capsys, tmp_path, table("text,label,is_retweet", ["1,1", "0,0", "1,0", "0,1"])
+    )
+    assert entry["labels"] == {"column": "label"}
+    assert "# note: The labels may also be in another column: is_retweet.\n" in said
+
+
+def test_other_labels_are_named_beside_a_usual_name(capsys, tmp_path):
+    content = table("text,topic,sentiment", ["a,good", "b,bad", "c,good", "a,bad"])
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry["labels"] == {"column": "sentiment"}
+    assert "# note: The labels may also be in another column: topic.\n" in said
+
+
+def test_a_column_with_one_value_is_no_text_and_a_longer_one_is_named(capsys, tmp_path):
+    rows = "".join(
+        f"Rate this,short {n},a much longer answer number {n},{'ab'[n % 2]}\n" for n in range(30)
+    )
+    entry, said = guessed_of(capsys, tmp_path, "title,text,answer,label\n" + rows)
+    assert entry["text"] == "text"
+    assert "# note: The texts may also be in another column: answer.\n" in said
+
+
+def test_tuples_in_cells_are_lists(capsys, tmp_path):
+    cells = ["\"('a', 'b')\"", "\"('a',)\"", "\"('c', 'b')\""]
+    entry, said = guessed_of(capsys, tmp_path, table("text,labels", cells))
+    assert entry["labels"] == {"column": "labels", "cell": "list"}
+    assert "3 labels, multi-label: a, b, c" in said
+
+
+def test_a_test_file_without_labels_is_left_out(capsys, tmp_path):
+    (tmp_path / "train.csv").write_text(table("text,target,keyword", ["0,a b c", "1,d"]))
+    (tmp_path / "test.csv").write_text("text,keyword\nno label here,a b c\n")
+    _, entry, said = guessed(capsys, tmp_path / "train.csv")
+    assert entry["files"] == "texts/mine/train.csv"
+    assert entry["split"] == {"val": 0.1, "test": 0.1, "seed": 0}
+    assert "# note: test.csv has no labels, so this entry leaves it out.\n" in said
+    assert "test.csv texts" not in said
+
+
+@pytest.mark.parametrize("mark", ["", "\n"])
+def test_json_may_begin_with_a_byte_order_mark(capsys, tmp_path, mark):
+    rows = [json.dumps({"text": f"number {n}", "label": "ab"[n % 2]}) for n in range(30)]
+    content = "\n".join(rows) if mark else f"[{', '.join(rows)}]"
+    entry, _ = guessed_of(capsys, tmp_path, f"\ufeff{content}", "mine.json")
+    assert entry["labels"] == {"column": "label"}
+
+
+def test_the_two_further_rows_of_qualtrics_are_named(capsys, tmp_path):
+    ids = [json.dumps({"ImportId": name}).replace(": ", ":") for name in ("QID1_TEXT", "QID2")]
+    further = ",".join('"' + one.replace('"', '""') + '"' for one in ids)
+    content = f"Q1,Q2\nWhat happened?,Topic\n{further}\n" + table("", "ab")[1:]
+    said = refused(capsys, tmp_path, content, "mine.csv")
+    assert "is an export of Qualtrics, with two more rows about its columns; delete the second" in (
+        said
+    )
+
+
+def test_rows_of_one_text_with_several_labels_are_explained(capsys, tmp_path):
+    rows = [f"number {n // 2},{'ab'[n % 2]}\n" for n in range(30)]
+    _, said = guessed_of(capsys, tmp_path, "text,label\n" + "".join(rows))
+    assert "# note: If a text with several labels has a row for each of them, set `id` to" in said
+
+
+def test_a_file_without_columns_of_labels_is_refused_with_its_columns(capsys, tmp_path):
+    rows = "".join(f"this is text {n},0.{n}1\n" for n in range(30))
+    said = refused(capsys, tmp_path, "text,share\n" + rows, "mine.csv")
+    assert (
+        "--entry: no column looks like labels; write the entry by hand, as docs/own-texts.md says. "
+        "The columns are 'text', 'share'\n"
+    ) in said

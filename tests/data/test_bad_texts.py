@@ -268,7 +268,7 @@ JSON = {
     "a_list_for_each_column": ('{"text": ["x", "y"], "label": ["a", "b"]}', "is one object that holds all rows"),
     "not_utf_8": (b'{"text": "\xff", "label": "a"}', "line 1: byte 0xff is not UTF-8"),
     "an_open_list": ('[{"text": "x", "label": "a"}', "row 1 (line 1): the list is not closed"),
-    "a_fraction": ('{"text": "x", "label": 1.0}', "label is 1.0; a label must be text or a whole number; write 1 in the file, for example with pandas' astype(int)"),
+    "a_fraction": ('{"text": "x", "label": 1.0}', "label is 1.0; a label must be text or a whole number; write 1 in the file, for example with pandas' astype('Int64')"),
     "an_object": ('{"text": "x", "label": {"name": "a"}}', "label holds an object with the keys name"),
     "two_labels": (lines({"text": "x", "label": ["a"]}, {"text": "y", "label": ["a", "b"]}), "row 2 (line 2): has 2 labels, and single-label rows have one"),
 }  # fmt: skip

@@ -17,12 +17,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from goemotions.commands import glance
-from goemotions.commands.glance import LABEL, SPLIT, TEXT, TITLE, Look
+from goemotions.commands import columns, glance
+from goemotions.commands.glance import SPLIT, Look
 from goemotions.config import TEXTS, Table, load, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
-from goemotions.data import cells
-from goemotions.data.faults import CellError
 from goemotions.data.notes import some
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
@@ -33,8 +31,6 @@ _SPLIT_WORDS = {
     "test": ("test", "testing", "eval"),
 }
 _ID = re.compile(r"(.*[_ -])?(id|key|uuid|guid)$", re.IGNORECASE)
-_YES = {"1", "1.0", "true", "yes", "y", "x"}
-_NO = {"0", "0.0", "false", "no", "n"}
 
 
 def show(path: Path) -> bool:
@@ -52,7 +48,7 @@ def show(path: Path) -> bool:
     name, files = _files(path)
     name = _free(name, path, look)
     try:
-        entry = _entry(name, path, look, {split: file.name for split, file in files.items()})
+        entry = _entry(name, path, look, files)
     except UserError:
         _print_notes(look)
         raise
@@ -104,6 +100,13 @@ def _print_result(texts: Texts) -> None:
     )
     for warning in texts.warnings:
         print(f"# warning: {warning}", file=sys.stderr)
+        if warning.startswith("texts that have other labels"):
+            print(
+                "# note: If a text with several labels has a row for each of them, set `id` to a "
+                "column that is the same in these rows, which may be that of the texts, and add "
+                "`same_id: union` and `task: multi_label`.",
+                file=sys.stderr,
+            )
 
 
 def _try(name: str, entry: dict[str, Any], folder: Path) -> Texts:
@@ -166,38 +169,44 @@ def _siblings(path: Path, start: int, end: int) -> dict[str, Path]:
     return found if "train" in found else {}
 
 
-def _entry(name: str, path: Path, look: Look, files: dict[str, str]) -> dict[str, Any]:
-    """The entry, in the order in which a person reads it."""
-    paths = {split: f"{TEXTS}/{name}/{file}" for split, file in files.items()}
-    entry: dict[str, Any] = {"source": "files"}
-    entry["files"] = paths if len(paths) > 1 else paths["train"]
+def _entry(name: str, path: Path, look: Look, files: dict[str, Path]) -> dict[str, Any]:
+    """The entry, in the order in which a person reads it.
+
+    Args:
+        files: of the splits; those without the columns of labels are left out.
+    """
+    entry: dict[str, Any] = {"source": "files", "files": None}
     if FORMATS.get(path.suffix.lower()) != look.form:
         entry["format"] = look.form
     if look.csv:
         entry["csv"] = look.csv
     if look.form == "fasttext":
         entry |= {"text": "text", "labels": {"column": "labels"}}
-        return entry | _division(None, look, paths)
+        return entry | _paths(name, files) | _division(None, look, files)
     left = [column for column in look.names if column and look.names.count(column) == 1]
-    named = [c for c in left if c.lower() in SPLIT and _few(look, c)]
+    named = [c for c in left if c.lower() in SPLIT and columns.few(look, c)]
     division = next((c for c in left if _names_splits(look, c)), next(iter(named), None))
     identity = next((c for c in left if _ID.fullmatch(c) and _unique(look, c)), None)
     left = [column for column in left if column not in (division, identity)]
-    labels, used = _labels(look, left)
-    texts = _texts(look, [column for column in left if column not in used])
+    labels, used = columns.labels(look, left)
+    for split, file in list(files.items()):
+        with suppress(UserError):  # which reading the file with the entry says
+            if file != path and not set(used) <= set(glance.look(file).names):
+                look.notes.append(f"{file.name} has no labels, so this entry leaves it out.")
+                del files[split]
+    texts = columns.texts(look, [column for column in left if column not in used])
     if identity is not None:
-        entry["id"] = _shown(identity, look)
-    entry["text"] = [_shown(t, look) for t in texts] if len(texts) > 1 else _shown(texts[0], look)
+        entry["id"] = columns.shown(identity, look)
+    entry["text"] = (
+        [columns.shown(t, look) for t in texts] if len(texts) > 1 else columns.shown(texts[0], look)
+    )
     entry["labels"] = labels
-    return entry | _division(division, look, paths)
+    return entry | _paths(name, files) | _division(division, look, files)
 
 
-def _shown(column: str, look: Look) -> str | int:
-    return int(column) if look.csv.get("header") is False else column
-
-
-def _few(look: Look, column: str) -> bool:
-    return len(set(map(str, look.column(column)))) <= 10
+def _paths(name: str, files: dict[str, Path]) -> dict[str, Any]:
+    paths = {split: f"{TEXTS}/{name}/{file.name}" for split, file in files.items()}
+    return {"files": paths if len(paths) > 1 else paths["train"]}
 
 
 def _names_splits(look: Look, column: str) -> bool:
@@ -212,7 +221,7 @@ def _unique(look: Look, column: str) -> bool:
     return all(isinstance(cell, str | int) for cell in cells) and len(set(cells)) == len(cells)
 
 
-def _division(column: str | None, look: Look, files: dict[str, str]) -> dict[str, Any]:
+def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[str, Any]:
     """How the rows that the files do not divide are divided."""
     needed = [split for split in ("val", "test") if split not in files]
     if not needed:
@@ -220,7 +229,7 @@ def _division(column: str | None, look: Look, files: dict[str, str]) -> dict[str
     shares: dict[str, Any] = dict.fromkeys(needed, 0.1)
     if column is None or len(files) > 1:
         return {"split": {**shares, "seed": 0}}
-    found: dict[str, Any] = {"column": _shown(column, look)}
+    found: dict[str, Any] = {"column": columns.shown(column, look)}
     for split, words in _SPLIT_WORDS.items():
         values = sorted({cell for cell in look.words(column) if cell.lower() in words})
         if (values and values != [split]) or (split in shares and values):
@@ -238,161 +247,3 @@ def _division(column: str | None, look: Look, files: dict[str, str]) -> dict[str
             f"val: 0.1, test: {json.dumps(values[-1])}}}, with the values that mean it."
         )
     return {"split": {**shares, "seed": 0}}
-
-
-def _texts(look: Look, columns: list[str]) -> list[str]:
-    """The column of texts, with a title's before it."""
-    by_name = {column.lower().split(".")[-1]: column for column in columns}
-    named = next((by_name[name] for name in TEXT if name in by_name), None)
-    nested = [
-        f"{column}.{key}"
-        for column in columns
-        for key in TEXT
-        if any(
-            isinstance(cell, dict) and isinstance(cell.get(key), str)
-            for cell in look.column(column)
-        )
-    ]
-    longest = max(columns, key=lambda column: _words_a_cell(look, column), default=None)
-    text = named or (nested[0] if nested else longest)
-    if text is None or ("." not in text and not _words_a_cell(look, text) > 0):
-        raise UserError("--entry: no column looks like texts; write the entry by hand")
-    if text == longest and named is None:
-        least = max(1.5, _words_a_cell(look, text) / 2)  # words
-        others = [c for c in columns if c != text and _words_a_cell(look, c) >= least]
-        _note_others(look, "texts", others)
-    titles = [c for c in columns if c.lower() in TITLE and c != text]
-    return [*titles[:1], text]
-
-
-def _words_a_cell(look: Look, column: str) -> float:
-    words = [word for cell in look.words(column) for word in cell.split()]
-    return sum(any(map(str.isalpha, word)) for word in words) / max(1, len(look.rows))
-
-
-def _labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
-    """The entry's `labels`, and the columns that it uses."""
-    if look.form in ("jsonl", "parquet") and "annotations" in columns:  # of Label Studio
-        return {"column": "annotations.result.value.choices"}, ["annotations"]
-    flags = [column for column in columns if _is_flag(look, column)]
-    set_somewhere = [column for column in flags if _varies(look, column)]
-    by_name = {column.lower(): column for column in columns}
-    named = next((by_name[name] for name in LABEL if name in by_name), None)
-    recurring = _recurring(look, [column for column in columns if column not in flags])
-    if len(set_somewhere) > 1 and (named is None or named in flags):
-        if constant := [column for column in flags if column not in set_somewhere]:
-            look.notes.append(
-                "Columns with one value in all rows looked at are not used: "
-                f"{', '.join(constant)}. If they are labels, add them to `labels`."
-            )
-        _note_others(look, "labels", [column for column in recurring if _few(look, column)])
-        return _flags(look, set_somewhere), flags
-    recurring = _recurring(look, columns)
-    column = named or next(iter(recurring), None)
-    if column is None:
-        raise UserError("--entry: no column looks like labels; write the entry by hand")
-    if column != named:
-        _note_others(look, "labels", recurring[1:])
-    return {"column": _shown(column, look), **_form(look, column)}, [column]
-
-
-def _note_others(look: Look, what: str, columns: list[str]) -> None:
-    if columns:
-        shown = ", ".join(columns[:10])
-        look.notes.append(f"The {what} may also be in another column: {shown}.")
-
-
-def _is_flag(look: Look, column: str) -> bool:
-    cells = look.flags(column)
-    return bool(cells - {"", "-1"}) and cells <= {*_YES, *_NO, "-1", ""}
-
-
-def _varies(look: Look, column: str) -> bool:
-    """Whether a flag is set in some rows and not in others."""
-    cells = look.flags(column)
-    return bool(cells & _YES) and bool(cells & {*_NO, ""})
-
-
-def _flags(look: Look, columns: list[str]) -> Any:
-    """The `labels` of columns of flags; an empty one means no if nothing else says no."""
-    blank = [look.flags(column) for column in columns if "" in look.flags(column)]
-    if blank and not any(cells & {*_NO, "-1"} for cells in blank):
-        return {"columns": columns, "blank": "absent"}
-    return columns
-
-
-def _recurring(look: Look, columns: list[str]) -> list[str]:
-    """The columns whose values recur, those with the fewest different ones first."""
-    counts = {
-        column: len({str(cell).strip() for cell in look.column(column)}) for column in columns
-    }
-    found = [c for c, n in counts.items() if 2 <= n <= max(2, len(look.rows) / 2)]
-    return sorted(found, key=counts.__getitem__)
-
-
-def _form(look: Look, column: str) -> dict[str, Any]:
-    """What else the entry says about the column of the labels, by the form of its cells."""
-    if column in look.classes:
-        return {"names": look.classes[column], "ids": 0}
-    found = [cell for cell in look.column(column) if cell not in (None, "")]
-    values = [_value(cell) for cell in found]
-    if any(isinstance(value, dict) for value in values):
-        return _objects(look, column, values)
-    if size := _vector_size(values):
-        look.notes.append(
-            f"The cells of {column!r} are {size} numbers, each of them 0 or 1. In labels.names, "
-            f"write the {size} labels in the order of the numbers, in place of `label 1` and so on."
-        )
-        return {"cell": "vector", "names": [f"label {n}" for n in range(1, size + 1)]}
-    texts = [cell.strip() for cell in found if isinstance(cell, str)]
-    if texts and sum(text.startswith(("[", "{")) for text in texts) > len(texts) / 2:
-        return {"cell": "list"}
-    if texts and all(re.fullmatch(r"(<[^<>]+>)+", text) for text in texts):
-        return {"separator": ["<", ">"]}
-    distinct = set(texts)
-    for mark in ("|", ";", ","):
-        parts = {part.strip() for text in distinct for part in text.split(mark)}
-        if any(mark in text for text in distinct) and len(parts) <= len(distinct):
-            return {"separator": mark}
-    return {}
-
-
-def _value(cell: Any) -> Any:
-    """What a cell holds, where a list, a set or an object is written as text."""
-    text = cell.strip() if isinstance(cell, str) else ""
-    if re.fullmatch(r"[01]([\s,]+[01])+", text):
-        return [int(number) for number in re.findall("[01]", text)]
-    if text.startswith(("[", "{")):
-        with suppress(CellError):
-            return cells.literal(text)
-    return cell
-
-
-def _vector_size(values: list[Any]) -> int:
-    """How many numbers each cell has, if all are as many zeros and ones; else 0."""
-    sizes = {len(value) if isinstance(value, list) else 0 for value in values}
-    size = sizes.pop() if len(sizes) == 1 else 0
-    flags = size > 1 and all(number in (0, 1) for value in values for number in value)
-    return size if flags else 0
-
-
-def _objects(look: Look, column: str, values: list[Any]) -> dict[str, Any]:
-    """Cells that are objects: the choices of Label Studio, or scores by label."""
-    objects = [value for value in values if isinstance(value, dict)]
-    if all("choices" in value for value in objects):  # one choice is written as bare text
-        found = {"column": f"{column}.choices"}
-        return found if look.form in ("jsonl", "parquet") else {**found, "cell": "list"}
-    scores = [score for value in objects for score in value.values()]
-    if len(objects) == len(values) and all(isinstance(s, float | int | None) for s in scores):
-        return {"cell": "scores", **_positive(scores)}
-    keys = list(dict.fromkeys(str(key) for value in objects for key in value)) or ["KEY"]
-    raise UserError(
-        f"--entry: the cells of {column!r} are objects such as {str(objects[0])[:80]}; write "
-        f"the entry by hand, with `labels: {{column: {column}.{keys[0]}, cell: list}}` if "
-        f"{keys[0]!r} holds the labels; the keys are {', '.join(map(repr, keys[:10]))}"
-    )
-
-
-def _positive(values: Any) -> dict[str, float]:
-    numbers = [value for value in values if isinstance(value, float | int)]
-    return {"positive": 0.5} if any(value not in (0, 1) for value in numbers) else {}

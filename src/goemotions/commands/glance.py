@@ -74,13 +74,13 @@ def look(path: Path) -> Look:
     if form == "parquet":
         return _parquet(path, content)
     encoding = _encoding(content)
-    text = content.decode(encoding)
-    start = text[:_LOOK].lstrip("\ufeff \t\r\n")
+    text = content.decode(encoding).removeprefix("\ufeff")
+    start = text[:_LOOK].lstrip()
     if form == "jsonl" or (form is None and start[:1] in ("{", "[")):
         return _json(path, text)
     if start.startswith(table_files.FASTTEXT):
         return Look("fasttext", ["labels", "text"], [], {})
-    return _csv(str(path), text.removeprefix("\ufeff"), encoding, form)
+    return _csv(str(path), text, encoding, form)
 
 
 def _encoding(content: bytes) -> str:
@@ -166,6 +166,11 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
         notes.append(
             "As quotes, the quotes in this file do not pair up, so they are taken for plain "
             "characters. Look whether a text begins with one that a quote should have closed."
+        )
+    if len(rows) > 2 and all('"ImportId"' in cell for cell in rows[2]):
+        raise UserError(
+            f"--entry: {file} is an export of Qualtrics, with two more rows about its columns; "
+            "delete the second and the third row"
         )
     width = len(rows[0])
     rows = [row for row in rows if len(row) == width]

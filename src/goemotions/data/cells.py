@@ -129,7 +129,7 @@ def _word(item: Any) -> str:
         raise CellError("is a list; set cell: list, or vector for 0 and 1")
     whole = isinstance(item, float) and item.is_integer()
     remedy = (
-        f"; write {item:.0f} in the file, for example with pandas' astype(int)" if whole else ""
+        f"; write {item:.0f} in the file, for example with pandas' astype('Int64')" if whole else ""
     )
     raise CellError(f"is {item!r}; a label must be text or a whole number{remedy}")
 

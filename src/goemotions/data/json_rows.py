@@ -27,7 +27,7 @@ def read(file: str, text: str, wanted: list[str]) -> Table:
     if len(rows) == 1 and holders and (not used <= set(keys) or len(used & set(holders)) > 1):
         raise TextsError(
             f"{file} is one object that holds all rows; write one object a line, or a list of "
-            "objects"
+            "objects, as pandas' to_json(orient='records') does"
         )
     check_columns(file, [path[0] for path in paths.values()], keys, "key")
     cells: dict[str, list[Any]] = {name: [] for name in wanted}

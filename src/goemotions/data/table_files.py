@@ -53,7 +53,8 @@ def read(
     refuse_what_is_no_table(file, content, form)
     if form == "parquet":
         return _parquet(file, content, columns)
-    text = decoded(file, content, settings.encoding if form in ("csv", "tsv") else "utf-8")
+    table = form in ("csv", "tsv")
+    text = decoded(file, content, settings.encoding if table else "utf-8", settable=table)
     if form == "jsonl":
         return json_rows.read(file, text, columns)
     if form == "fasttext":
@@ -86,8 +87,11 @@ def refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
         raise TextsError(f"{file} is a parquet file: set format: parquet")
 
 
-def decoded(file: str, content: bytes, encoding: str) -> str:
+def decoded(file: str, content: bytes, encoding: str, *, settable: bool = False) -> str:
     """The text of a file, without a byte order mark.
+
+    Args:
+        settable: whether the entry's csv.encoding says the encoding.
 
     Raises:
         TextsError: the content is not text in this encoding, or is rather text in another.
@@ -95,16 +99,17 @@ def decoded(file: str, content: bytes, encoding: str) -> str:
     name = codecs.lookup(encoding).name
     if name == "utf-8":
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            remedy = "set csv.encoding: utf-16" if settable else "save it as UTF-8"
             raise TextsError(
-                f"{file}, line 1: byte 0x{content[0]:02x} is not UTF-8; it looks like UTF-16: set "
-                "csv.encoding: utf-16"
+                f"{file}, line 1: byte 0x{content[0]:02x} is not UTF-8; it looks like UTF-16: "
+                f"{remedy}"
             )
     elif not name.startswith(("utf", "ascii")) and not content.isascii() and decodes(content):
         raise TextsError(f"{file} is UTF-8 and not {encoding}: remove csv.encoding")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise TextsError(_undecodable(file, content, error.start, name)) from None
+        raise TextsError(_undecodable(file, content, error.start, name, settable)) from None
     if name == "iso8859-1" and (control := re.search("[\x80-\x9f]", text)):
         raise TextsError(
             f"{file}, line {_line_of(text, control.start())}: U+{ord(control[0]):04X} is a control "
@@ -113,10 +118,12 @@ def decoded(file: str, content: bytes, encoding: str) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _undecodable(file: str, content: bytes, start: int, encoding: str) -> str:
+def _undecodable(file: str, content: bytes, start: int, encoding: str, settable: bool) -> str:
     line = len(re.findall(rb"\r\n|\r|\n", content[:start])) + 1
     shown = "UTF-8" if encoding == "utf-8" else encoding
     found = f"{file}, line {line}: byte 0x{content[start]:02x} is not {shown}"
+    if not settable:
+        return f"{found}; save it as UTF-8"
     if encoding == "utf-8" and b"\0" not in content and decodes(content, "cp1252"):
         return f"{found}; if it was written on Windows, set csv.encoding: cp1252"
     return f"{found}; set csv.encoding to what it was saved in, or save it as UTF-8"

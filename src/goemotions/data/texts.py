@@ -145,7 +145,7 @@ class _Reading:
                 f"{lists:,} of {len(texts):,} label cells look like lists: set labels.cell: list"
             )
         distinct = set(texts)
-        for mark in ",;|/+ \n" if form == "one" else "":
+        for mark in (*",;|/+#&", " and ", " ", "\n") if form == "one" else ():
             joined = sorted(text for text in distinct if mark in text.strip(mark))
             parts = {part.strip() for text in joined for part in text.split(mark)} - {""}
             known = len(parts & distinct) > len(parts) / 2
