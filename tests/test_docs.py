@@ -27,6 +27,7 @@ def test_every_entry_for_own_texts_can_be_copied(raw):
             tasks[name] = config.parse(raw).datasets[name].kind
     assert tasks == {
         "comments": "multi_label", "feedback": "single_label", "plots": "multi_label",
+        "reviews": "multi_label",
         "studio": None, "tweets": None,
     }  # fmt: skip
 
