@@ -189,7 +189,8 @@ def _entry(name: str, path: Path, look: Look, files: dict[str, Path]) -> dict[st
     identity = next((c for c in left if _ID.fullmatch(c) and _unique(look, c)), None)
     left = [column for column in left if column not in (division, identity)]
     labels, used = columns.labels(look, left)
-    for split, file in list(files.items()):
+    for split in ("val", "test") if look.csv.get("header", True) else ():
+        file = files.get(split, path)
         with suppress(UserError):  # which reading the file with the entry says
             if file != path and not set(used) <= set(glance.look(file).names):
                 look.notes.append(f"{file.name} has no labels, so this entry leaves it out.")
