@@ -167,11 +167,6 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
             "As quotes, the quotes in this file do not pair up, so they are taken for plain "
             "characters. Look whether a text begins with one that a quote should have closed."
         )
-    if len(rows) > 2 and all('"ImportId"' in cell for cell in rows[2]):
-        raise UserError(
-            f"--entry: {file} is an export of Qualtrics, with two more rows about its columns; "
-            "delete the second and the third row"
-        )
     width = len(rows[0])
     rows = [row for row in rows if len(row) == width]
     if encoding != "utf-8":
@@ -228,7 +223,7 @@ def _candidates(
 
 
 def _refuse_title(file: str, rows: list[list[str]]) -> None:
-    """Refuse a file whose first row has one cell, and most rows several."""
+    """Refuse a file whose first row has one cell and most several, or with rows of Qualtrics."""
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     several = sum(number > 1 for number in filled)
     if filled[:1] == [1] and several > len(rows) / 2:
@@ -236,6 +231,11 @@ def _refuse_title(file: str, rows: list[list[str]]) -> None:
         raise UserError(
             f"--entry: the first line of {file} has only {title[:60]!r}, and most lines have "
             "several cells; delete the lines above the names of the columns"
+        )
+    if len(rows) > 2 and all('"ImportId"' in cell for cell in rows[2]):
+        raise UserError(
+            f"--entry: {file} is an export of Qualtrics, with two more rows about its columns; "
+            "delete the second and the third row"
         )
 
 

@@ -69,13 +69,7 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
         )
-    head = getattr(model, "classifier", None)
-    last: Any = getattr(head, "out_proj", head)
-    if getattr(last, "bias", None) is None:
-        raise UserError(
-            f"{config.model_type} models have no layer `classifier` with a bias, which starts at "
-            "the frequency of the labels; choose a model of another type"
-        )
+    last = _last_layer(model)
     if config.model_type == "mpnet":  # whose config has no setting for it
         model.classifier.dropout.p = recipe.head_dropout
     with torch.no_grad():
@@ -83,6 +77,17 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
         if recipe.pooling == "mean":
             _start_as_mean(model)
     return model
+
+
+def _last_layer(model: Any) -> Any:
+    head = getattr(model, "classifier", None)
+    last = getattr(head, "out_proj", head)
+    if getattr(last, "bias", None) is None:
+        raise UserError(
+            f"{model.config.model_type} models have no layer `classifier` with a bias, which "
+            "starts at the frequency of the labels; choose a model of another type"
+        )
+    return last
 
 
 def _prior(train: Split) -> Tensor:
