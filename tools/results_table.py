@@ -172,7 +172,7 @@ def _interval(scores: list[float]) -> str:
     if len(scores) < 2:
         return ""
     half = stats.t.ppf(0.975, len(scores) - 1) * stdev(scores) / len(scores) ** 0.5
-    return f"{mean(scores) - half:.4f} to {mean(scores) + half:.4f}"
+    return f"{max(mean(scores) - half, 0):.4f} to {min(mean(scores) + half, 1):.4f}"
 
 
 def _cells(run: Run) -> list[str]:
