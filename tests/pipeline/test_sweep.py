@@ -523,7 +523,7 @@ def test_a_curve_that_is_being_written_has_no_last_point(tmp_path):
 WRONG = {
     "loss is 'bcee'; did you mean bce?": ("-S", "loss=bcee"),
     "-S is losss=bce: ": ("-S", "losss=bce"),
-    "train.seed is '3..1'; the first number must not be above": ("-S", "train.seed=3..1"),
+    "error: train.seed is '3..1'; the first number must not be above": ("-S", "train.seed=3..1"),
     "train.seed is 'a'; it must be a whole number from 0 to 4294967295": ("-S", "train.seed=a"),
     "train.seed is '4294967296'; it must be": ("-S", "train.seed=4294967296"),
     "-S loss is given twice; separate its values by commas": ("-S", "loss=bce", "-S", "loss=asl"),

@@ -51,8 +51,9 @@ def plan(settings: Sequence[str], commit: str) -> list[Planned]:
     names = [one.partition("=")[0] for one in settings]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"-S {twice[0]} is given twice; separate its values by commas")
+    listed = [_listed(one) for one in settings]
     try:
-        combinations = get_hydra_sweeps({"params.yaml": [_listed(one) for one in settings]})
+        combinations = get_hydra_sweeps({"params.yaml": listed})
     except Exception as error:  # of DVC, or of Hydra, which DVC brings
         raise _refused(settings, error) from None
     trials = {}
