@@ -1,6 +1,6 @@
 """How often intervals cover the truth and equal losses are told apart: `make coverage`.
 
-Experiments are simulated whose truth is known: five losses, some seeds each, one test split. Row by
+Experiments are simulated whose truth is known: some losses, some seeds each, one test split. Row by
 row and label by label a run has a score, of which one part is shared by all runs, one by the runs
 of a loss, and one is its own; seeds shift a run's true positives besides. Each experiment is judged
 by `goemotions compare`'s own functions, and by other methods beside it. The table goes into
@@ -80,10 +80,13 @@ def cells() -> list[Cell]:
             Cell(f"different losses, rare labels, {seeds} seeds", every, 1000, shifts=differ,
                  support=RARE),
         ]  # fmt: skip
+    for losses, word in ((2, "two"), (3, "three")):
+        for seeds in (2, 3, 5):
+            found.append(Cell(f"{word} equal losses, {seeds} seeds", (seeds,) * losses, 2000))
     for first, rest in ((1, 3), (10, 2), (2, 10)):
         name = f"equal losses, {first} seed(s) of the baseline and {rest} of the others"
         found.append(Cell(name, (first,) + (rest,) * (LOSSES - 1), 2000))
-    return sorted(found, key=lambda cell: cell.name.split(", ")[0] != "equal losses")
+    return sorted(found, key=lambda cell: "equal losses" not in cell.name)
 
 
 def truth(cell: Cell) -> NDArray[np.float64]:
@@ -131,9 +134,9 @@ def judged(runs: dict[str, Runs]) -> dict[str, list[Estimate]]:
     """By each method, the difference of each loss from the first."""
     baseline, *others = runs
     of = statistics.spreads(runs)
-    own = {loss: _own(one) for loss, one in runs.items()}
-    variance, freedom = statistics.pooled(runs) or (0.0, 1)
-    shared = {loss: Spread(variance, 2.0 * freedom, one.apart) for loss, one in of.items()}
+    own = {loss: _own(loss, runs) for loss in runs}
+    variance, freedom = (np.array([one]) for one in statistics.pooled(runs) or (0.0, 1))
+    shared = {loss: Spread(variance, freedom, one.apart) for loss, one in of.items()}
     found = {}
     for method in METHODS:
         estimates = []
@@ -152,11 +155,14 @@ def judged(runs: dict[str, Runs]) -> dict[str, list[Estimate]]:
     return found
 
 
-def _own(runs: Runs) -> Spread | None:
+def _own(loss: str, runs: dict[str, Runs]) -> Spread | None:
     """A loss's spread from its own seeds alone, as Welch's test has it."""
-    if len(runs.scores) < 2:
+    one = runs[loss]
+    if len(one.scores) < 2:
         return None
-    return Spread(float(np.var(runs.scores, ddof=1)), len(runs.scores) - 1, runs.apart or 0.0)
+    parts = np.array([np.var(one.scores, ddof=1) if other == loss else 0.0 for other in runs])
+    degrees = np.array([max(len(other.scores) - 1.0, 1.0) for other in runs.values()])
+    return Spread(parts, degrees, one.apart or 0.0)
 
 
 def _standard_error(method: str, a: Runs, b: Runs) -> float:
@@ -179,7 +185,7 @@ def _normal(value: float, error: float) -> Estimate:
 def run(cell: Cell, experiments: int, seed: int) -> dict[str, tuple[float, float, float]]:
     """By each method: covered intervals, experiments with a false difference, mean width."""
     rng = np.random.default_rng(seed)
-    true = truth(cell)
+    true = truth(cell)[: len(cell.seeds)]
     differences = true[1:] - true[0]
     total = {method: np.zeros(3) for method in METHODS}
     for _ in range(experiments):

@@ -45,7 +45,10 @@ def _data(options: argparse.Namespace) -> int:
 
     if options.entry:
         if options.dataset or options.html or options.json:
-            raise UserError("--entry stands alone: it looks at a file, not at a dataset")
+            raise UserError(
+                "--entry cannot be combined with a dataset, --html or --json; run "
+                "`goemotions data --entry FILE` alone"
+            )
         return 0 if entry.show(options.entry) else 1
     params = describe.with_dataset(config.load(any_loss=True), options.dataset)
     found = describe.describe(params, describe.read(params))
@@ -72,6 +75,8 @@ def _compare(options: argparse.Namespace) -> int:
     from goemotions.commands import compare
     from goemotions.comparison import requirement
 
+    if options.require is not None:
+        requirement.parse(options.require)
     comparisons = compare.compare(
         options.only,
         options.revisions,

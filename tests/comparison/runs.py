@@ -38,6 +38,7 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         baseline={"macro_f1": 0.25},
         machine={},
         command="dvc exp run",
+        changes={},
     )
     labels = Labels(tuple(NAMES))
     scored = Scored(IDS, labels, TARGETS, np.where(decisions, 1.0, -1.0), np.zeros(len(NAMES)))

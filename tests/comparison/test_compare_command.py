@@ -20,8 +20,12 @@ def made(monkeypatch):
     ("required", "status", "said"),
     [
         ("asl>bce", 0, "required: asl is better than bce (one-sided p "),
-        ("bce>asl", 1, "required: bce is not surely better than asl (one-sided p "),
-        ("asl>bce+0.9", 1, "required: asl is not surely better than bce by more than 0.9 (one-"),
+        ("bce>asl", 1, "required: bce is not significantly better than asl (one-sided p "),
+        (
+            "asl>bce+0.9",
+            1,
+            "required: asl is not significantly better than bce by more than 0.9 ",
+        ),
     ],
 )
 def test_the_exit_status_says_whether_the_requirement_holds(made, capsys, required, status, said):
@@ -34,6 +38,23 @@ def test_the_exit_status_says_whether_the_requirement_holds(made, capsys, requir
 def test_without_a_requirement_the_exit_status_is_0(made, capsys):
     assert cli.main(["compare", "--baseline", "asl"]) == 0
     assert "required" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--metric", "f2"], "--metric is 'f2'; there are macro_f1, "),
+        (["--margin", "0"], "--margin is 0; it must be above 0"),
+        (["--require", ""], "--require is ''; write for example"),
+        (["--html", "/"], "--html is '/', which is a folder; name a file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_experiments_are_read(wrong, said, capsys, monkeypatch):
+    monkeypatch.setattr(compare.experiments, "experiments", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", *wrong])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: {said}")
 
 
 def test_a_requirement_that_does_not_read_is_an_error(made, capsys):

@@ -93,16 +93,15 @@ def test_labels_without_test_rows_are_counted_and_named(project, evaluate, capsy
     assert support[labels.names[-1]] == ("0", "0.0")
 
 
-def test_predictions_carry_the_labels_and_older_ones_take_those_of_the_table(project, evaluate):
+def test_predictions_carry_the_labels_and_others_are_no_predictions(project, evaluate):
     evaluate()
     written = (project / "metrics/predictions.parquet").read_bytes()
-    per_label = (project / "metrics/per_label.csv").read_bytes()
     labels = Labels.read(project / "data/sample")
-    assert predictions.parse(written, per_label, "run").labels == labels
-    older = io.BytesIO()
-    parquet.write_table(parquet.read_table(io.BytesIO(written)).replace_schema_metadata(), older)
-    read = predictions.parse(older.getvalue(), per_label, "older")
-    assert read.labels == Labels(labels.names)
+    assert predictions.parse(written, "run").labels == labels
+    other = io.BytesIO()
+    parquet.write_table(parquet.read_table(io.BytesIO(written)).replace_schema_metadata(), other)
+    with pytest.raises(UserError, match=r"the predictions of run are damaged .* run it again"):
+        predictions.parse(other.getvalue(), "run")
 
 
 @pytest.fixture

@@ -193,7 +193,7 @@ def check_split(tmp_path_factory, content):
 
 def parquet_bytes(columns):
     buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), buffer)
+    parquet.write_table(pyarrow.table(columns).replace_schema_metadata(METADATA), buffer)
     return buffer.getvalue()
 
 
@@ -211,6 +211,10 @@ def corrupted_table(data, columns):
         return b""
 
 
+METADATA = {  # of predictions
+    "goemotions": json.dumps(LABELS.content()),
+    "goemotions.thresholds": json.dumps([0.0] * len(LABELS)),
+}
 MIRRORED = {key: [row[key] for row in ROWS] for key in ROWS[0]}
 PREDICTED = {
     "split": ["val", "test", "test", "test"],
@@ -316,9 +320,8 @@ def test_predictions(data, by_byte):
 
 
 def read_predictions(content, folder=None):
-    table = "\n".join(["label,threshold", *(f"label {n},0.5" for n in range(28))]).encode()
     with message_of_ten_letters():
-        read = predictions.parse(content, table, "run")
+        read = predictions.parse(content, "run")
         assert read.logits.shape == read.targets.shape == (len(read.ids), 28)
 
 

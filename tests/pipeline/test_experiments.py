@@ -130,6 +130,9 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     # A revision that is given counts whatever its name, as experiments whose name begins so.
     named = {(e["loss"], e["seed"]) for e in compared(clone, "v1", "--only", "old")}
     assert named == {("bce", 1), ("asl", 1)}
+    assert {(e["loss"], e["seed"]) for e in compared(clone, "old", "--only", "x")} == {("bce", 1)}
+    # What makes it again here, where params.yaml has another seed by now.
+    assert found["bce", 1]["changes"] == {"loss": "bce", "train.seed": 1}
     output = clone.run(goemotions, "compare", "v9", ok=False).stdout
     assert "v9" in output
     assert "git log --oneline" in output
@@ -149,8 +152,20 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
         line.split()[:2] for line in output.splitlines() if line.split()[:1] in (["asl"], ["bce"])
     ] == [["asl", "1"]]
     assert "left out: the predictions of old are not in DVC's cache" in output
-    assert "`dvc exp pull <git remote> old` brings them" in output
-    assert "`dvc exp run -S loss=bce` makes them again" in output
+    assert "fetch them with `dvc exp pull <git remote> old` if they were pushed" in output
+    assert "make them again with `dvc exp run -S loss=bce -S train.seed=1`" in output
+
+    tested = (clone.folder / "data/sample/test.jsonl").read_bytes()
+    digest = hashlib.md5(tested).hexdigest()
+    texts = publish.unlinked(cache / "files/md5" / digest[:2] / digest[2:])
+    count = (
+        "from goemotions.comparison import experiments, predictions\n"
+        "print(len(predictions.texts(experiments.named('old'))))"
+    )
+    for content, expected in ((tested[:-20], 0), (tested, len(tested.splitlines()))):
+        texts.write_bytes(content)
+        counted = clone.run(str(clone.folder / ".venv/bin/python"), "-c", count).stdout
+        assert counted == f"{expected}\n"
 
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1

@@ -58,6 +58,16 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     assert "-S losses.asl.gamma_neg=" in drawn
     assert "-S recipes.deberta-v3-tiny.learning_rate=" in drawn
 
+    # Where params.yaml has other settings now, what was tried is not what would be repeated.
+    committed = (clone.folder / "params.yaml").read_text()
+    clone.params({"train.max_length": 16})
+    other = in_process(clone, "tune", "--repeat", "1", ok=False)
+    assert "no experiment whose name begins with tune- has the model (deberta-v3-tiny)" in other
+    compared = ("compare", "--only", "tune-", "--own-recipes", "--json")
+    (comparison,) = json.loads(in_process(clone, *compared))["comparisons"]
+    assert "-S train.max_length=64 -S train.seed=2" in comparison["next_run"]
+    (clone.folder / "params.yaml").write_text(committed)
+
     for loss in ("asl", "bce"):
         said = in_process(clone, "tune", loss, "--repeat", "1").splitlines()
         chosen = best[loss]["name"]

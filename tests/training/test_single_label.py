@@ -86,8 +86,7 @@ def test_the_evaluation_decides_by_the_highest_logit(trained, params):
 
 
 def test_the_comparison_reads_the_labels_of_the_run(trained, params):
-    written = trained / "metrics/predictions.parquet", trained / "metrics/per_label.csv"
-    read = predictions.parse(*(path.read_bytes() for path in written), "run")
+    read = predictions.parse((trained / "metrics/predictions.parquet").read_bytes(), "run")
     labels = splits.read(params.data_folder / "test.jsonl").labels
     assert read.labels == labels
     assert read.thresholds is None

@@ -32,7 +32,7 @@ def compare(
         revisions: further commits, branches or tags.
         baseline: the loss that the others are compared with; None for bce, or else the best one.
         metric: of `measures.names`.
-        margin: losses whose difference is surely smaller are equivalent.
+        margin: losses whose difference is significantly smaller are equivalent.
         own_recipes: also compare runs whose recipes differ.
         form: tables, markdown, latex or json.
         page: an HTML file to write, if any.
@@ -41,6 +41,11 @@ def compare(
         UserError: there is nothing to compare, an argument is not allowed, or a run's files are
             not what it wrote.
     """
+    # Reading a thousand experiments takes a minute, so first what can be wrong with the rest.
+    measures.check(metric)
+    measures.check_margin(margin)
+    if page and page.is_dir():
+        raise UserError(f"--html is {str(page)!r}, which is a folder; name a file")
     found, scored = _read(prefix, revisions)
     comparisons = analysis.analyse(
         found, scored, baseline, metric=metric, margin=margin, own_recipes=own_recipes
@@ -71,7 +76,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
         for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):
             try:
                 one = scored[experiment.key] = read(experiment)
-            except predictions.NotThereError as error:
+            except predictions.NotCachedError as error:
                 print(f"warning: left out: {error}", file=sys.stderr)
                 continue
             corrected, warning = measures.corrected(experiment, one)

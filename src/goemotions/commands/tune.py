@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import experiments
+from goemotions.comparison.analysis import differing_settings
+from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import Experiment
 from goemotions.config import Params, check_loss
 from goemotions.config.messages import choose
@@ -22,6 +24,7 @@ from goemotions.errors import UserError
 PREFIX = "tune-"
 REPEATED = "best-"
 _RATES = ("learning_rate", "head_learning_rate")
+_DRAWN = ("loss", "recipes.")  # what may differ between tries, besides the seed
 _FACTOR = 2.0  # a drawn value is the present one, times or over this much at most
 
 
@@ -123,8 +126,13 @@ def best(losses: list[str]) -> None:
     Raises:
         UserError: no such experiment has run.
     """
-    for (dataset, model, loss), runs in _tries(losses).items():
-        print(f"{loss} on {dataset} with {model}: average precision on validation")
+    tries = _tries(losses)
+    apart = differing_settings([runs[0].protocol for runs in tries], own_recipes=True)
+    for runs in tries:
+        (first, *_) = runs
+        other = described({key: first.protocol.get(key) for key in apart})
+        place = f"{first.dataset} with {first.model}{f' ({other})' if other else ''}"
+        print(f"{first.loss} on {place}: average precision on validation")
         for run in runs:
             changes = run.command.removeprefix("dvc exp run").strip()
             changes = changes or "(the settings as they are)"
@@ -134,29 +142,32 @@ def best(losses: list[str]) -> None:
 def repeat(params: Params, losses: list[str], seeds: int) -> None:
     """Queue each loss's best settings, on the selected model and dataset, with further seeds.
 
-    The seed that chose them is not among these: the best of several tries was also lucky, so its
-    own score is too high. What is queued, or has run, from the same commit is left out.
+    Only tries count whose other settings are those of params.yaml. The seed that chose them is not
+    among these: the best of several tries was also lucky, so its own score is too high. What is
+    queued, or has run, from the same commit is left out.
 
     Args:
-        params: say which model and dataset are selected.
+        params: the present settings.
         losses: repeat these; with none, all.
         seeds: how many of each loss.
 
     Raises:
         UserError: no such experiment has run, or dvc refuses.
     """
-    chosen = [
-        runs[0]
-        for (dataset, model, _), runs in _tries(losses).items()
-        if (dataset, model) == (params.dataset, params.model)
-    ]
+    chosen: dict[str, Experiment] = {}
+    for best_first in _tries(losses):
+        run = best_first[0]
+        if all(key == "train.seed" or key.startswith(_DRAWN) for key in run.changes):
+            chosen.setdefault(run.loss, run)
     if not chosen:
         raise UserError(
-            f"no experiment whose name begins with {PREFIX} is of the selected model and dataset, "
-            f"{params.model} and {params.dataset}"
+            f"no experiment whose name begins with {PREFIX} has the model ({params.model}), the "
+            f"dataset ({params.dataset}) and the other settings of params.yaml, except for those "
+            "that are drawn; see `goemotions tune --best`, and select what was tried, or run "
+            "`goemotions tune LOSS ...`"
         )
     known = experiments.names_at_head()
-    for run in chosen:
+    for run in chosen.values():
         given: dict[str, Any] = {"loss": run.loss, "model": run.model, "dataset": run.dataset}
         given |= {f"recipes.{run.model}.{key}": value for key, value in run.recipe.items()}
         given |= {f"losses.{run.loss}.{key}": value for key, value in run.settings.items()}
@@ -170,21 +181,25 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
     )
 
 
-def _tries(losses: list[str]) -> dict[tuple[str, str, str], list[Experiment]]:
-    """What was tried by dataset, model and loss, the best first.
+def _tries(losses: list[str]) -> list[list[Experiment]]:
+    """The tries of each loss that differ in nothing but what is drawn, the best ones first.
 
     Raises:
-        UserError: nothing was, or nothing of one of `losses`.
+        UserError: there are none, or none of one of `losses`.
     """
-    found: dict[tuple[str, str, str], list[Experiment]] = {}
+    found: dict[tuple[str, ...], list[Experiment]] = {}
     for run in experiments.experiments(PREFIX):
         wanted = not losses or run.loss in losses
         if wanted and run.validation_average_precision is not None:
-            found.setdefault((run.dataset, run.model, run.loss), []).append(run)
-    missing = set(losses) - {loss for _, _, loss in found}
+            group = run.dataset, run.model, run.loss, run.comparable(own_recipes=True)
+            found.setdefault(group, []).append(run)
+    missing = set(losses) - {loss for _, _, loss, _ in found}
     if missing or not found:
         of = f" of loss {min(missing)!r}" if missing else ""
-        raise UserError(f"no experiment{of} whose name begins with {PREFIX} has been evaluated yet")
+        raise UserError(
+            f"no experiment{of} whose name begins with {PREFIX} has been evaluated yet; queue some "
+            "with `goemotions tune LOSS ...`, and run them with `dvc queue start`"
+        )
     for runs in found.values():
         runs.sort(key=lambda run: -(run.validation_average_precision or 0))
-    return dict(sorted(found.items()))
+    return [runs for _, runs in sorted(found.items(), key=lambda one: one[0][:3])]

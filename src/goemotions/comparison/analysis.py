@@ -1,7 +1,6 @@
 """Which loss is best, and how sure is that? Experiments grouped by all but loss and seed."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
@@ -11,7 +10,7 @@ import numpy as np
 
 from goemotions.comparison import measures, statistics
 from goemotions.comparison.conclusion import conclude, described, differing, listed
-from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.experiments import LEAVE_OUT, Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.comparison.rows import Pair, Row, Verdict
 from goemotions.comparison.statistics import LEVEL, Estimate, Runs, Spread
@@ -102,21 +101,9 @@ def analyse(
     measures.check_margin(margin)
     groups: dict[str, list[Experiment]] = {}
     for e in experiments:
-        # Runs from before a setting existed do not have it, which is the same as null.
-        settings = {  # and 1 is the same as 1.0
-            key: float(value) if isinstance(value, int) else value
-            for key, value in e.protocol.items()
-            if value is not None and not (own_recipes and key.startswith("recipes."))
-        }
-        groups.setdefault(json.dumps(settings, sort_keys=True), []).append(e)
+        groups.setdefault(e.comparable(own_recipes=own_recipes), []).append(e)
     protocols = [group[0].protocol for group in groups.values()]
-    apart = [
-        key
-        for key in differing(protocols)
-        if key not in ("dataset", "model")
-        and not (own_recipes and key.startswith("recipes."))
-        and key in differing([one for one in protocols if not _of_another(key, one)])
-    ]
+    apart = differing_settings(protocols, own_recipes=own_recipes)
     by_loss = [_by_loss(group) for group in groups.values()]
     losses = sorted({loss for runs in by_loss for loss in runs})
     if baseline is not None and baseline not in losses:
@@ -131,6 +118,19 @@ def analyse(
             margin,
         )
         for runs, protocol in zip(by_loss, protocols, strict=True)
+    ]
+
+
+def differing_settings(
+    protocols: Sequence[Mapping[str, Any]], *, own_recipes: bool = False
+) -> list[str]:
+    """The settings and inputs in which runs differ; not those of other models and datasets."""
+    return [
+        key
+        for key in differing(protocols)
+        if key not in ("dataset", "model")
+        and not (own_recipes and key.startswith("recipes."))
+        and key in differing([one for one in protocols if not _of_another(key, one)])
     ]
 
 
@@ -253,10 +253,13 @@ def _check_rows(experiments: list[Experiment], scored: Mapping[str, Scored]) -> 
         if (one.labels.names, one.labels.task) != (first.labels.names, first.labels.task):
             raise UserError(
                 f"{e.name} has other labels than {experiments[0].name}: it is of another dataset; "
-                "leave it out by --only"
+                f"{LEAVE_OUT}"
             )
         if one.ids != first.ids or not np.array_equal(one.targets, first.targets):
-            raise UserError(f"{e.name} was tested on other rows than {experiments[0].name}")
+            raise UserError(
+                f"{e.name} was tested on other rows than {experiments[0].name}; {LEAVE_OUT}, or "
+                "run it again on the present data"
+            )
 
 
 def _without_copies(

@@ -1,7 +1,6 @@
 """What the runs of a comparison show and what they do not, in sentences."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import measures, statistics
-from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.experiments import Experiment, command
 from goemotions.comparison.rows import Pair, Row
 from goemotions.comparison.statistics import LEVEL, Runs
 
@@ -48,7 +47,7 @@ def conclude(
             "There is one seed per loss, and scores also differ from seed to seed, by an amount "
             "that is not known: no loss can be called better. Run at least two more seeds of each."
         )
-        return " ".join([few, *caveats]), _command(by_loss, rows[0].loss)
+        return " ".join([few, *caveats]), _command(by_loss[rows[0].loss])
     sentences = [_best(rows), *_verdicts(rows, baseline, margin), *caveats]
     if baseline_is_best:
         sentences.append(
@@ -58,11 +57,10 @@ def conclude(
     undecided = [pair for pair in pairs if pair.verdict == "undecided"]
     if not undecided:
         return " ".join(sentences), None
-    tests = len(rows) - 1
-    planned = planned_seeds(runs, margin, tests)
+    planned = planned_seeds(runs, baseline, margin)
     sentences.append(seeds_needed(planned, margin, metric))
     if quieter is not None:
-        other = planned_seeds(quieter, margin, tests)
+        other = planned_seeds(quieter, baseline, margin)
         if other.seeds is not None and (planned.seeds is None or other.seeds < planned.seeds):
             left = statistics.may_be_best(quieter, statistics.spreads(quieter))
             fewer = len(left) < sum(bool(row.may_be_best) for row in rows)
@@ -74,7 +72,7 @@ def conclude(
     if helpful is None:
         sentences.append("Rows, not seeds, limit what can still be decided.")
         return " ".join(sentences), None
-    return " ".join(sentences), _command(by_loss, helpful)
+    return " ".join(sentences), _command(by_loss[helpful])
 
 
 def _best(rows: Sequence[Row]) -> str:
@@ -123,7 +121,7 @@ def _verdicts(rows: Sequence[Row], baseline: str, margin: float) -> list[str]:
     return sentences
 
 
-def planned_seeds(runs: Mapping[str, Runs], difference: float, tests: int) -> statistics.Plan:
+def planned_seeds(runs: Mapping[str, Runs], baseline: str, difference: float) -> statistics.Plan:
     """The seeds per loss that a difference from the baseline needs, as far as these runs tell.
 
     Raises:
@@ -132,18 +130,18 @@ def planned_seeds(runs: Mapping[str, Runs], difference: float, tests: int) -> st
     if (known := statistics.pooled(runs)) is None:
         raise ValueError("no loss has two seeds")
     of = statistics.spreads(runs)
-    losses = list(runs)
     from_rows = [
-        statistics.estimate(runs[a], of[a], runs[b], of[b]).from_rows
-        for index, a in enumerate(losses)
-        for b in losses[:index]
+        statistics.estimate(runs[loss], of[loss], runs[baseline], of[baseline]).from_rows
+        for loss in runs
+        if loss != baseline
     ]
     return statistics.plan(
         difference,
         from_rows=float(np.median(from_rows)),
         variance=known[0],
         freedom=known[1],
-        level=LEVEL / tests,
+        level=LEVEL / (len(runs) - 1),
+        losses=len(runs),
     )
 
 
@@ -195,11 +193,10 @@ def _most_helpful(
     return best if gain[best] > 0 else None
 
 
-def _command(by_loss: Mapping[str, list[Experiment]], loss: str) -> str:
+def _command(runs: Sequence[Experiment]) -> str:
     """`dvc exp run` for the next seed of a loss, with its settings."""
-    last = by_loss[loss][-1]
-    seed = max(e.seed for e in by_loss[loss]) + 1
-    return f"{re.sub(r' -S train.seed=[0-9]+', '', last.command)} -S train.seed={seed}"
+    seed = max(e.seed for e in runs) + 1
+    return command(runs[-1].changes | {"train.seed": seed})
 
 
 def _caveats(runs: Sequence[Experiment]) -> list[str]:
@@ -242,9 +239,13 @@ def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def described(settings: Mapping[str, Any], separator: str = ", ") -> str:
     """Settings with their values, as params.yaml would have them."""
-    return separator.join(
-        f"{key} {'null' if value is None else value}" for key, value in settings.items()
-    )
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # 2.0 is the same setting as 2
+        return "null" if value is None else value
+
+    return separator.join(f"{key} {shown(value)}" for key, value in settings.items())
 
 
 def listed(items: Sequence[str]) -> str:

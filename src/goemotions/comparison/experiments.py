@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,8 @@ from goemotions.io import preflight
 from goemotions.io.dvc_cache import digest_in, parsed
 from goemotions.io.project import project_folder
 
+# What a message says of a run that cannot be compared.
+LEAVE_OUT = "leave it out, with --only and a prefix that other names begin with"
 SCORES = ("macro_f1", "macro_f1_low", "macro_f1_high", "micro_f1", "average_precision")
 
 
@@ -44,6 +46,7 @@ class Experiment:
         machine: where it was trained: device, precision, processes and torch's version; empty
             where the summary is not in the DVC cache.
         command: makes it again, after `git checkout` of `commit`.
+        changes: its settings that the workspace's params.yaml has otherwise, by dotted name.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Experiment:
     baseline: dict[str, float]
     machine: dict[str, Any]
     command: str
+    changes: dict[str, Any]
 
     @property
     def key(self) -> str:
@@ -77,6 +81,32 @@ class Experiment:
         """The settings of its model's recipe; they are in `protocol`, too."""
         own = f"recipes.{self.model}."
         return {k.removeprefix(own): v for k, v in self.protocol.items() if k.startswith(own)}
+
+    @property
+    def again(self) -> str:
+        """The command that makes it again with the workspace's code and params.yaml."""
+        return command(self.changes)
+
+    def comparable(self, *, own_recipes: bool = False) -> str:
+        """The same for runs that may be compared: all of `protocol`, or all but the recipes."""
+        # Runs from before a setting existed do not have it, which is the same as null.
+        settings = {  # and 1 is the same as 1.0
+            key: float(value) if isinstance(value, int) else value
+            for key, value in self.protocol.items()
+            if value is not None and not (own_recipes and key.startswith("recipes."))
+        }
+        return json.dumps(settings, sort_keys=True)
+
+
+def command(changes: Mapping[str, Any]) -> str:
+    """`dvc exp run` with changed settings, by their dotted names in params.yaml."""
+    import shlex
+
+    settings = [
+        f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
+        for key, value in sorted(changes.items())
+    ]
+    return " ".join(["dvc exp run", *settings])
 
 
 def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
@@ -159,10 +189,10 @@ def _runs(
         head = repo.scm.get_rev()
         listed = repo.experiments.ls(all_commits=True)
         known = {revision for runs in listed.values() for _, revision in runs}
-        named = {resolve_rev(repo.scm, revision) for revision in revisions} - known
+        named = {resolve_rev(repo.scm, revision) for revision in revisions}
         if WORKSPACE.startswith(prefix):
             yield WORKSPACE, None, head
-        starts = list(dict.fromkeys([head, *sorted(listed.keys() | named, key=age)]))
+        starts = list(dict.fromkeys([head, *sorted(listed.keys() | (named - known), key=age)]))
         names = describe(repo.scm, starts, logging.getLogger(__name__))
         for start in starts:
             name = names.get(start) or start[:7]
@@ -171,7 +201,7 @@ def _runs(
             yield from (
                 (name, revision, start)
                 for name, revision in sorted(listed.get(start, []), key=lambda run: age(run[1]))
-                if name.startswith(prefix)
+                if name.startswith(prefix) or revision in named
             )
 
 
@@ -190,8 +220,10 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         )
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
-    with reading(repo, commit) as files, _readable("params.yaml", commit[:7]):
-        command = _command(run, _text(files, "params.yaml"))
+    changes = []
+    for place, known_as in ((commit, commit[:7]), (None, WORKSPACE)):
+        with reading(repo, place) as files, _readable("params.yaml", known_as):
+            changes.append(_changes(run, _text(files, "params.yaml")))
     written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
         name=name,
@@ -206,7 +238,8 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             for key in ("device", "precision", "processes", "torch")
             if key in summary
         },
-        command=command,
+        command=command(changes[0]),
+        changes=changes[1],
         **run,
     )
 
@@ -255,24 +288,17 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
             raise UserError(
                 f"{path} of {experiment.name} is not in DVC's cache; "
                 f"`dvc exp pull <git remote> {experiment.name}` brings it from where it was "
-                f"pushed to, `{experiment.command}` makes it again"
+                f"pushed to, `{experiment.again}` makes it again"
             ) from None
 
 
-def _command(run: dict[str, Any], text: str | None) -> str:
-    """`dvc exp run` with what the run's settings change in a commit's params.yaml."""
-    import shlex
-
+def _changes(run: dict[str, Any], text: str | None) -> dict[str, Any]:
+    """The run's settings that a params.yaml has otherwise, by their dotted names."""
     ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
     ran |= {"loss": run["loss"], "train.seed": run["seed"]}
     ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
     was = _settings(text or "")
-    changes = [
-        f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
-        for key, value in sorted(ran.items())
-        if was.get(key) != value
-    ]
-    return " ".join(["dvc exp run", *changes])
+    return {key: value for key, value in sorted(ran.items()) if was.get(key) != value}
 
 
 @lru_cache(maxsize=8)  # experiments of one commit follow each other
@@ -385,6 +411,6 @@ def _readable(path: str, name: str) -> Iterator[None]:
         remedy = (
             f"`git checkout {path}` brings the committed one back"
             if name == WORKSPACE
-            else "run it again, or leave it out by --only"
+            else f"run it again, or {LEAVE_OUT}"
         )
         raise UserError(f"{path} of {name} is unreadable ({first_line(error)}); {remedy}") from None

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from goemotions.comparison import experiments
 from goemotions.comparison.committed import reading
-from goemotions.comparison.experiments import Experiment
+from goemotions.comparison.experiments import LEAVE_OUT, Experiment
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError, first_line
 from goemotions.evaluation import prediction_file
@@ -58,7 +57,7 @@ class Scored:
         return decide(self.logits, self.thresholds)
 
 
-class NotThereError(UserError):
+class NotCachedError(UserError):
     """A run's predictions are not in DVC's cache or in the workspace; says what brings them."""
 
 
@@ -69,7 +68,7 @@ def reader() -> Iterator[Callable[[Experiment], Scored]]:
     Runs that were tested on the same rows share their ids and targets, for memory's sake.
 
     It raises:
-        NotThereError: the predictions are not in the local cache, or those of the workspace are
+        NotCachedError: the predictions are not in DVC's cache, or those of the workspace are
             of another run than its dvc.lock.
         UserError: they are not what the run wrote.
     """
@@ -91,83 +90,90 @@ def reader() -> Iterator[Callable[[Experiment], Scored]]:
 
 
 def texts(experiment: Experiment) -> dict[str, str]:
-    """The texts of the test split by id; empty where DVC's cache does not have them."""
+    """The texts of the test split by id; empty where they are not in DVC's cache or damaged."""
     from dvc.repo import Repo
 
     with Repo() as repo, reading(repo, experiment.revision) as files:
         try:
-            lines = files.cat_file(f"data/{experiment.dataset}/test.jsonl").splitlines()
-            return {row["id"]: row["text"] for row in map(json.loads, lines)}
+            lines = _content(files, f"data/{experiment.dataset}/test.jsonl", experiment)
+            return {row["id"]: row["text"] for row in map(json.loads, lines.splitlines())}
+        except (UserError, ValueError):  # damaged
+            return {}
         except experiments.not_cached():
             return {}
 
 
+def _content(files: Any, path: str, experiment: Experiment) -> bytes:
+    """A file as a run left it.
+
+    Raises:
+        NotCachedError: the workspace has another one.
+        UserError: DVC's cache has something else under its digest.
+        One of `experiments.not_cached`.
+    """
+    found: bytes = files.cat_file(path)
+    # DVC takes an object of its cache for what its name says, and tells of a file in the
+    # workspace what dvc.lock says.
+    info = files.info(path)
+    written = info.get("md5") or info.get("dvc_info", {}).get("md5")
+    if written and hashlib.md5(found, usedforsecurity=False).hexdigest() != written:
+        if experiment.revision is None:
+            raise NotCachedError(
+                f"{path} in the workspace is not that of dvc.lock; `dvc checkout {path}` restores "
+                "that one, `dvc repro evaluate` makes it again"
+            )
+        raise UserError(
+            f"{path} of {experiment.name} is not what the run wrote; `goemotions verify --cache` "
+            f"says what to remove; then run it again, or {LEAVE_OUT}"
+        )
+    return found
+
+
 def _read(files: Any, experiment: Experiment) -> Scored:
     not_cached = experiments.not_cached()
-
-    def content(path: str) -> bytes:
-        found: bytes = files.cat_file(path)
-        # DVC takes an object of its cache for what its name says, and tells of a file in the
-        # workspace what dvc.lock says.
-        info = files.info(path)
-        written = info.get("md5") or info.get("dvc_info", {}).get("md5")
-        if written and hashlib.md5(found, usedforsecurity=False).hexdigest() != written:
-            if experiment.revision is None:
-                raise NotThereError(
-                    f"{path} in the workspace is not that of dvc.lock; `dvc checkout {path}` "
-                    "brings that back, `dvc repro evaluate` makes it again"
-                )
-            raise UserError(
-                f"{path} of {experiment.name} is not what the run wrote; `goemotions verify "
-                "--cache` says what to remove; then run it again, or leave it out by --only"
-            )
-        return found
-
     try:
-        predictions = content("metrics/predictions.parquet")
-        per_label = content("metrics/per_label.csv")
+        predictions = _content(files, "metrics/predictions.parquet", experiment)
     except not_cached:
         bring = (
             "`dvc pull evaluate`"
             if experiment.revision is None
             else f"`dvc exp pull <git remote> {experiment.name}`"
         )
-        raise NotThereError(
-            f"the predictions of {experiment.name} are not in DVC's cache; {bring} brings them "
-            f"from where they were pushed to, `{experiment.command}` makes them again"
+        raise NotCachedError(
+            f"the predictions of {experiment.name} are not in DVC's cache; fetch them with {bring} "
+            f"if they were pushed, or make them again with `{experiment.again}`"
         ) from None
     curves = {}
     for name in ("training", "validation"):
-        with suppress(*not_cached, NotThereError):
-            curves[name] = content(f"metrics/training/{experiment.loss}/{name}.csv")
-    return parse(predictions, per_label, experiment.name, **curves)
+        with suppress(*not_cached, NotCachedError):
+            path = f"metrics/training/{experiment.loss}/{name}.csv"
+            curves[name] = _content(files, path, experiment)
+    return parse(predictions, experiment.name, **curves)
 
 
-def parse(predictions: bytes, per_label: bytes, name: str, **curves: bytes) -> Scored:
-    """The test split as a run's predictions.parquet and per_label.csv have it, and its curves.
+def parse(predictions: bytes, name: str, **curves: bytes) -> Scored:
+    """The test split as a run's predictions.parquet has it, and its curves.
 
     Raises:
         UserError: no run writes files like these.
     """
     try:
-        return _parse(predictions, per_label, **curves)
+        return _parse(predictions, **curves)
     except Exception as error:  # whatever damaged bytes make pyarrow raise
         raise UserError(
-            f"the predictions of {name} are damaged ({first_line(error)}); run it again, or leave "
-            "it out by --only"
+            f"the predictions of {name} are damaged ({first_line(error)}); run it again, or "
+            f"{LEAVE_OUT}"
         ) from None
 
 
-def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
+def _parse(predictions: bytes, **curves: bytes) -> Scored:
     import pyarrow.compute as pc
 
     table = read_parquet(predictions, ["split", "id", "targets", "logits"])
     table.validate(full=True)
     table = table.filter(pc.equal(table["split"], "test"))
     ids = table["id"].to_pylist()
-    by_label = {row["label"]: row["threshold"] for row in _csv(per_label)}
-    # Older runs' labels are those of their table, in its order.
-    labels = prediction_file.read_labels(table.schema) or Labels(tuple(by_label))
+    labels, thresholds = prediction_file.read_metadata(table.schema)
     values, row = _flat(table["logits"])
     logits = values.astype(float)
     if not np.isfinite(logits).all() or (np.bincount(row, minlength=1) != len(labels)).any():
@@ -178,11 +184,6 @@ def _parse(predictions: bytes, per_label: bytes, **curves: bytes) -> Scored:
         raise ValueError(f"a row's targets are not from 0 to {len(labels) - 1}")
     targets = np.zeros(logits.shape, dtype=bool)
     targets[row, values] = True
-    thresholds = prediction_file.read_thresholds(table.schema)
-    if thresholds is None and not labels.single:  # older runs have them in the table alone
-        thresholds = logit([float(by_label[label]) for label in labels.names])
-    if not (labels.single if thresholds is None else thresholds.shape == (len(labels),)):
-        raise ValueError(f"there are no thresholds for {len(labels)} labels")
     points = {
         name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
         for name, content in curves.items()

@@ -18,6 +18,17 @@ class Answer:
     sentence: str
 
 
+def parse(requirement: str) -> re.Match[str]:
+    """The parts of a requirement: loss, other and by.
+
+    Raises:
+        UserError: it does not read.
+    """
+    if read := _FORM.match(requirement.strip()):
+        return read
+    raise UserError(f'--require is {requirement!r}; write for example "asl>bce+0.005"')
+
+
 def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     """Whether a loss is better than another one by more than a difference, at 95% confidence.
 
@@ -28,12 +39,10 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
         UserError: the requirement does not read, a loss is unknown, or there are several
             comparisons.
     """
-    read = _FORM.match(requirement.strip())
-    if read is None:
-        raise UserError(f'--require is {requirement!r}; write for example "asl>bce+0.005"')
+    read = parse(requirement)
     if len(comparisons) != 1:
         raise UserError(
-            f"--require is for one comparison, and there are {len(comparisons)}; choose one by "
+            f"--require is for one comparison, and there are {len(comparisons)}; choose one with "
             "--only"
         )
     (comparison,) = comparisons
@@ -56,7 +65,7 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     best = min(tested, key=lambda loss: (tested[loss] or 0.0, loss))
     p, level = tested[best] or 0.0, LEVEL / len(tested)
     holds = p < level
-    verb = "is" if holds else "is not surely"
+    verb = "is" if holds else "is not significantly"
     return Answer(
         holds, f"required: {best} {verb} {wanted} (one-sided p {p:.3g}, needed below {level:g})"
     )

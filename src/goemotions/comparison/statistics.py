@@ -2,11 +2,12 @@
 
 A loss's mean over seeds differs from what it would be on other rows and with other seeds. The noise
 of rows is known well, from thousands of rows. That of seeds is not, from two to five of them: so
-the losses lend each other their spreads, as Smyth (2004, section 4) lends those of genes, and the
-t distribution allows for what is still not known. docs/statistics.md has the formulas, and a table
-of how often the intervals cover the truth.
+each loss's variance is moderated by that of all losses, as Smyth (2004, section 4) does for genes,
+and the t distribution allows for what is still not known. docs/statistics.md has the formulas, and
+a table of how often the intervals cover the truth.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,7 +21,7 @@ from goemotions.metrics.f1 import Floats
 
 LEVEL = 0.05
 POWER = 0.8  # that planned seeds shall have
-LENT = 0.75  # degrees of freedom that all losses lend to one, per degree of its own
+POOLED_WEIGHT = 0.75  # of the variance of all losses, where a loss's own has the weight 1
 DRAWS = 20_000
 
 
@@ -59,15 +60,26 @@ class Spread:
     """What is known of how a loss's score varies.
 
     Attributes:
-        variance: over seeds.
-        freedom: its degrees of freedom.
-        apart: the part of the variance over rows that `variance` already includes, since the runs
-            of a loss differ on single rows by chance.
+        parts: its variance over seeds, as a sum of parts whose estimates are independent: what the
+            runs of each loss contribute, [losses with several seeds].
+        degrees: of freedom of each part, [losses with several seeds].
+        apart: the part of the variance over rows that the variance over seeds includes, since the
+            runs of a loss differ on single rows by chance. So that variance is never below it.
     """
 
-    variance: float
-    freedom: float
+    parts: Floats
+    degrees: Floats
     apart: float
+
+    @property
+    def variance(self) -> float:
+        """Over seeds."""
+        return float(self.parts.sum())
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of `variance`."""
+        return _satterthwaite(self.parts, self.degrees)
 
 
 @dataclass(frozen=True)
@@ -103,37 +115,45 @@ class Estimate:
 
 
 def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread]:
-    """Of each loss, with what the others lend it; empty where no loss has two seeds.
+    """Of each loss, moderated by the others; empty where no loss has two seeds.
 
-    A loss's own variance counts with its own degrees of freedom, and the pooled one of all losses
-    with LENT as many. The pooled one alone would be wrong where losses differ in their spread, and
-    their own alone is hardly known. A loss with one seed has only what is lent.
+    A loss's variance is the mean of its own and, with POOLED_WEIGHT, the pooled one of all losses.
+    The pooled one alone would be wrong where losses differ in their spread, and their own alone is
+    hardly known. A loss with one seed has the pooled one.
     """
-    if (known := pooled(runs)) is None:
+    several = {loss: one for loss, one in runs.items() if len(one.scores) > 1}
+    if not several:
         return {}
-    shared, total = known
-    several = [one for one in runs.values() if one.apart is not None]
-    apart = np.average(
-        [one.apart for one in several], weights=[len(one.scores) - 1 for one in several]
-    )
+    degrees = np.array([len(one.scores) - 1.0 for one in several.values()])
+    variances = np.array([np.var(one.scores, ddof=1) for one in several.values()])
+    apart = np.array([one.apart for one in several.values()])
+    of_pooled = degrees / degrees.sum()  # what each loss counts in the pooled variance
+    moderated = (variances + POOLED_WEIGHT * of_pooled @ variances) / (1 + POOLED_WEIGHT)
     found = {}
-    for loss, one in runs.items():
-        own = len(one.scores) - 1
-        if own:
-            variance = (float(np.var(one.scores, ddof=1)) + LENT * shared) / (1 + LENT)
-            found[loss] = Spread(variance, min((1 + LENT) * own, total), one.apart or 0.0)
+    for loss in runs:
+        if loss in several:
+            own = np.array([one == loss for one in several])
+            counts = (own + POOLED_WEIGHT * of_pooled) / (1 + POOLED_WEIGHT)
+            of_rows = float(apart @ own)
         else:
-            found[loss] = Spread(shared, total, float(apart))
+            counts, of_rows = of_pooled, float(apart @ of_pooled)
+        variance = max(float(counts @ variances), of_rows)
+        # How it divides into parts is taken from the moderated variances: those of two or three
+        # seeds are too noisy for it.
+        shares = counts * moderated if moderated.any() else counts
+        found[loss] = Spread(variance * shares / shares.sum(), degrees, of_rows)
     return found
 
 
 def pooled(runs: Mapping[str, Runs]) -> tuple[float, int] | None:
     """The variance over seeds of all losses together, with its degrees of freedom."""
-    several = [one.scores for one in runs.values() if len(one.scores) > 1]
-    freedom = [len(scores) - 1 for scores in several]
+    several = [one for one in runs.values() if len(one.scores) > 1]
+    freedom = np.array([len(one.scores) - 1 for one in several])
     if not several:
         return None
-    return float(np.average([np.var(s, ddof=1) for s in several], weights=freedom)), sum(freedom)
+    variance = freedom @ [np.var(one.scores, ddof=1) for one in several]
+    apart = freedom @ np.array([one.apart for one in several])
+    return float(max(variance, apart) / freedom.sum()), int(freedom.sum())
 
 
 def estimate(
@@ -148,7 +168,7 @@ def estimate(
 
     Args:
         runs, minus: the two losses.
-        spread, minus_spread: theirs, from `spreads`; None where it is not known.
+        spread, minus_spread: theirs, from one call of `spreads`; None where it is not known.
         bounds: that the true value cannot leave.
     """
     value, moves = runs.mean, runs.shared
@@ -161,17 +181,21 @@ def estimate(
     known = [(len(one.scores), of) for one, of in sides if of is not None]
     if len(known) == len(sides):
         over_rows = max(over_rows - sum(of.apart / n for n, of in known), 0.0)
-        parts = [of.variance / n for n, of in known]
-        from_seeds = float(np.sqrt(sum(parts)))
-        # The degrees of freedom of a sum of variances (Satterthwaite 1946).
+        parts = np.sum([of.parts / n for n, of in known], axis=0)
+        from_seeds = float(np.sqrt(parts.sum()))
         if from_seeds > 0:
-            freedom = sum(parts) ** 2 / sum(
-                part**2 / of.freedom for part, (_, of) in zip(parts, known, strict=True)
-            )
+            freedom = _satterthwaite(parts, known[0][1].degrees)
     from_rows = float(np.sqrt(over_rows))
-    half = _half_width(from_rows, from_seeds, freedom)
+    half = _distance(LEVEL / 2, from_rows, from_seeds, freedom)
     low, high = np.clip([value - half, value + half], *bounds)
     return Estimate(value, float(low), float(high), from_rows, from_seeds, freedom)
+
+
+def _satterthwaite(parts: Floats, degrees: Floats) -> float:
+    """The degrees of freedom of a sum of independent variances (Satterthwaite 1946)."""
+    if not parts.any():
+        return float(degrees.sum())
+    return float(parts.sum() ** 2 / (parts**2 / degrees).sum())
 
 
 def _noise(
@@ -202,13 +226,15 @@ def _tail(distance: float, deviations: Floats, weights: Floats) -> float:
     return float(ndtr(-distance / deviations) @ weights)
 
 
-def _half_width(from_rows: float, from_seeds: float | None, freedom: float | None) -> float:
-    """Of the 95% interval."""
+def _distance(
+    share: float, from_rows: float, from_seeds: float | None, freedom: float | None
+) -> float:
+    """What noise alone exceeds with a probability of `share`, below 0.5."""
     noise = _noise(from_rows, from_seeds, freedom)
     unit = float(np.hypot(from_rows, from_seeds or 0.0))
     if unit == 0:
         return 0.0
-    return unit * float(brentq(lambda x: _tail(unit * x, *noise) - LEVEL / 2, 0, 1000))
+    return unit * float(brentq(lambda x: _tail(unit * x, *noise) - share, 0, 1e5))
 
 
 def equivalence(difference: Estimate, margin: float) -> float:
@@ -322,7 +348,7 @@ class Plan:
 
     Attributes:
         seeds, low, high: their number, and its 95% interval, since the spread over seeds is not
-            known exactly. None where no number is enough.
+            known exactly (that of the noise of rows is not in it). None where no number is enough.
         smallest: the difference that is detected with any number of seeds.
     """
 
@@ -333,7 +359,13 @@ class Plan:
 
 
 def plan(
-    difference: float, *, from_rows: float, variance: float, freedom: int, level: float
+    difference: float,
+    *,
+    from_rows: float,
+    variance: float,
+    freedom: int,
+    level: float,
+    losses: int,
 ) -> Plan:
     """The seeds per loss for a true difference.
 
@@ -342,15 +374,32 @@ def plan(
         from_rows: the standard error of the difference due to rows.
         variance, freedom: of the score over seeds, from `pooled`.
         level: of the test, two-sided; for Holm's first step 0.05 over the number of tests.
+        losses: how many are compared, each with that many seeds.
     """
     needed = float(stats.norm.isf(level / 2) + stats.norm.ppf(POWER))
     left = (difference / needed) ** 2 - from_rows**2
     smallest = needed * from_rows
     if left <= 0:
         return Plan(None, None, None, smallest)
-    seeds = 2 * variance / left
+    # What each loss counts in the variance of the difference, as in `spreads` with equal variances.
+    counts = np.full(losses, POOLED_WEIGHT / losses)
+    counts[:2] += 0.5
+    counts /= counts.sum()
+
+    def is_enough(seeds: int, variance: float) -> bool:
+        noise = from_rows, np.sqrt(2 * variance / seeds), (seeds - 1) / float(counts @ counts)
+        return difference >= _distance(level / 2, *noise) + _distance(1 - POWER, *noise)
+
+    def least(variance: float) -> float:
+        low = int(np.ceil(max(2 * variance / left, 2.0)))  # enough by the normal distribution
+        if low > 1000:  # from which Student's t hardly differs
+            return float(low)
+        high = low
+        while not is_enough(high, variance):
+            low, high = high + 1, 2 * high
+        tried = range(low, high)
+        return float(low + bisect_left(tried, True, key=lambda one: is_enough(one, variance)))
+
     ratios = freedom / stats.chi2.ppf([1 - LEVEL / 2, LEVEL / 2], freedom)
-    low, middle, high = (
-        max(float(np.ceil(seeds * ratio)), 2.0) for ratio in (ratios[0], 1, ratios[1])
-    )
+    low, middle, high = (least(variance * ratio) for ratio in (ratios[0], 1, ratios[1]))
     return Plan(middle, low, high, smallest)

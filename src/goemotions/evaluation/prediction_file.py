@@ -44,21 +44,17 @@ def write(
     parquet.write_table(table, path)
 
 
-def read_labels(schema: "Schema") -> Labels | None:
-    """The labels that were written with the rows; None in a file that older code wrote.
+def read_metadata(schema: "Schema") -> tuple[Labels, NDArray[np.float64] | None]:
+    """The labels, and the thresholds that decided, as logits, [labels]; None in single-label data.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: these are no labels.
+        ValueError, KeyError, TypeError, AttributeError: no run wrote this.
     """
-    written = (schema.metadata or {}).get(_LABELS)
-    return None if written is None else Labels.parse(json.loads(written))
-
-
-def read_thresholds(schema: "Schema") -> NDArray[np.float64] | None:
-    """The thresholds that decided, as logits; None without any, and in a file of older code.
-
-    Raises:
-        ValueError, TypeError: these are no thresholds.
-    """
-    written = (schema.metadata or {}).get(_THRESHOLDS)
-    return None if written is None else np.array(json.loads(written), dtype=float)
+    written = schema.metadata or {}
+    labels = Labels.parse(json.loads(written[_LABELS]))
+    if labels.single:
+        return labels, None
+    thresholds = np.array(json.loads(written[_THRESHOLDS]), dtype=float)
+    if thresholds.shape != (len(labels),):
+        raise ValueError(f"there are no thresholds for {len(labels)} labels")
+    return labels, thresholds
