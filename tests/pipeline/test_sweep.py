@@ -342,9 +342,13 @@ def test_two_sweeps_at_once(sweeper, machines, tmp_path, expected):
     other = colleague(sweeper, tmp_path)
     digest = expected["asl", "2"]
     model = tmp_path / "other cache/files/md5" / digest[:2] / digest[2:]
-    commands = [start(sweeper, machines, *SWEEP), start(other, machines, *SWEEP, "--no-models")]
+    shared = tmp_path / "shared"
+    each = (*SWEEP, "--checkpoints", str(shared))
+    commands = [start(sweeper, machines, *each), start(other, machines, *each, "--no-models")]
     for process in commands:
         finish(process)
+    assert sorted(run[:2] for run in ran(tmp_path)) == sorted(TRIALS)  # each only once
+    assert list(shared.iterdir()) == []
     assert results(sweeper) == expected
     assert references(other) == references(sweeper)
     assert not model.exists()

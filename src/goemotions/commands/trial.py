@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -133,18 +133,41 @@ class Trial:
             FailedError: a command failed.
         """
         self.check_versions()
-        if self._again(self._is_there):
+        with self._own_checkpoints():
+            if self._again(self._is_there):
+                return
+            self.clone()
+            self._prepare()
+            targets = ("evaluate", "baseline")
+            self._call(*DVC, "exp", "run", "-n", self.job["name"], *self._settings(), *targets)
+            # First the files: whoever sees the experiment can have them.
+            if not self.job["local"]:
+                self._again(lambda: self._call(*DVC, "push"))
+            self._again(self._push_reference)
+
+    @contextmanager
+    def _own_checkpoints(self) -> Iterator[None]:
+        """Have this trial's checkpoints for itself; remove them when the block succeeds.
+
+        Another sweep may run the same trial, and two trainings cannot have one checkpoint. So the
+        second waits, and then finds the experiment made.
+        """
+        if not self.job["checkpoints"]:
+            yield
             return
-        self.clone()
-        self._prepare()
-        targets = ("evaluate", "baseline")
-        self._call(*DVC, "exp", "run", "-n", self.job["name"], *self._settings(), *targets)
-        # First the files: whoever sees the experiment can have them.
-        if not self.job["local"]:
-            self._again(lambda: self._call(*DVC, "push"))
-        self._again(self._push_reference)
-        if self.job["checkpoints"]:
-            shutil.rmtree(self._environment["GOEMOTIONS_CHECKPOINTS"], ignore_errors=True)
+        folder = Path(self._environment["GOEMOTIONS_CHECKPOINTS"])
+        lock = FileLock(folder / "trial.lock", fallback_to_soft=False)
+        with suppress(OSError):  # a file system without locks
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                say(doing="waits for another sweep's run of this trial")
+                lock.acquire(poll_interval=1)
+        try:
+            yield
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            lock.release()
 
     def _is_there(self) -> bool:
         listed = self._call("git", "ls-remote", self.job["url"], self.reference, cwd=self.place)
