@@ -10,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from goemotions import config
+from goemotions.data import cells
 from goemotions.data.faults import TextsError
 from goemotions.errors import UserError
 from tests.data.test_own_texts import counts, read
@@ -327,6 +328,19 @@ def test_a_cell_that_is_refused(tmp_path, case):
     labels, row, message = CELLS[case]
     with pytest.raises(TextsError, match=re.escape(message)):
         read_one(tmp_path, "train.csv", f"text,a,b\n{row}\n", text="text", labels=labels)
+
+
+def test_a_close_label_is_looked_for_only_where_it_is_shown(tmp_path, monkeypatch):
+    """Since that takes 20 ms with 1,000 labels."""
+    asked = []
+    monkeypatch.setattr(
+        cells.difflib, "get_close_matches", lambda word, *_: asked.append(word) or ["joy"]
+    )
+    rows = "".join(f"x,angr{number}\n" for number in range(50))
+    labels = {"column": "a", "names": ["anger", "joy"]}
+    with pytest.raises(TextsError, match="150 rows in all"):
+        read_one(tmp_path, "train.csv", f"text,a\n{rows}", text="text", labels=labels)
+    assert asked == 3 * [f"angr{number}" for number in range(10)]  # in each of three files
 
 
 def test_one_error_has_the_first_ten_rows_and_the_total(tmp_path):

@@ -111,15 +111,15 @@ class _Division:
         heapq.heapify(heap)
         while heap:
             count, label = heapq.heappop(heap)
-            if count != left[label]:  # has become rarer since
-                if left[label]:
-                    heapq.heappush(heap, (left[label], label))
+            if count != left[label]:  # has become rarer since, and is there a second time
                 continue
             for index in self.with_label[label]:
                 if self.free[index]:
                     self.assign(index, self._best(index, label))
                     for other in self.groups[index].labels:
                         left[other] -= 1
+                        if left[other] and other != label:
+                            heapq.heappush(heap, (left[other], other))
 
     def rest(self) -> None:
         """The groups without a label."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from goemotions.errors import UserError
 
-_SHOWN = 10
+SHOWN = 10  # of the rows that break the same rule
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Faults:
         entry.total += 1
         if entry.total == 1:
             entry.found.append(f"{place}: {what}" + (f"; {remedy}" if remedy else ""))
-        elif entry.total <= _SHOWN:
+        elif entry.total <= SHOWN:
             entry.found.append(f"  {place}: {what}")
 
     def check(self) -> None:
