@@ -1,8 +1,11 @@
 """Where checkpoints are."""
 
 import contextlib
+import os
+import threading
 
 from goemotions.io.checkpoints import run_checkpoints
+from goemotions.io.locks import take
 
 
 def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeypatch):
@@ -26,6 +29,10 @@ def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "checkpoints")
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
         assert kept.folder == tmp_path / "checkpoints" / in_project.name
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "~/checkpoints")
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
+        assert kept.folder == tmp_path / "home/checkpoints" / in_project.name
 
 
 def test_a_finished_runs_is_kept_until_another_run_has_made_one(tmp_path, monkeypatch):
@@ -44,3 +51,14 @@ def test_a_finished_runs_is_kept_until_another_run_has_made_one(tmp_path, monkey
     with run_checkpoints("bce", {"seed": 3}, is_main=True) as third:
         third.finish()
     assert not second.folder.exists()
+
+
+def test_a_run_waits_while_another_one_removes_its_old_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path))
+    with run_checkpoints("bce", {"seed": 1}, is_main=True) as run:
+        lock = run.folder.with_name(f"{run.folder.name}.lock")
+    removing = contextlib.ExitStack()
+    removing.enter_context(take(lock))
+    threading.Timer(0.2, removing.close).start()
+    with run_checkpoints("bce", {"seed": 1}, is_main=True):
+        assert lock.read_text() == str(os.getpid())

@@ -232,6 +232,17 @@ def test_bf16_is_for_cpus_that_compute_in_it(monkeypatch, precision, hardware, e
     assert trainer.uses_bf16(precision) is expected
 
 
+def test_bf16_that_a_gpu_only_emulates_does_not_count(monkeypatch):
+    from goemotions.training import trainer
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    emulates = lambda including_emulation=True: including_emulation  # noqa: E731 - as a T4 answers
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", emulates)
+    assert trainer.uses_bf16("auto") is False
+    with pytest.raises(UserError, match=r"train.precision is bf16, and this GPU has no bfloat16"):
+        trainer.uses_bf16("bf16")
+
+
 def test_the_short_text_path_can_be_switched_off_and_changes_nothing(workspace, monkeypatch):
     from goemotions.network import short_text
 

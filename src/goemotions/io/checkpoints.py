@@ -23,7 +23,7 @@ from typing import Any
 
 from goemotions.errors import UserError
 from goemotions.io import digests, project, publish
-from goemotions.io.locks import only_one, orphaned
+from goemotions.io.locks import HeldError, only_one, orphaned, take
 
 MAXIMUM_SHARE_OF_TIME = 1 / 40  # that saving checkpoints may take
 RUNS_KEPT = 2  # unfinished ones, the present one included
@@ -138,8 +138,8 @@ def _shortest() -> float:
 
 
 def _place() -> Path:
-    given = os.environ.get("GOEMOTIONS_CHECKPOINTS") or Path(".dvc", "tmp", "goemotions")
-    return project.project_folder() / given
+    given = Path(os.environ.get("GOEMOTIONS_CHECKPOINTS") or ".dvc/tmp/goemotions")
+    return project.project_folder() / given.expanduser()
 
 
 def _lock(folder: Path) -> Path:
@@ -159,7 +159,7 @@ def _remove_stale_runs(place: Path, current: Path) -> None:
                 ages[path] = path.stat().st_mtime
     stale += sorted(ages, key=lambda path: -ages[path])[RUNS_KEPT - 1 :]
     for path in stale:
-        with suppress(UserError), only_one(_lock(path), ""):  # it may be in use
+        with suppress(HeldError), take(_lock(path)):  # it may be in use
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -38,7 +38,7 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         UserError: another process holds it; names that process.
     """
     try:
-        lock = take(path)
+        lock = take(path, patience=1)  # another training may be removing an old checkpoint
     except HeldError as held:
         owner = path.read_text().strip() or "unknown"
         raise UserError(
@@ -58,8 +58,11 @@ class HeldError(Exception):
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-def take(path: Path) -> AbstractContextManager[object]:
+def take(path: Path, patience: float = 0) -> AbstractContextManager[object]:
     """Lock the file `path` until the block of the value ends, or else this process.
+
+    Args:
+        patience: seconds to wait for another process that holds the lock.
 
     The kernel drops the lock when the process ends, however it ends. The file itself stays: were it
     removed, two processes could hold locks on two files of this name. Where the file system has no
@@ -69,7 +72,7 @@ def take(path: Path) -> AbstractContextManager[object]:
         HeldError: another process holds the lock.
     """
     try:
-        return FileLock(path, blocking=False, fallback_to_soft=False).acquire()
+        return FileLock(path, timeout=patience, fallback_to_soft=False).acquire()
     except Timeout:
         raise HeldError from None
     except OSError as error:
@@ -80,12 +83,12 @@ def take(path: Path) -> AbstractContextManager[object]:
         "lock; one that a killed process of another machine or container left must be removed by "
         "hand"
     )
-    return _take_without_flock(path.with_name(f"{path.name}.soft"))
+    return _take_without_flock(path.with_name(f"{path.name}.soft"), patience)
 
 
-def _take_without_flock(marker: Path) -> AbstractContextManager[object]:
+def _take_without_flock(marker: Path, patience: float) -> AbstractContextManager[object]:
     """Make the file `marker`, which is the lock and names its process; remove it at the end."""
-    lock = SoftFileLock(marker, blocking=False)
+    lock = SoftFileLock(marker, timeout=patience)
     try:
         if _is_left_behind(lock):
             lock.break_lock()

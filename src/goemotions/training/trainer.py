@@ -226,7 +226,7 @@ def uses_bf16(precision: str) -> bool:
         UserError: bf16 was asked for and the GPU does not have it.
     """
     if torch.cuda.is_available():
-        supported = torch.cuda.is_bf16_supported()
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # torch has no public function for it
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and torch.cuda.is_available() and not supported:
