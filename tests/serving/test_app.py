@@ -142,3 +142,5 @@ def test_models_with_other_labels_are_not_served_together(project, tmp_path):
     assert str(refused.value) == (
         "focal has other labels than bce; serve models with the same labels"
     )
+    with pytest.raises(UserError, match="bce is a loss of --losses and an experiment of --exp"):
+        serve.load(params, ["bce"], ["bce"], "fp32", tmp_path)

@@ -87,6 +87,10 @@ def load(
             )
     classifiers = {name: Classifier.load(folder, precision) for name, folder in folders.items()}
     data = params.data_folder
+    if both := sorted(set(folders) & set(chosen)):
+        raise UserError(
+            f"{both[0]} is a loss of --losses and an experiment of --experiments; serve one of them"
+        )
     for number, name in enumerate(chosen):
         experiment = experiments.named(name)
         folder = temporary / str(number)
@@ -100,7 +104,10 @@ def load(
                 data = temporary / "data"
     first = next(iter(classifiers))
     for name, classifier in classifiers.items():
-        if classifier.labels != classifiers[first].labels:
+        if (classifier.labels, classifier.single) != (
+            classifiers[first].labels,
+            classifiers[first].single,
+        ):
             raise UserError(
                 f"{name} has other labels than {first}; serve models with the same labels"
             )
