@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_data(commands: Any) -> None:
     parser = commands.add_parser(
         "data",
-        help="what to know about a dataset before training, or the entry that reads a file",
+        help="describe a dataset before training, or print the params.yaml entry for a file",
         description="Show a dataset's labels with their counts and co-occurrence, the lengths of "
         "its texts, repeated texts and examples. Files of your own are read as they are now. With "
         "--entry: look at a file and print the entry of params.yaml that reads it.",
@@ -74,7 +74,7 @@ def _add_verify(commands: Any) -> None:
 def _add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
-        help="which loss is best, and how sure that is, from the experiments",
+        help="report which loss is best in the experiments, and how certain that is",
         description="Compare the losses of all DVC experiments and the workspace: which may be "
         "the best, how each compares with a baseline loss (better, worse, equivalent or "
         "undecided), with 95% intervals over test rows and seeds, and which run would help most. "
@@ -82,7 +82,10 @@ def _add_compare(commands: Any) -> None:
         "docs/statistics.md explains the numbers.",
     )
     parser.add_argument(
-        "--baseline", metavar="LOSS", help="what the others are compared with (bce, or the best)"
+        "--baseline",
+        metavar="LOSS",
+        help="the loss that the others are compared with (default: bce, or the best loss where "
+        "there is no run with bce)",
     )
     parser.add_argument(
         "--metric",
@@ -94,19 +97,19 @@ def _add_compare(commands: Any) -> None:
         "--margin",
         type=float,
         default=0.005,
-        help="losses whose difference is surely smaller are called equivalent "
+        help="losses are called equivalent if their difference is significantly smaller than this "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--own-recipes",
         action="store_true",
-        help="also compare runs whose recipes differ, such as each loss with its best one",
+        help="also compare losses whose recipes differ, for example each with its own best one",
     )
     parser.add_argument(
         "--require",
         metavar="CONDITION",
-        help="exit status 1 unless a loss is surely better than another one, for example "
-        '"asl>bce" or, for any loss, "bce+0.005"',
+        help="exit with status 1 unless one loss is significantly better than another, for "
+        'example "asl>bce" or, for any loss, "bce+0.005"',
     )
     form = parser.add_mutually_exclusive_group()
     for name, what in (
@@ -121,17 +124,20 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument(
         "revisions", nargs="*", metavar="REVISION", help="further commits, branches or tags"
     )
-    parser.add_argument("--only", metavar="PREFIX", default="", help="experiments named PREFIX...")
+    parser.add_argument(
+        "--only", metavar="PREFIX", default="", help="only experiments whose names start with this"
+    )
     parser.set_defaults(form="tables")
 
 
 def _add_predict(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
-        help="labels and probabilities of texts, from a trained model",
-        description="Predict emotions with a trained folder and that folder's own thresholds. "
+        help="predict the labels and probabilities of texts with a trained model",
+        description="Predict emotions with a trained folder and that folder's own thresholds.\n"
         "Texts are cut where training cut them, at train.max_length tokens.",
-        epilog="To classify a file: goemotions predict --file comments.txt --output labels.jsonl",
+        epilog="example:\n  goemotions predict --file comments.txt --output labels.jsonl",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
     parser.add_argument(
@@ -149,7 +155,7 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--thresholds",
         choices=("per_label", "calibrated", "global"),
-        help="which of the folder's thresholds (default: those its validation preferred)",
+        help="which of the model's thresholds to use (default: those preferred on validation)",
     )
     _add_precision(parser)
 
@@ -157,7 +163,7 @@ def _add_predict(commands: Any) -> None:
 def _add_serve(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
-        help="a page and a JSON API on this machine, to try trained models side by side",
+        help="try trained models side by side on a local web page, with a JSON API",
         description="Serve trained models on this machine: a page on which to type texts or drop "
         "a file of them, and a JSON API, which /docs describes. No text is logged or kept. Needs "
         'the packages of `pip install -e ".[serve]"`.',
@@ -167,20 +173,22 @@ def _add_serve(commands: Any) -> None:
         type=_names,
         default=[],
         metavar="LOSS,LOSS",
-        help="of models/trained/LOSS (default: all that there are)",
+        help="serve models/trained/LOSS (default: all of them, unless --experiments is given)",
     )
     parser.add_argument(
         "--experiments",
         type=_names,
         default=[],
         metavar="NAME,NAME",
-        help="experiments whose trained models to take from DVC's cache, instead or as well",
+        help="serve the trained models of these experiments, from DVC's cache",
     )
-    parser.add_argument("--port", type=int, default=8000, help="default %(default)s; 0: any")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="default: %(default)s; 0 picks a free one"
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="the address to listen at (default %(default)s, this machine only); there is no "
+        help="the address to listen on (default: %(default)s, this machine only); there is no "
         "password, so anybody who reaches another address can use it",
     )
     _add_precision(parser)
@@ -189,12 +197,12 @@ def _add_serve(commands: Any) -> None:
 def _add_teach(commands: Any) -> None:
     parser = commands.add_parser(
         "teach",
-        help="a teacher from experiments, for a smaller model to learn from",
+        help="average the logits of experiments into a teacher for a smaller model",
         description="Compute the logits of experiments' trained models for the training split of "
         "the selected dataset, and write their mean to teachers/NAME. A model learns from them "
         "along with the labels with `dvc exp run -S teacher=NAME`.",
     )
-    parser.add_argument("name", metavar="NAME", help="of the teacher")
+    parser.add_argument("name", metavar="NAME", help="name of the teacher")
     parser.add_argument(
         "experiments", nargs="+", metavar="EXPERIMENT", help="whose logits are averaged"
     )
@@ -203,12 +211,16 @@ def _add_teach(commands: Any) -> None:
 def _add_tune(commands: Any) -> None:
     parser = commands.add_parser(
         "tune",
-        help="queue the same small search for several losses, or show what it found",
-        description="Queue experiments that try drawn settings on the selected model and dataset: "
-        "learning rates and the loss's own numbers, each up to twice or half of what it is. The "
-        "first try of a loss has the present settings. `dvc queue start` runs them.",
-        epilog="Example: goemotions tune bce asl --draws 6 && dvc queue start. When that is done: "
-        "goemotions tune --repeat 5 && dvc queue start",
+        help="queue the same small search for several losses, or show its results",
+        description="Queue experiments that try randomly drawn settings on the selected model and\n"
+        "dataset: learning rates and the loss's own numbers, each from half to twice its\n"
+        "present value. The first try of a loss has the present settings.",
+        epilog="example:\n"
+        "  goemotions tune bce asl --draws 6\n"
+        "  dvc queue start     # `dvc queue status` shows when all have run\n"
+        "  goemotions tune --repeat 5\n"
+        "  dvc queue start",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "losses",
@@ -219,7 +231,9 @@ def _add_tune(commands: Any) -> None:
     parser.add_argument(
         "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the draws (default: %(default)s)"
+    )
     found = parser.add_mutually_exclusive_group()
     found.add_argument(
         "--best", action="store_true", help="show what was tried, the best first for each loss"
@@ -235,12 +249,13 @@ def _add_tune(commands: Any) -> None:
 def _add_sweep(commands: Any) -> None:
     parser = commands.add_parser(
         "sweep",
-        help="run every combination of some settings, on this machine or a Ray cluster",
-        description="Run each combination as a DVC experiment on a Ray cluster, or without "
-        "--address on this machine, and bring the experiments into this clone. What is there "
-        'already is not run again. Needs the packages of `pip install -e ".[sweep]"`; '
-        "docs/sweeps.md says what the machines need.",
-        epilog="Example: goemotions sweep -S loss=bce,asl -S train.seed=1..5 --address auto",
+        help="run every combination of some settings, on this machine or on a Ray cluster",
+        description="Run each combination as a DVC experiment (a trial) on a Ray cluster, or\n"
+        "without --address on this machine, and bring the experiments into this clone.\n"
+        "Experiments that already exist are not run again. Needs the packages of\n"
+        '`pip install -e ".[sweep]"`; docs/sweeps.md says what the machines need.',
+        epilog="example:\n  goemotions sweep -S loss=bce,asl -S train.seed=1..5 --address auto",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "-S",
@@ -249,7 +264,7 @@ def _add_sweep(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUES",
-        help="values of a setting, as `dvc exp run --queue -S` takes them, or numbers as 1..20",
+        help="values of a setting, as for `dvc exp run --queue -S`; also ranges such as 1..20",
     )
     _add_machines(parser.add_argument_group("machines"))
     _add_until_sure(parser.add_argument_group("stopping early"))
@@ -259,7 +274,7 @@ def _add_machines(group: Any) -> None:
     group.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS"),
-        help="of a Ray cluster; `auto` finds the one that this machine is in (default: "
+        help="address of a Ray cluster; `auto` finds this machine's own (default: "
         "RAY_ADDRESS, or this machine alone)",
     )
     group.add_argument(
@@ -271,7 +286,7 @@ def _add_machines(group: Any) -> None:
     group.add_argument(
         "--gpus", type=float, help="GPUs of a trial (default: 1 where there are any)"
     )
-    group.add_argument("--at-most", type=int, metavar="N", help="trials that run at once")
+    group.add_argument("--at-most", type=int, metavar="N", help="run at most N trials at once")
     group.add_argument(
         "--folder",
         default="~/.cache/goemotions",
@@ -282,14 +297,15 @@ def _add_machines(group: Any) -> None:
         "--checkpoints",
         default="",
         metavar="FOLDER",
-        help="a folder that all machines share, from which a trial resumes whose machine died",
+        help="a folder that all machines share, so that a trial resumes elsewhere when its "
+        "machine dies",
     )
     group.add_argument(
         "--patience",
         type=float,
         default=60,
         metavar="SECONDS",
-        help="for how long a remote that fails is tried again (default: %(default)s)",
+        help="how long to retry a remote that fails (default: %(default)s)",
     )
     group.add_argument(
         "--no-models",
@@ -312,26 +328,27 @@ def _add_until_sure(group: Any) -> None:
     group.add_argument("--baseline", default="bce", metavar="LOSS", help="default: %(default)s")
     for option, kind, value in (("--metric", str, "macro_f1"), ("--margin", float, 0.005)):
         group.add_argument(
-            option, type=kind, default=value, help="as of compare (default: %(default)s)"
+            option, type=kind, default=value, help="as for compare (default: %(default)s)"
         )
 
 
 def _add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
-        help="a trained model as a folder to upload, with ONNX files and a model card",
+        help="write a trained model, ONNX files and a model card as a folder to upload",
         description="Write a trained folder with ONNX files in float32 and 8 bits, which are "
         "checked on the test split, and with a model card that the Hugging Face Hub reads. Needs "
         'the packages of `pip install -e ".[export]"`. To upload the folder: hf upload NAME FOLDER',
     )
     parser.add_argument(
-        "loss", nargs="?", help="of models/trained/LOSS (default: the selected loss)"
+        "loss", nargs="?", help="export models/trained/LOSS (default: the selected loss)"
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="new, empty or an earlier export, which is replaced (default: export/LOSS)",
+        help="a folder that is new, empty or an earlier export, which is replaced (default: "
+        "export/LOSS)",
     )
 
 
@@ -340,8 +357,8 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "bf16", "int8"),
         default="fp32",
-        help="of the computation: bf16 and int8 are faster and less exact; bf16 is for hardware "
-        "that computes in it, int8 for CPUs (default: %(default)s)",
+        help="precision of the computation: bf16 and int8 are faster and less exact; bf16 is for "
+        "hardware that computes in it, int8 for CPUs (default: %(default)s)",
     )
 
 
