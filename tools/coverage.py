@@ -39,7 +39,7 @@ METHODS = {
     "welch": "Welch's t for seeds, and the noise of rows",
     "seeds": "1.96 standard errors over seeds",
     "unpaired": "z-test of rows, unpaired",
-    "pooled": "bootstrap over the rows of all runs pooled",
+    "pooled": "z-test of rows, all runs pooled",
 }
 
 
