@@ -141,7 +141,7 @@ def _tables(found: Found) -> Iterator[str]:
         yield ""
     side = "two trainings side by side, throughput against one"
     if side in found:
-        yield "Two trainings of MiniLM side by side, each with half of the cores, have"
+        yield "Two training runs of MiniLM side by side, each with half of the cores, have"
         yield f"{found[side]:.2f} times the tokens per second of one with all cores."
 
 

@@ -158,7 +158,7 @@ def test_predict_takes_the_texts_of_a_column_with_their_line_ends(project, capsy
     lines = (project / "labels.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["thank you,\nreally", "so sad"]
     for wrong, message in {
-        (): "--file is 'mine.csv', a table; name the column of texts by --column",
+        (): "--file is 'mine.csv', a table; name the column of texts with --column",
         ("--column", "text"): "mine.csv has no column 'text'; it has 'said', 'label'",
     }.items():
         with pytest.raises(SystemExit, match="1"):

@@ -66,7 +66,11 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
         print(f"error: the package {error.name} is missing; run `make setup`", file=sys.stderr)
         sys.exit(1)
     except MemoryError:
-        print("error: the memory is too small for this", file=sys.stderr)
+        print(
+            "error: out of memory; close other programs, or use a smaller model or fewer rows, and "
+            "run the same command again",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except Exception as error:
         if not of_disk(error):

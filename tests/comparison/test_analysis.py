@@ -53,9 +53,10 @@ def test_losses_that_may_be_the_best_are_named_with_their_probability():
     assert second.may_be_best
     assert first.best + second.best == pytest.approx(1)
     assert comparison.conclusion.startswith(
-        "Each of these losses may be the best (at 95% confidence, over test rows and seeds); the "
-        f"probability of being it is {first.loss} {first.best:.2f} and {second.loss} "
-        f"{second.best:.2f}. Whether asl is better than bce, worse or equivalent is undecided. "
+        "Each of these losses may be the best (at 95% confidence, over test rows and seeds). The "
+        f"probability of being the best is {first.best:.2f} for {first.loss} and "
+        f"{second.best:.2f} for {second.loss}. asl is undecided: these runs do not show whether it "
+        "is better than, worse than or equivalent to bce. "
         "Detecting a difference of 0.005 in macro-F1 with a statistical power of 0.8 takes about "
     )
     errors = {"bce": 0.1, "asl": 0.1, "a": 0.3}
@@ -666,7 +667,7 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     cells = [f"{row.score.value:.4f}", f"{row.score.low:.3f}–{row.score.high:.3f}"]
     for cell in cells if form == "tables" else [*cells, f"{row.spread:.4f}"]:
         assert cell.replace("–", "--" if form == "latex" else "–") in out
-    said = "over test rows and seeds); the probability of being it is "
+    said = "over test rows and seeds). The probability of being the best is "
     assert said in comparisons[0].conclusion
     assert said in " ".join(out.split())
     assert form != "tables" or max(map(len, out.splitlines())) <= 80

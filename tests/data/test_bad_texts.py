@@ -315,7 +315,7 @@ CELLS = {
     "a_list_as_a_name": (
         {"column": "a", "names": ["n", "p"]}, "x,['n'],", "it looks like a list: set cell: list",
     ),
-    "numpys_print": ({"column": "a", "cell": "list"}, "x,\"['n' 'p']\",", "where no comma is between the texts"),
+    "numpys_print": ({"column": "a", "cell": "list"}, "x,\"['n' 'p']\",", "which has no commas between the texts"),
     "a_short_vector": (
         {"column": "a", "cell": "vector", "names": ["n", "p"]}, "x,[1],", "has 1 numbers, labels.names has 2",
     ),
@@ -466,7 +466,7 @@ SETTINGS = {
     "an_unknown_split": ({"files": {"train": "t.csv", "dev": "v.csv"}}, "files has an unknown key 'dev'"),
     "a_share_of_all": ({"files": "t.csv", "split": {"val": 0.5, "test": 0.5}}, "take 1 of the rows and leave train none"),
     "a_value_without_column": ({"files": "t.csv", "split": {"val": "dev", "test": 0.1}}, "split.val is a value, which needs `column`"),
-    "a_group_of_no_label": ({"labels": ["a", "b"], "groups": {"g": ["c"]}}, "groups.g has 'c', which is no label"),
+    "a_group_of_no_label": ({"labels": ["a", "b"], "groups": {"g": ["c"]}}, "groups.g has 'c', which is not a label"),
     "a_group_called_as_a_label": ({"labels": ["a", "b"], "groups": {"a": ["a", "b"]}}, "groups.a is called as the label a"),
     "a_name_without_header": ({"csv": {"header": False}}, "without a header columns are called 1, 2, 3, and not 'text'"),
     "a_number_beside_a_header": ({"text": 1}, "text is the number 1, a column's place where csv.header is false"),

@@ -34,7 +34,7 @@ def test_a_group_of_no_label_is_refused(settings, tmp_path):
     entry = settings.datasets["sample"].model_copy(update={"groups": {"mine": {"g": ("jjoy",)}}})
     with pytest.raises(UserError) as refused:
         fetch.read("sample", entry, tmp_path)
-    assert str(refused.value) == "datasets.sample.groups.mine has 'jjoy', which is no label"
+    assert str(refused.value) == "datasets.sample.groups.mine has 'jjoy', which is not a label"
 
 
 def test_another_seed_gives_other_rows(rows):

@@ -101,8 +101,8 @@ def test_the_trap_of_these_tests_does_spring(tmp_path):
         ([torch.ones(1)], "pytorch_model.bin holds a list; a checkpoint is a dict of tensors"),
         (torch.ones(1), "pytorch_model.bin holds a Tensor; a checkpoint is a dict of tensors"),
         ({}, "pytorch_model.bin holds an empty state dict"),
-        ({**SMALL, "step": 3, "note": "x"}, "holds entries that are no tensors: step, note"),
-        ({"model": SMALL}, "holds entries that are no tensors: model"),
+        ({**SMALL, "step": 3, "note": "x"}, "holds entries that are not tensors: step, note"),
+        ({"model": SMALL}, "holds entries that are not tensors: model"),
     ],
 )
 def test_anything_but_a_state_dict_is_named(tmp_path, state, message):

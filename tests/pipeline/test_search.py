@@ -12,11 +12,16 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     names = re.findall("^queued (.*?):", queued, re.MULTILINE)
     assert [name.rpartition("-")[0] for name in names] == starts
     again = in_process(clone, "tune", "asl", "--draws", "2").splitlines()
-    room = "is there already; `dvc exp remove {0}` makes room for another"
+    room = "already exists; to run it again, first run `dvc exp remove {0}`"
     assert again[:-1] == [f"{name} {room.format(name)}" for name in names[2:]]
     twice = ("tune", "asl", "asl", "--draws", "2", "--seed", "1")
     other = in_process(clone, *twice).splitlines()
-    assert [line.startswith(f"{names[2]} is") for line in other[:4]] == [True, False, True, False]
+    assert [line.startswith(f"{names[2]} already") for line in other[:4]] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert other[1].startswith(f"queued {starts[3]}-")
     assert other[3].startswith(f"{starts[3]}-")
     assert len(other) == 5
@@ -76,7 +81,7 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
         assert len(said) == 2
     clone.dvc("exp", "run", "--run-all")
     further = in_process(clone, "tune", "bce", "--repeat", "2").splitlines()
-    assert re.match("best-deberta-v3-tiny-bce-2-.{6} is there already", further[0])
+    assert re.match("best-deberta-v3-tiny-bce-2-.{6} already exists", further[0])
     assert further[1].startswith("queued best-deberta-v3-tiny-bce-3-")
     compare = ("compare", "--only", "best-", "--own-recipes", "--json")
     again = json.loads(in_process(clone, *compare))

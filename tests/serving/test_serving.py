@@ -64,7 +64,7 @@ def server(folder, tmp_path_factory):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
         rest = process.stdout.read()
-    assert rest == "Ctrl-C ends it.\n"
+    assert rest == "Press Ctrl-C to stop.\n"
     assert log.read_text() == ""
     process.stdout.close()
 
@@ -113,7 +113,7 @@ BAD = [
     ("/predict", {"text": "a"}, 422, "texts: Field required"),
     ("/predict", {"texts": ["a"], "model": "b"}, 422, "model: Extra inputs are not permitted"),
     ("/predict", {"texts": ["\ud800"]}, 422,
-     "texts[0]: Value error, it has half of a surrogate pair, which is no character"),
+     "texts[0]: Value error, it has half of a surrogate pair, which is not a character"),
     ("/predict", {"texts": ["a"], "\ud83d": 1}, 422,
      "body: Input should be a valid string, unable to parse raw data as a unicode string"),
     ("/words", {"text": " "}, 422, "text has 0 words; it must have 1 to 200 to be explained"),
@@ -260,7 +260,7 @@ def test_what_cannot_be_served_is_said(project, capsys):
         taken.listen()
         port = taken.getsockname()[1]
         assert refused(project, "--port", str(port)) == 1
-    assert f"cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err
     assert refused(project, "--port", "70000") == 1
     assert "port 70000" in capsys.readouterr().err
     shutil.rmtree(project / "models/trained")
@@ -332,11 +332,12 @@ def test_typed_texts_are_shown_side_by_side(browser, client, classifiers):
     label = articles[0].find_element("css selector", "tbody th").text
     threshold = sigmoid(classifiers["asl"].chosen(None)[0])
     assert bars[0].get_attribute("aria-label") == (
-        f"asl: {label} {given['asl']['probabilities'][label]:.3f}, threshold {threshold:.3f}, given"
+        f"asl: {label} {given['asl']['probabilities'][label]:.3f}, threshold {threshold:.3f}, "
+        "predicted"
     )
     only_asl = [one for one in classifiers["bce"].labels if one not in given["bce"]["labels"]]
     said = articles[0].find_element("css selector", ".disagree").text
-    assert said == f"They disagree on {', '.join(only_asl)}."
+    assert said == f"The models disagree on {', '.join(only_asl)}."
     assert find(browser, "#disagreement")[0].text == "The models disagree on 2 of 2 texts."
     link = articles[0].find_element("link text", label)
     assert link.get_attribute("href").endswith(f"/comparison#g1-{label}")

@@ -90,7 +90,7 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones(workspace):
     write(workspace, "second")
     path = workspace / "teachers/other/logits.npz"
     assert refused(workspace) == (
-        f"teacher is 'other', and {path} does not exist; make it by `goemotions teach other "
+        f"teacher is 'other', and {path} does not exist; make it with `goemotions teach other "
         "EXPERIMENT`, or choose one of none, first, second"
     )
 

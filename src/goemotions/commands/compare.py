@@ -1,4 +1,4 @@
-"""Which loss is best, and how sure that is: what `goemotions compare` reads and prints."""
+"""Which loss is best, and how sure we are: what `goemotions compare` reads and prints."""
 
 import sys
 from collections.abc import Sequence

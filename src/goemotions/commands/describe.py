@@ -258,8 +258,8 @@ def _show_labels(console: "Console", found: Description) -> None:
     table.add_column("label")
     for split in found.rows:
         table.add_column(split, justify="right")
-    table.add_column("of train", justify="right")
-    table.add_column("most often with")
+    table.add_column("share of train", justify="right")
+    table.add_column("most often together with")
     ordered = sorted(found.labels, key=lambda one: -one.rows["train"])
     shown = ordered if len(ordered) <= _TABLE else ordered[: _TABLE - 20] + ordered[-20:]
     for label in shown:
@@ -289,7 +289,7 @@ def _show_rows(console: "Console", found: Description) -> None:
             soft_wrap=True,
         )
     if found.unit == "words":
-        console.print("Tokens are counted once the model is there: dvc repro cache_model")
+        console.print("To count tokens instead, run dvc repro cache_model first.")
     console.print()
     within = sum(found.within.values())
     console.print(f"rows with a text that an earlier row of their split has: {within:,}")

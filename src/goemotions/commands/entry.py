@@ -43,7 +43,7 @@ def show(path: Path) -> bool:
         UserError: the file is no table, or no column looks like texts or like labels.
     """
     if not path.is_file():
-        raise UserError(f"--entry: {path} is not there")
+        raise UserError(f"--entry: {path} does not exist; check the path")
     look = glance.look(path)
     name, files = _files(path)
     name = _free(name, path, look)

@@ -128,11 +128,13 @@ def _check_files(file: Path | None, output: Path | None, column: str | None) -> 
     if column is not None and (file is None or file.suffix.lower() not in FORMATS):
         raise UserError(f"--column is for a --file that ends in {', '.join(FORMATS)}")
     if file is not None and column is None and file.suffix.lower() in FORMATS:
-        raise UserError(f"--file is {str(file)!r}, a table; name the column of texts by --column")
+        raise UserError(f"--file is {str(file)!r}, a table; name the column of texts with --column")
     if output is not None and output.exists() and not output.is_file():
-        raise UserError(f"--output is {str(output)!r}, which is no file; name one")
+        raise UserError(f"--output is {str(output)!r}, which is not a regular file; name a file")
     if file is not None and file.exists() and not file.is_file():  # it is read twice
-        raise UserError(f"--file is {str(file)!r}, which is no file; save the texts in one")
+        raise UserError(
+            f"--file is {str(file)!r}, which is not a regular file; save the texts in a file"
+        )
     if output and file and output.exists() and file.exists() and output.samefile(file):
         raise UserError(f"--output is {str(output)!r}, which --file reads; name another file")
 

@@ -54,7 +54,7 @@ def serve(
         application = app.build(app.Models(classifiers, data), hosts=hosts, comparison=COMPARISON)
         shown = f"[{host}]" if ":" in host else host
         print(f"{', '.join(classifiers)}: http://{shown}:{listener.getsockname()[1]}")
-        print("Ctrl-C ends it.", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
         settings = uvicorn.Config(
             application, log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
@@ -131,6 +131,6 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise UserError(
-            f"cannot listen at {host}, port {port}: {first_line(error)}; name another by --port"
+            f"cannot listen on {host}, port {port}: {first_line(error)}; choose another with --port"
         ) from None
     return listener

@@ -24,6 +24,8 @@ from goemotions.io import dvc_cache, hub, preflight
 
 LOGS = Path("reports/sweep")
 
+_GO_ON = "check that remote, and give the same command again: what has run is not repeated"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -228,7 +230,7 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this Python's dvc
     if done.returncode:
         said = trial.cause(done.stdout + done.stderr)
-        raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}")
+        raise UserError(f"dvc cannot pull the experiments from {places.remote}: {said}; {_GO_ON}")
     for _ in range(2):  # first files and the lists of what folders hold, then what these list
         _fetch({md5 for one in wanted for _, md5 in missing(one)})
     for one in wanted:
@@ -263,7 +265,7 @@ def _fetch(digests: set[str]) -> None:
                 said = first_line(error)
                 corrupted = {digest for digest in digests if f"{digest} is corrupted" in said}
                 if not corrupted:
-                    raise UserError(f"dvc cannot read the DVC remote: {said}") from None
+                    raise UserError(f"dvc cannot read the DVC remote: {said}; {_GO_ON}") from None
                 digests = digests - corrupted
 
 

@@ -149,8 +149,8 @@ class Trial:
     def _own_checkpoints(self) -> Iterator[None]:
         """Have this trial's checkpoints for itself; remove them when the block succeeds.
 
-        Another sweep may run the same trial, and two trainings cannot have one checkpoint. So the
-        second waits, and then finds the experiment made.
+        Another sweep may run the same trial, and two training runs cannot have one checkpoint. So
+        the second waits, and then finds the experiment made.
         """
         if not self.job["checkpoints"]:
             yield

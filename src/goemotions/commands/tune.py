@@ -101,7 +101,7 @@ def _name(start: str, params: Params, given: Mapping[str, Any]) -> str:
 def _queue(name: str, settings: Mapping[str, Any], shown: str, known: set[str]) -> None:
     """Queue an experiment, unless there is one of its name, and say so; DVC would take it twice."""
     if name in known:
-        print(f"{name} is there already; `dvc exp remove {name}` makes room for another")
+        print(f"{name} already exists; to run it again, first run `dvc exp remove {name}`")
         return
     options = [
         part

@@ -126,14 +126,16 @@ def show(report: Report, *, as_json: bool) -> None:
     if any(check.stops for check in failed):
         console.print("[bold red]Training could not start.[/] What fixes it:")
     elif failed:
-        console.print("[bold red]Training can start, but DVC's cache is damaged.[/] Remove that:")
+        console.print(
+            "[bold red]Training can start, but DVC's cache is damaged.[/] What removes that:"
+        )
     elif not report.only_experiments:
         console.print("[green]Training can start:[/] dvc repro")
     _show_commands(console, failed)
     if not all(check.stops for check in failed):
         console.print(
-            "What an experiment had there is missing then. `dvc exp pull` brings it from where it "
-            "was pushed to; if it never was, run that experiment again.",
+            "Then experiments lack these files. Fetch them with `dvc exp pull <git remote> NAME` "
+            "if they were pushed; if not, run that experiment again.",
             soft_wrap=True,
         )
     if lost := [check for check in report.checks if not check.ok and check.experiments]:
@@ -301,7 +303,7 @@ def _texts(report: Report, name: str, entry: config.Dataset) -> None:
     for file in files:
         if not file.is_file():
             remedy = f"copy it to {shlex.quote(str(file))}"
-            report.checks.append(Check(str(file), False, "is not there", remedy))
+            report.checks.append(Check(str(file), False, "does not exist", remedy))
     for file in untracked([file for file in files if file.is_file()]):
         found = "is tracked by neither git nor DVC, so experiments would not have it"
         remedy = f"git add {shlex.quote(str(file))}"

@@ -1,4 +1,4 @@
-"""Which loss is best, and how sure is that? Experiments grouped by all but loss and seed."""
+"""Which loss is best, and how sure are we? Experiments grouped by all but loss and seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Comparison:
         labels: the most frequent first.
         linear: the score of TF-IDF and logistic regression on the same data; None where it was not
             run or has no such score.
-        next_run: the command of the run that helps most; None where none would.
+        next_run: the command of the most useful next run; None where none would help.
     """
 
     dataset: str

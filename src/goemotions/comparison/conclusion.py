@@ -80,14 +80,14 @@ def _best(rows: Sequence[Row]) -> str:
     sure = "at 95% confidence, over test rows and seeds"
     if len(candidates) == 1:
         return f"{candidates[0].loss} is the best loss ({sure})."
-    chances = listed([f"{row.loss} {_chance(row.best or 0.0)}" for row in candidates])
+    chances = listed([f"{_chance(row.best or 0.0)} for {row.loss}" for row in candidates])
     every = len(candidates) == len(rows)
     which = (
         "Each of these losses may be the best"
         if every
         else f"The best loss is one of {listed([row.loss for row in candidates])}"
     )
-    return f"{which} ({sure}); the probability of being it is {chances}."
+    return f"{which} ({sure}). The probability of being the best is {chances}."
 
 
 def _chance(probability: float) -> str:
@@ -113,10 +113,10 @@ def _verdicts(rows: Sequence[Row], baseline: str, margin: float) -> list[str]:
     if clauses:
         sentences.append(f"{listed(clauses)} (Holm-adjusted p < {LEVEL}).")
     if undecided := found.get("undecided"):
-        verb = "is" if len(undecided) == 1 else "are"
+        verb, they = ("is", "it is") if len(undecided) == 1 else ("are", "they are")
         sentences.append(
-            f"Whether {listed(undecided)} {verb} better than {baseline}, worse or equivalent is "
-            "undecided."
+            f"{listed(undecided)} {verb} undecided: these runs do not show whether {they} better "
+            f"than, worse than or equivalent to {baseline}."
         )
     return sentences
 

@@ -286,9 +286,9 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
             repo.dvcfs.get(path, str(folder), recursive=True)
         except not_cached():
             raise UserError(
-                f"{path} of {experiment.name} is not in DVC's cache; "
-                f"`dvc exp pull <git remote> {experiment.name}` brings it from where it was "
-                f"pushed to, `{experiment.again}` makes it again"
+                f"{path} of {experiment.name} is not in DVC's cache; fetch it with "
+                f"`dvc exp pull <git remote> {experiment.name}` if it was pushed, or make it again "
+                f"with `{experiment.again}`"
             ) from None
 
 

@@ -106,7 +106,7 @@ def _terminal(comparison: Comparison) -> None:
     console.print("\n".join(filter(None, (_title(comparison), settings))), style="bold")
     console.print(comparison.conclusion + _linear(comparison))
     if comparison.next_run is not None:
-        console.print(f"The next run that helps most: {comparison.next_run}")
+        console.print(f"The most useful next run: {comparison.next_run}")
     table = Table(box=box.SIMPLE, padding=(0, 0))
     for name in _TERMINAL:
         left = name == "loss"
@@ -125,7 +125,7 @@ def _markdown(comparison: Comparison) -> None:
         print(f"Settings that differ from the other tables:\n{settings}\n")
     print(f"{comparison.conclusion}{_linear(comparison)}\n")
     if comparison.next_run is not None:
-        print(f"The next run that helps most: `{comparison.next_run}`\n")
+        print(f"The most useful next run: `{comparison.next_run}`\n")
     header = [_heading(name, comparison) for name in _COLUMNS]
     for line in (header, ["---"] * len(header), *_cells(comparison)):
         _row(line)

@@ -43,7 +43,7 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
         case "literal_error":
             return f"{got}; {choose(error['input'], get_args(kind))}"
         case "invalid_key":
-            return f"{above} has the key {last!r}, which is no text; put it in quotes"
+            return f"{above} has the key {last!r}, which is not text; put it in quotes"
         case "too_short":
             return f"{got}; it must have at least one entry"
         case "model_type" | "dict_type":

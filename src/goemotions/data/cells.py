@@ -184,11 +184,11 @@ def literal(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     if _side_by_side(text):  # numpy's print, where Python would join the two
-        raise CellError(f"is {_short(text)}, where no comma is between the texts")
+        raise CellError(f"is {_short(text)}, which has no commas between the texts")
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        raise CellError(f"is {_short(text)}, which is no list in JSON or Python") from None
+        raise CellError(f"is {_short(text)}, which is not a list in JSON or Python") from None
 
 
 def _side_by_side(text: str) -> bool:

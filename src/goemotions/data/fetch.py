@@ -101,7 +101,7 @@ def _paths(name: str, settings: Table, *, again: bool) -> dict[str, Path]:
     for file in files:
         if not Path(file).is_file():
             raise TextsError(
-                f"datasets.{name}: {file} is not there; if it is elsewhere, copy it into "
+                f"datasets.{name}: {file} does not exist; if it is elsewhere, copy it into "
                 f"{Path(file).parent}. A temporary or queued experiment sees only files that git "
                 f"or DVC tracks: git add {shlex.quote(file)}"
             )

@@ -45,7 +45,7 @@ def check_columns(
             continue
         if name in names:
             times = names.count(name)
-            raise TextsError(f"{file}: {what} {name!r} is there {times} times; rename one")
+            raise TextsError(f"{file}: {what} {name!r} occurs {times} times; rename one")
         near = difflib.get_close_matches(name, names, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         seems = [mark for mark in DELIMITERS if mark in names[0]] if names else []

@@ -69,7 +69,7 @@ def refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
     """Raise TextsError for a pointer, a page, an archive or a file of another format."""
     start = content[:1000].removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not start:
-        raise TextsError(f"{file} is empty")
+        raise TextsError(f"{file} is empty; export or download it again")
     if start.startswith(b"version https://git-lfs"):
         raise TextsError(f"{file} is a Git LFS pointer, not data: run `git lfs pull`")
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):

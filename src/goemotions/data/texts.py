@@ -224,7 +224,7 @@ class _Reading:
         if word not in values:
             shown = ", ".join(values)
             column = self.settings.split.column
-            what = f"{column} is {word!r}, which is none of {shown}"
+            what = f"{column} is {word!r}, which is not one of {shown}"
             remedy = "name it under split.train, val or test, or remove these rows from the file"
             self.faults.add("split", place, what, remedy)
         return values.get(word, "train")
@@ -254,7 +254,7 @@ class _Reading:
         for kind, count in dropped.items():
             self.warnings.append(f"{count_of(count, 'row')} left out: {_DROP[kind]}")
         if not kept:
-            raise TextsError("no row is left")
+            raise TextsError("no row is left; check the entry's text, labels and drop")
         return kept
 
     def _lack(self, record: _Record, kinds: Sequence[str]) -> str | None:
@@ -361,7 +361,7 @@ def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
         pieces = [piece for piece in pieces if piece.strip()]
     text = " ".join(pieces)
     if not _encodes(text):
-        raise CellError("the text holds half of a surrogate pair, which is no character")
+        raise CellError("the text holds half of a surrogate pair, which is not a character")
     return text
 
 

@@ -22,6 +22,8 @@ from goemotions.network import batching, inference
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.inference import Network, Precision
 
+_REMEDY = "run `dvc repro train`, or restore the folder with `dvc checkout`"
+
 
 @dataclass
 class Classifier:
@@ -59,7 +61,7 @@ class Classifier:
         if missing := [name for name in needed if not (folder / name).is_file()]:
             state = f"is missing {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise UserError(
-                f"{folder} {state}; run `dvc repro train`, or bring an experiment's by "
+                f"{folder} {state}; run `dvc repro train`, or take an experiment's with "
                 "`dvc exp apply <name>`"
             )
         digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
@@ -74,7 +76,7 @@ class Classifier:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             content = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
         except Exception as error:  # tokenizers raises nothing more specific
-            raise UserError(f"{folder} does not load: {first_line(error)}") from None
+            raise UserError(f"{folder} does not load: {first_line(error)}; {_REMEDY}") from None
         try:
             thresholds = {
                 method: _logits(entry, labels) for method, entry in content["methods"].items()
@@ -102,7 +104,7 @@ class Classifier:
                 else _of_transformers(folder, precision, device)
             )
         except Exception as error:  # whatever a folder of another make makes them raise
-            raise UserError(f"{folder} does not load: {first_line(error)}") from None
+            raise UserError(f"{folder} does not load: {first_line(error)}; {_REMEDY}") from None
         padding = config.get("pad_token_id") or 0
         return cls(
             network, device, tokenizer, padding, labels, single, thresholds, preferred, max_length,
@@ -129,7 +131,7 @@ class Classifier:
         """Raise UserError where this model, called `trained`, is for other labels than `data`."""
         if tuple(self.labels) != labels.names or self.single != labels.single:
             raise UserError(
-                f"{trained} was trained for other labels than {data} has; train it anew"
+                f"{trained} was trained for other labels than {data} has; train it again"
             )
 
     def logits(

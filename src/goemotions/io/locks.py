@@ -14,8 +14,8 @@ from filelock import FileLock, SoftFileLock, Timeout
 from goemotions.errors import UserError, warn_once
 
 ORPHAN = (
-    "the command that started this training has ended, so DVC would not record what it makes; run "
-    "that command again, and it resumes from the last checkpoint"
+    "the command that started this training run has ended, so DVC would not record the result; run "
+    "that command again to resume from the last checkpoint"
 )
 
 

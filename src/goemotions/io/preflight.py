@@ -130,7 +130,9 @@ def refuse_what_dvc_would_lose() -> None:
     if project != Path.cwd():
         lost += [*_path(project), *_shallow(project)]
     if lost:
-        raise UserError(f"nothing is run here, since DVC would not keep it: {lost[0]}")
+        raise UserError(
+            f"stopped before running anything, because DVC would lose the result: {lost[0]}"
+        )
 
 
 def _user() -> Iterator[Problem]:

@@ -37,7 +37,9 @@ def convert(source: Path, target: Path) -> None:
         for key, value in state.items()
         if not (isinstance(key, str) and isinstance(value, torch.Tensor))
     ]:
-        raise UserError(f"{source} holds entries that are no tensors: {', '.join(map(str, wrong))}")
+        raise UserError(
+            f"{source} holds entries that are not tensors: {', '.join(map(str, wrong))}"
+        )
     if odd := [key for key, value in state.items() if value.layout != torch.strided]:
         raise UserError(f"{source} holds sparse tensors, such as {odd[0]}; they must be dense")
     # Cloned, because safetensors refuses tensors that share their storage.

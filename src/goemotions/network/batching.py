@@ -152,7 +152,7 @@ class MicroBatches:
         self.epoch = 0
         self.batches = -(-len(lengths) // batch_size)
         if len(lengths) // self.batches // micro_batches < processes:
-            larger = "" if self.batches == 1 else "use a larger one, or "
+            larger = "" if self.batches == 1 else "raise it, or "
             raise UserError(
                 f"train.batch_size is {batch_size}: too few of {len(lengths)} rows for {processes} "
                 f"processes x {micro_batches} gradient accumulation steps; {larger}change "

@@ -44,7 +44,7 @@ const bar = (model, label, given) => {
   const threshold = facts.thresholds[model]?.[label];
   const on = given.labels.includes(label);
   const words = `${model}: ${label} ${share.toFixed(3)}` +
-    (threshold === undefined ? "" : `, threshold ${threshold.toFixed(3)}`) + (on ? ", given" : ", not given");
+    (threshold === undefined ? "" : `, threshold ${threshold.toFixed(3)}`) + (on ? ", predicted" : ", not predicted");
   const fill = make("span", { className: `fill i${names.indexOf(model) % 6}` });
   fill.style.width = `${100 * share}%`;
   const track = make("span", { className: on ? "track on" : "track", role: "img", title: words }, fill);
@@ -154,7 +154,7 @@ const article = (one, index) => {
   const heading = make("h3", { id: `text-${index}` }, one.text || "(empty text)");
   const section = make("article", {}, heading);
   section.setAttribute("aria-labelledby", heading.id);
-  if (disagreed.length > 0) section.append(make("p", { className: "disagree" }, `They disagree on ${disagreed.join(", ")}.`));
+  if (disagreed.length > 0) section.append(make("p", { className: "disagree" }, `The models disagree on ${disagreed.join(", ")}.`));
   section.append(holder, make("p", {}, ...buttons.flatMap((button) => [button, " "]), all), ...panels);
   return section;
 };

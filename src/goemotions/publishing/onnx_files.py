@@ -81,7 +81,8 @@ def write(
     if not found[FLOAT].difference <= CLOSE:
         raise UserError(
             f"the ONNX file's logits differ from torch's by {found[FLOAT].difference:.2g}, and "
-            f"{CLOSE:g} is allowed; the packages that write it may have a defect for this model"
+            f"{CLOSE:g} is allowed, so nothing was written; check that `make setup` installed the "
+            "pinned versions of onnx, onnxruntime and onnxscript, and report it if it did"
         )
     if not found[INT8].kept:
         (folder / INT8).unlink()

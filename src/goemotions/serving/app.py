@@ -37,7 +37,7 @@ def _unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("it has half of a surrogate pair, which is no character") from None
+        raise ValueError("it has half of a surrogate pair, which is not a character") from None
     return text
 
 
@@ -158,7 +158,10 @@ class Models:
             if name not in self._neighbours:
                 split = splits.load(self.data, "train")["train"]
                 if list(split.labels.names) != self.labels:
-                    raise UserError(f"{self.data} has other labels than the model")
+                    raise UserError(
+                        f"{self.data} has other labels than the model; select the model's dataset "
+                        "in params.yaml and start the server again"
+                    )
                 self._neighbours[name] = Neighbours(self.classifiers[name], split)
                 threading.Thread(target=self._prepare, args=[name], daemon=True).start()
             found = self._neighbours[name]

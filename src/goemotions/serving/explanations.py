@@ -56,7 +56,10 @@ class Neighbours:
 
     def __init__(self, classifier: Classifier, split: Split) -> None:
         if not isinstance(classifier.network, Network):
-            raise UserError("only models that this project computes itself have similar texts")
+            raise UserError(
+                "similar texts need a BERT, MPNet or DeBERTa-v3 model that was trained with "
+                "train.short_text: true"
+            )
         encoder = copy.copy(classifier.network)
         encoder.classify = lambda vectors: vectors
         self._encoder, self._classifier, self._split = encoder, classifier, split

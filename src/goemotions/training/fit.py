@@ -104,9 +104,9 @@ def train(params: Params, loss: str) -> None:
     whole = params.losses[loss].function in losses.OF_BATCHES
     if whole and parts > 1:
         raise UserError(
-            f"losses.{loss}.function compares the rows of a batch, so dealing a batch out to "
-            f"{arguments.world_size} process(es) in {accumulation} part(s) would make it another "
-            "loss; train with one process, without gradient accumulation"
+            f"losses.{loss}.function compares the rows of a batch, so splitting a batch over "
+            f"{arguments.world_size} process(es) and {accumulation} part(s) would change the loss; "
+            "use one process and no gradient accumulation (`accelerate config`)"
         )
     lock = only_one(run.folder.parent / f".{run.folder.name}.lock", str(run.folder))
     with lock if arguments.process_index == 0 else nullcontext():

@@ -50,8 +50,8 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
     if not path.is_file():
         known = sorted(file.parent.name for file in folder.parent.glob(f"*/{LOGITS}"))
         raise UserError(
-            f"teacher is {folder.name!r}, and {path} does not exist; make it by `goemotions teach "
-            f"{folder.name} EXPERIMENT`, or choose one of {', '.join([NONE, *known])}"
+            f"teacher is {folder.name!r}, and {path} does not exist; make it with `goemotions "
+            f"teach {folder.name} EXPERIMENT`, or choose one of {', '.join([NONE, *known])}"
         )
     try:
         with np.load(io.BytesIO(path.read_bytes())) as content:
@@ -62,7 +62,7 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
             raise ValueError(f"its logits are not {len(ids)} x {len(labels)} finite numbers")
     except Exception as error:  # whatever damaged bytes make numpy and zipfile raise
         raise UserError(
-            f"{path} is damaged ({first_line(error)}); make it again by `goemotions teach "
+            f"{path} is damaged ({first_line(error)}); make it again with `goemotions teach "
             f"{folder.name} EXPERIMENT`"
         ) from None
     if tuple(labels.tolist()) != split.labels.names:
@@ -77,7 +77,7 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
     if missing := [row for row in rows if row not in places]:
         raise UserError(
             f"{path} is missing {len(missing)} of {len(rows)} training rows, such as "
-            f"{missing[0][0]!r}, or has another text there; make it again by `goemotions teach "
+            f"{missing[0][0]!r}, or has another text there; make it again with `goemotions teach "
             f"{folder.name} EXPERIMENT`"
         )
     return np.asarray(logits[[places[row] for row in rows]], dtype=np.float32)
