@@ -80,7 +80,7 @@ audit:  ## known vulnerabilities of the pinned packages, as PyPI knows them
 	grep -o 'torch==[0-9.]*' pyproject.toml > build/audit/torch.txt
 	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r build/audit/torch.txt
 
-bench: setup  ## speed beside what users take otherwise, in 45 minutes; TRAINED=FOLDER scores it in 8 bits, too
+bench: setup  ## speed compared with the usual alternatives, in 45 minutes; TRAINED=FOLDER also scores that model in 8 bits
 	$(BIN)/python -m benchmarks $(if $(TRAINED),--trained $(TRAINED))
 
 bench-distributed: setup  ## training throughput with one process and with two

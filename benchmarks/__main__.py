@@ -1,9 +1,9 @@
-"""Measure this project's training and prediction beside what users would take otherwise.
+"""Compare this project's speed in training and prediction with the usual alternatives.
 
-Every measurement is a process of its own, on the same rows with the same seed and threads. The
-contenders take turns, round after round, so that what else the machine does meets all of them; a
-table shows medians. What is done is written at once, so an interrupt loses one measurement. At the
-end the tables of docs/performance.md are made from the file.
+Each measurement is a process of its own, on the same rows with the same seed and threads. The
+contenders take turns, so that other load on the machine affects all of them; tables show medians.
+Each result is saved at once, so an interrupt loses one measurement. At the end the tables of
+docs/performance.md are rewritten.
 """
 
 import argparse
