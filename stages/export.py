@@ -11,6 +11,6 @@ if __name__ == "__main__":
         settings = config.load()
         # DVC runs it as `export@<loss>`; in the command, the setting would reach a shell.
         loss = os.environ.get("DVC_STAGE", "").partition("@")[2] or settings.loss
-        from goemotions.commands.export import export
+        from goemotions.commands import export
 
-        export(settings, loss, Path("export", loss))
+        export.run(settings, loss, Path("export", loss))

@@ -3,13 +3,15 @@
 import sys
 
 from goemotions import config
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.errors import stage
 
 if __name__ == "__main__":
     with stage(__doc__):
         settings = config.load()
-        texts = fetch(settings.dataset, settings.datasets[settings.dataset], settings.data_folder)
+        texts = fetch_dataset(
+            settings.dataset, settings.datasets[settings.dataset], settings.data_folder
+        )
         counts = ", ".join(f"{len(rows):,} {split}" for split, rows in texts.rows.items())
         kind = texts.labels.task.replace("_", "-")
         print(f"{settings.data_folder}: {counts}; {len(texts.labels)} labels, {kind}")

@@ -23,7 +23,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp()
 
 from goemotions import config
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.models import prepare
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def made(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        fetch("sample", p.datasets["sample"], p.data_folder)
+        fetch_dataset("sample", p.datasets["sample"], p.data_folder)
         prepare.cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], p.model_folder)
         fit.train(p, "bce")
     return folder

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, settings):
     folder = tmp_path_factory.mktemp("data") / "sample"
-    fetch.fetch("sample", settings.datasets["sample"], folder)
+    fetch.fetch_dataset("sample", settings.datasets["sample"], folder)
     return folder / "train.jsonl"
 
 

@@ -11,7 +11,7 @@ from tools import loss_curves
 def test_the_drawing_has_every_loss(tmp_path, settings, monkeypatch):
     monkeypatch.setattr(config, "load", lambda: settings)
     monkeypatch.chdir(tmp_path)
-    fetch.fetch("sample", settings.datasets["sample"], tmp_path / "data/goemotions")
+    fetch.fetch_dataset("sample", settings.datasets["sample"], tmp_path / "data/goemotions")
     loss_curves.draw(tmp_path / "losses.svg")
     svg = (tmp_path / "losses.svg").read_text()
     for name in settings.losses:

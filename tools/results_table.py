@@ -55,7 +55,7 @@ def add(source: Path, prefix: str, recipe: str | None = None) -> int:
     """
     found = []
     with predictions.reader() as read:
-        for experiment in experiments.experiments(prefix):
+        for experiment in experiments.evaluated(prefix):
             corrected, warning = measures.corrected(experiment, read(experiment))
             if warning:
                 print(f"warning: {warning}", file=sys.stderr)

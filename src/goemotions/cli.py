@@ -51,7 +51,7 @@ def _data(options: argparse.Namespace) -> int:
             )
         return 0 if entry.show(options.entry) else 1
     params = describe.with_dataset(config.load(any_loss=True), options.dataset)
-    found = describe.describe(params, describe.read(params))
+    found = describe.description(params, describe.read(params))
     describe.show(found, as_json=options.json)
     if options.html:
         describe.write_page(options.html, found)
@@ -66,7 +66,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.experiments:
         report = verify.verify_experiments()
     else:
-        report = verify.verify(config.load(), whole_cache=options.cache)
+        report = verify.run(config.load(), whole_cache=options.cache)
     verify.show(report, as_json=options.json)
     return 0 if report.ok else 1
 
@@ -77,7 +77,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     if options.require is not None:
         requirement.parse(options.require)
-    comparisons = compare.compare(
+    comparisons = compare.run(
         options.only,
         options.revisions,
         options.baseline,
@@ -104,7 +104,7 @@ def _predict(options: argparse.Namespace) -> int:
     if folder is None:
         settings = config.load()
         folder = settings.trained_folder(settings.loss)
-    predict.predict(
+    predict.run(
         options.texts,
         options.file,
         options.output,
@@ -121,7 +121,7 @@ def _serve(options: argparse.Namespace) -> int:
     from goemotions.commands import serve
 
     params = config.load(any_loss=True)
-    serve.serve(
+    serve.run(
         params,
         options.losses,
         options.experiments,
@@ -136,7 +136,7 @@ def _teach(options: argparse.Namespace) -> int:
     from goemotions import config
     from goemotions.commands import teach
 
-    teach.teach(options.name, options.experiments, config.load(any_loss=True))
+    teach.run(options.name, options.experiments, config.load(any_loss=True))
     return 0
 
 
@@ -162,7 +162,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands.cluster import Resources
 
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
-    return sweep.sweep(
+    return sweep.run(
         options.settings,
         sweep.Options(
             address=options.address,
@@ -188,7 +188,7 @@ def _export(options: argparse.Namespace) -> int:
     loss = options.loss or params.loss
     if loss not in params.losses:
         raise UserError(f"the loss is {loss!r}; params.yaml has {', '.join(params.losses)}")
-    export.export(params, loss, options.output or Path("export", loss))
+    export.run(params, loss, options.output or Path("export", loss))
     return 0
 
 

@@ -50,7 +50,7 @@ def test_without_a_requirement_the_exit_status_is_0(made, capsys):
     ],
 )
 def test_what_is_wrong_is_said_before_the_experiments_are_read(wrong, said, capsys, monkeypatch):
-    monkeypatch.setattr(compare.experiments, "experiments", None)
+    monkeypatch.setattr(compare.experiments, "evaluated", None)
     with pytest.raises(SystemExit) as ended:
         cli.main(["compare", *wrong])
     assert ended.value.code == 1

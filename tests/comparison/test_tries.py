@@ -14,7 +14,7 @@ def test_only_tries_that_differ_in_nothing_else_are_ranked_together(monkeypatch,
         settings = {"train.max_length": length, "recipes.minilm-l6.learning_rate": rate}
         made, _ = run("asl", name=f"tune-{length}-{rate}", **settings)
         runs.append(dataclasses.replace(made, validation_average_precision=score))
-    monkeypatch.setattr(tune.experiments, "experiments", lambda prefix: runs)
+    monkeypatch.setattr(tune.experiments, "evaluated", lambda prefix: runs)
     tune.best([])
     of_asl = (
         "asl on goemotions with minilm-l6 (train.max_length {}): average precision on validation"

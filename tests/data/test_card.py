@@ -8,7 +8,7 @@ import yaml
 
 from goemotions import config
 from goemotions.data import card
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.data.labels import Labels
 from goemotions.data.sample import LABELS
 
@@ -38,14 +38,14 @@ def assert_loads(folder, tmp_path, counts):
 
 
 def test_the_sample_loads_with_its_splits_and_label_names(settings, tmp_path):
-    fetch("sample", settings.datasets["sample"], tmp_path / "sample")
+    fetch_dataset("sample", settings.datasets["sample"], tmp_path / "sample")
     counts = settings.datasets["sample"].rows
     expected = {"train": counts["train"], "validation": counts["val"], "test": counts["test"]}
     assert_loads(tmp_path / "sample", tmp_path, expected)
 
 
 def test_the_real_goemotions_loads_with_its_splits_and_label_names(settings, real_mirror, tmp_path):
-    fetch("goemotions", settings.datasets["goemotions"], tmp_path / "goemotions")
+    fetch_dataset("goemotions", settings.datasets["goemotions"], tmp_path / "goemotions")
     expected = {"train": 43410, "validation": 5426, "test": 5427}
     assert_loads(tmp_path / "goemotions", tmp_path, expected)
 
@@ -55,7 +55,7 @@ def test_texts_that_look_like_something_else_stay_texts(tmp_path):
     entry = config.GeneratedDataset(
         source="generated", seed=0, rows={"train": 1, "val": 1, "test": 1}
     )
-    fetch("sample", entry, tmp_path / "sample")
+    fetch_dataset("sample", entry, tmp_path / "sample")
     texts = ("007", "null", "[1]", "1e5", "a\u2028b\u0085")
     made = [{"id": str(n), "text": text, "labels": [0]} for n, text in enumerate(texts)]
     lines = "".join(json.dumps(row) + "\n" for row in made)
@@ -64,7 +64,7 @@ def test_texts_that_look_like_something_else_stay_texts(tmp_path):
 
 
 def header(name, entry):
-    text = card.card(name, entry, Labels(LABELS))
+    text = card.dataset_card(name, entry, Labels(LABELS))
     assert text.startswith("---\n")
     return yaml.safe_load(text.split("---\n")[1])
 
@@ -79,6 +79,8 @@ def test_only_goemotions_has_goemotions_licence(settings):
 def test_the_origin_is_named(settings):
     real = settings.datasets["goemotions"]
     assert f"google-research-datasets/go_emotions on the Hugging Face Hub at {real.revision}" in (
-        card.card("goemotions", real, Labels(LABELS))
+        card.dataset_card("goemotions", real, Labels(LABELS))
     )
-    assert "Generated sentences" in card.card("sample", settings.datasets["sample"], Labels(LABELS))
+    assert "Generated sentences" in card.dataset_card(
+        "sample", settings.datasets["sample"], Labels(LABELS)
+    )

@@ -12,8 +12,8 @@ from pyarrow import csv, parquet
 
 from goemotions import config
 from goemotions.data import splits
-from goemotions.data.card import card
-from goemotions.data.fetch import fetch
+from goemotions.data.card import dataset_card
+from goemotions.data.fetch import fetch_dataset
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 
@@ -62,11 +62,11 @@ def mirror(tmp_path, monkeypatch):
 
 def test_the_files_hold_the_pinned_rows(mirror, tmp_path):
     folder = tmp_path / "data" / "mine"
-    assert counts(fetch("mine", PINS, folder)) == {"train": 2, "val": 1, "test": 1}
+    assert counts(fetch_dataset("mine", PINS, folder)) == {"train": 2, "val": 1, "test": 1}
     written = {path.name: path.read_bytes().decode() for path in folder.iterdir()}
     metadata = json.loads(written.pop("metadata.json"))
     labels = written.pop("labels.json")
-    assert written.pop("README.md") == card("mine", PINS, Labels(NAMES))
+    assert written.pop("README.md") == dataset_card("mine", PINS, Labels(NAMES))
     assert written == {f"{split}.jsonl": text for split, text in LINES.items()}
     assert json.loads(labels) == {"names": list(NAMES), "task": "multi_label", "groupings": {}}
     files = {
@@ -93,13 +93,13 @@ def test_rows_without_an_id_are_named_by_the_whole_path_of_their_file(mirror, tm
         shutil.copy(mirror.parent / FILES["train"], mirror.parent / name)
     every = {split: [name] for split, name in FILES.items()} | {"train": files}
     pins = PINS.model_copy(update={"files": every, "id": None, "rows": None, "sha256": None})
-    texts = fetch("mine", pins, tmp_path / "data" / "mine")
+    texts = fetch_dataset("mine", pins, tmp_path / "data" / "mine")
     ids = [row.id for row in texts.rows["train"]]
     assert ids == [f"{name}:{row}" for name in files for row in (1, 2)]
 
 
 def test_nothing_else_lies_beside_the_folder(mirror, tmp_path):
-    fetch("mine", PINS, tmp_path / "data" / "mine")
+    fetch_dataset("mine", PINS, tmp_path / "data" / "mine")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine"]
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_count_or_digest_names_both_and_leaves_the_old_folder(
     folder.mkdir(parents=True)
     (folder / "old").write_text("1")
     with pytest.raises(UserError, match=re.escape(message)):
-        fetch("mine", pins, folder)
+        fetch_dataset("mine", pins, folder)
     assert [path.name for path in folder.parent.rglob("*")] == ["mine", "old"]
 
 
@@ -134,7 +134,7 @@ def test_a_row_that_breaks_a_rule_is_named_before_any_digest(mirror, tmp_path):
     parquet.write_table(table, mirror / "train.parquet")
     message = "datasets.mine: s/train.parquet, row 2: the text is blank"
     with pytest.raises(UserError, match=re.escape(message)):
-        fetch("mine", PINS, tmp_path / "data")
+        fetch_dataset("mine", PINS, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
@@ -150,7 +150,7 @@ def test_a_row_that_breaks_a_rule_is_named_before_any_digest(mirror, tmp_path):
 def test_a_file_that_is_not_parquet_is_named(mirror, tmp_path, content, reason):
     (mirror / "test.parquet").write_bytes(content)
     with pytest.raises(UserError, match=f"datasets.mine: s/test.parquet {reason}"):
-        fetch("mine", PINS, tmp_path / "data")
+        fetch_dataset("mine", PINS, tmp_path / "data")
 
 
 GOOD = {"id": ["a"], "text": ["hi"], "labels": [[2]]}
@@ -185,14 +185,14 @@ def test_columns_that_datasets_would_convert_are_refused(mirror, tmp_path, colum
     table = {name: cells for name, cells in (GOOD | columns).items() if cells is not None}
     parquet.write_table(pyarrow.table(table), mirror / "validation.parquet")
     with pytest.raises(UserError, match=re.escape(f"datasets.mine: s/validation.parquet{reason}")):
-        fetch("mine", PINS, tmp_path / "data")
+        fetch_dataset("mine", PINS, tmp_path / "data")
 
 
 def test_a_file_without_rows_is_refused(mirror, tmp_path):
     schema = pyarrow.table(GOOD).schema
     parquet.write_table(schema.empty_table(), mirror / "train.parquet")
     with pytest.raises(UserError, match=r"s/train\.parquet holds no row"):
-        fetch("mine", PINS, tmp_path / "data")
+        fetch_dataset("mine", PINS, tmp_path / "data")
 
 
 def test_a_mirrors_path_is_no_pattern(mirror, tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_a_mirrors_path_is_no_pattern(mirror, tmp_path, monkeypatch):
     odd.parent.mkdir(parents=True)
     mirror.parents[1].rename(odd)
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(odd.parents[1]))
-    assert counts(fetch("mine", PINS, tmp_path / "data")) == PINS.rows
+    assert counts(fetch_dataset("mine", PINS, tmp_path / "data")) == PINS.rows
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, lef
     os.truncate(filler, filler.stat().st_size - left)
     settings = PINS.model_copy(update={"files": files, "rows": None, "sha256": None})
     with pytest.raises(OSError, match="No space left") as error:
-        fetch("mine", settings, folder)
+        fetch_dataset("mine", settings, folder)
     assert error.value.errno == errno.ENOSPC
     filler.unlink()
     assert [path.name for path in disk.folder.iterdir() if path.name != "lost+found"] == ["mine"]
@@ -242,14 +242,14 @@ def test_every_file_that_the_mirror_lacks_is_listed(mirror, tmp_path):
         f"the mirror {mirror.parent} is missing s/train.parquet, s/test.parquet; put revision 0000"
     )
     with pytest.raises(UserError, match=re.escape(message)):
-        fetch("mine", PINS, tmp_path / "data")
+        fetch_dataset("mine", PINS, tmp_path / "data")
 
 
 def test_the_sample_needs_no_source(tmp_path, monkeypatch):
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(tmp_path / "nowhere"))
     rows = {"train": 120, "val": 5, "test": 5}
     settings = config.GeneratedDataset(source="generated", seed=0, rows=rows)
-    assert counts(fetch("sample", settings, tmp_path / "sample")) == rows
+    assert counts(fetch_dataset("sample", settings, tmp_path / "sample")) == rows
     metadata = json.loads((tmp_path / "sample" / "metadata.json").read_text())
     assert metadata["revision"] is None
     assert metadata["rows"] == {**rows, "total": 130}
@@ -260,7 +260,7 @@ def test_the_sample_needs_no_source(tmp_path, monkeypatch):
 
 def test_the_real_goemotions_is_the_published_one(real_mirror, tmp_path, settings):
     folder = tmp_path / "goemotions"
-    texts = fetch("goemotions", settings.datasets["goemotions"], folder)
+    texts = fetch_dataset("goemotions", settings.datasets["goemotions"], folder)
     assert counts(texts) == {"train": 43410, "val": 5426, "test": 5427}
     digests = {
         split: hashlib.sha256((folder / f"{split}.jsonl").read_bytes()).hexdigest()

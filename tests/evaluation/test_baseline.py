@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from goemotions import config
 from goemotions.data import splits
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.data.labels import Labels
-from goemotions.evaluation.baseline import baseline
+from goemotions.evaluation.baseline import evaluate_baseline
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 def test_the_linear_baseline_learns_the_sample_and_is_scored_like_a_model(tmp_path, monkeypatch):
     settings = config.load(ROOT / "params.yaml")
     monkeypatch.chdir(tmp_path)
-    fetch("sample", settings.datasets["sample"], Path("sample"))
-    scores = baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
+    fetch_dataset("sample", settings.datasets["sample"], Path("sample"))
+    scores = evaluate_baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
     assert json.loads(Path("baseline.json").read_text()) == {"baseline": scores}
     assert list(scores)[:3] == ["macro_f1", "macro_f1_low", "macro_f1_high"]
     assert 0.4 < scores["macro_f1_low"] < scores["macro_f1"] < scores["macro_f1_high"] < 0.9
-    again = baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
+    again = evaluate_baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
     assert again == scores
 
 
@@ -53,9 +53,9 @@ def test_it_is_fitted_by_one_thread_whatever_there_are(tmp_path, monkeypatch):
 
     monkeypatch.setattr(LogisticRegression, "fit", watched)
     settings = config.load(ROOT / "params.yaml")
-    fetch("sample", settings.datasets["sample"], tmp_path / "sample")
+    fetch_dataset("sample", settings.datasets["sample"], tmp_path / "sample")
     with threadpool_limits(2):
-        baseline(tmp_path / "sample", tmp_path / "baseline.json", settings.evaluate)
+        evaluate_baseline(tmp_path / "sample", tmp_path / "baseline.json", settings.evaluate)
     assert threads == {1}
 
 
@@ -67,5 +67,5 @@ def test_texts_in_which_no_word_occurs_twice_still_have_a_baseline(settings, tmp
     }
     contents = {split: splits.encode(part) for split, part in rows.items()}
     splits.write(tmp_path, contents, dict.fromkeys(rows, 4), labels)
-    scores = baseline(tmp_path, tmp_path / "baseline.json", settings.evaluate)
+    scores = evaluate_baseline(tmp_path, tmp_path / "baseline.json", settings.evaluate)
     assert scores["accuracy"] == 0.5

@@ -33,7 +33,7 @@ slept = []
 time.sleep = slept.append
 from pathlib import Path
 from goemotions import config
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.io import hub
 from goemotions.models.prepare import cache
 from goemotions.errors import UserError
@@ -50,7 +50,7 @@ def dataset(folder, repo, digest):
         id="id", text="text", labels=dict(column="labels", names=["a", "b", "c"], ids=0),
         rows=dict.fromkeys({FILES!r}, 1), sha256=dict.fromkeys({FILES!r}, digest),
     ))
-    texts = fetch("d", settings, Path(folder))
+    texts = fetch_dataset("d", settings, Path(folder))
     return {{split: len(rows) for split, rows in texts.rows.items()}}
 
 for name, *arguments in json.loads(sys.argv[1]):

@@ -8,8 +8,7 @@ from sklearn.metrics import f1_score
 
 from goemotions import config
 from goemotions.metrics import thresholds
-from goemotions.metrics.f1 import decide, macro_f1, probabilities, sigmoid
-from goemotions.metrics.f1 import f1 as f1_of_counts
+from goemotions.metrics.f1 import decide, f1_of_counts, macro_f1, probabilities, sigmoid
 from goemotions.metrics.thresholds import (
     Fit,
     calibration,

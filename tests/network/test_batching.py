@@ -151,7 +151,7 @@ def test_more_parts_than_rows_are_refused():
 def test_padding_of_an_epoch_of_goemotions_is_at_most_five_percent(real_mirror, minilm, settings):
     from goemotions.data import fetch, splits
 
-    fetch.fetch("goemotions", settings.datasets["goemotions"], minilm.parent / "goemotions")
+    fetch.fetch_dataset("goemotions", settings.datasets["goemotions"], minilm.parent / "goemotions")
     texts = splits.read(minilm.parent / "goemotions/train.jsonl").texts
     tokenizer = AutoTokenizer.from_pretrained(minilm).backend_tokenizer
     lengths = Rows(tokenizer, texts, None, max_length=64).lengths

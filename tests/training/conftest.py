@@ -6,7 +6,7 @@ import pytest
 from small import settings
 
 from goemotions import config
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.models.prepare import cache
 
 
@@ -15,7 +15,7 @@ def inputs(tmp_path_factory):
     """data/sample and models/deberta-v3-tiny, small."""
     folder = tmp_path_factory.mktemp("inputs")
     p = config.parse(settings())
-    fetch("sample", p.datasets["sample"], folder / p.data_folder)
+    fetch_dataset("sample", p.datasets["sample"], folder / p.data_folder)
     cache("deberta-v3-tiny", p.models["deberta-v3-tiny"], folder / p.model_folder)
     return folder
 

@@ -11,12 +11,12 @@ from small import settings
 
 import single_label
 from goemotions import config
-from goemotions.commands.predict import predict
+from goemotions.commands import predict
 from goemotions.comparison import predictions
 from goemotions.data import splits
 from goemotions.errors import UserError
 from goemotions.evaluation import score
-from goemotions.evaluation.baseline import baseline
+from goemotions.evaluation.baseline import evaluate_baseline
 from goemotions.evaluation.trained import Classifier
 from goemotions.metrics.f1 import macro_f1
 from goemotions.network.classifier import build_classifier
@@ -97,7 +97,7 @@ def test_the_comparison_reads_the_labels_of_the_run(trained, params):
 def test_a_prediction_is_one_label_with_its_probability(trained, params, capsys):
     folder = params.trained_folder("cross_entropy")
     texts = ["thank you so much", ""]
-    predict(texts, None, None, folder)
+    predict.run(texts, None, None, folder)
     classifier = Classifier.load(folder)
     shares = torch.softmax(torch.from_numpy(classifier.logits(texts)).double(), 1)
     expected = [
@@ -106,11 +106,11 @@ def test_a_prediction_is_one_label_with_its_probability(trained, params, capsys)
     ]
     assert capsys.readouterr().out == "".join(expected)
     with pytest.raises(UserError, match=r"--thresholds is 'calibrated', and .* exactly one label"):
-        predict(texts, None, None, folder, method="calibrated")
+        predict.run(texts, None, None, folder, method="calibrated")
 
 
 def test_the_baseline_decides_by_the_highest_logit(trained, params, tmp_path):
-    scores = baseline(params.data_folder, tmp_path / "baseline.json", params.evaluate)
+    scores = evaluate_baseline(params.data_folder, tmp_path / "baseline.json", params.evaluate)
     assert 0.1 < scores["accuracy"] == pytest.approx(scores["micro_f1"])
     assert list(scores)[:3] == ["macro_f1", "macro_f1_low", "macro_f1_high"]
 
@@ -120,7 +120,7 @@ def test_a_baseline_bears_labels_that_no_training_row_or_every_one_has(tmp_path,
     labels = splits.Labels(("always", "never", "odd"))
     parts = dict.fromkeys(splits.SPLITS, splits.encode(rows))
     splits.write(tmp_path, parts, dict.fromkeys(splits.SPLITS, 12), labels)
-    scores = baseline(tmp_path, tmp_path / "baseline.json", params.evaluate)
+    scores = evaluate_baseline(tmp_path, tmp_path / "baseline.json", params.evaluate)
     assert scores["labels_without_test_rows"] == 1
     assert scores["macro_f1"] > 0.5
 

@@ -11,7 +11,7 @@ import pytest
 from small import settings
 
 from goemotions import config
-from goemotions.data.fetch import fetch
+from goemotions.data.fetch import fetch_dataset
 from goemotions.models.prepare import cache
 from goemotions.models.tokenizer import PROBES
 from goemotions.training import fit
@@ -50,7 +50,7 @@ def trained(request, tmp_path_factory):
     p = config.parse(raw)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp(name))
-        fetch("sample", p.datasets["sample"], p.data_folder)
+        fetch_dataset("sample", p.datasets["sample"], p.data_folder)
         cache(name, p.models[name], p.model_folder)
         fit.train(p, "bce")
         return str(Path("models/trained/bce").resolve())

@@ -12,9 +12,10 @@ from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.predictions import Scored
 from goemotions.errors import UserError
 from goemotions.io import preflight
+from goemotions.pages import render
 
 
-def compare(
+def run(
     prefix: str,
     revisions: Sequence[str],
     baseline: str | None,
@@ -44,8 +45,8 @@ def compare(
     # Reading a thousand experiments takes a minute, so first what can be wrong with the rest.
     measures.check(metric)
     measures.check_margin(margin)
-    if page and page.is_dir():
-        raise UserError(f"--html is {str(page)!r}, which is a folder; name a file")
+    if page:
+        render.check(page)
     found, scored = _read(prefix, revisions)
     comparisons = analysis.analyse(
         found, scored, baseline, metric=metric, margin=margin, own_recipes=own_recipes
@@ -63,7 +64,7 @@ def compare(
 
 def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict[str, Scored]]:
     """The experiments whose predictions are in DVC's cache, and the predictions by their keys."""
-    found = experiments.experiments(prefix, revisions)
+    found = experiments.evaluated(prefix, revisions)
     if not found:
         preflight.require_project()
         lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))

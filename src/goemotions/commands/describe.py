@@ -107,7 +107,7 @@ def read(params: Params) -> Texts:
         return fetch.read(params.dataset, settings, Path(temporary))
 
 
-def describe(params: Params, texts: Texts) -> Description:
+def description(params: Params, texts: Texts) -> Description:
     """Count what there is to know.
 
     Args:

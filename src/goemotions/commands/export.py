@@ -20,7 +20,7 @@ from goemotions.metrics.scores import headline
 from goemotions.publishing import model_card, onnx_files
 
 
-def export(params: Params, loss: str, output: Path) -> None:
+def run(params: Params, loss: str, output: Path) -> None:
     """Write the folder `output`, completely or not at all.
 
     Args:
@@ -109,7 +109,7 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
     The run has the name of the experiment that it is, if it is one.
     """
     try:
-        every = experiments.experiments()
+        every = experiments.evaluated()
     except UserError:  # no git, for example
         return None, ""
     run = next((one for one in every if one.key == WORKSPACE and one.loss == loss), None)

@@ -24,7 +24,7 @@ from goemotions.network.inference import Precision
 CHUNK = 4096  # texts in memory at a time; they are sorted by length among themselves
 
 
-def predict(
+def run(
     texts: list[str],
     file: Path | None,
     output: Path | None,

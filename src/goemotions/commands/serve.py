@@ -16,7 +16,7 @@ COMPARISON = Path("reports/comparison.html")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
+def run(
     params: Params,
     losses: list[str],
     chosen: list[str],

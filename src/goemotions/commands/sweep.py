@@ -69,7 +69,7 @@ class Places:
     commit: str
 
 
-def sweep(settings: Sequence[str], options: Options, *, check: bool) -> int:
+def run(settings: Sequence[str], options: Options, *, check: bool) -> int:
     """Run what is missing of a sweep; the exit status, 1 where a trial failed.
 
     Args:
@@ -150,7 +150,7 @@ def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
 
 def _runs(trials: Sequence[Planned], metric: str) -> dict[str, Runs]:
     """What trials scored by a metric, by loss and in the order of the seeds."""
-    found = {one.name: one for one in experiments.experiments(PREFIX)}
+    found = {one.name: one for one in experiments.evaluated(PREFIX)}
     runs = {}
     with predictions.reader() as read:
         for loss in sorted({one.loss for one in trials}):

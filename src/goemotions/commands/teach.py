@@ -22,7 +22,7 @@ from goemotions.training import teacher
 from goemotions.training.trainer import uses_bf16
 
 
-def teach(name: str, chosen: list[str], params: Params) -> None:
+def run(name: str, chosen: list[str], params: Params) -> None:
     """Write teachers/<name> from experiments' trained models.
 
     Args:

@@ -188,7 +188,7 @@ def _tries(losses: list[str]) -> list[list[Experiment]]:
         UserError: there are none, or none of one of `losses`.
     """
     found: dict[tuple[str, ...], list[Experiment]] = {}
-    for run in experiments.experiments(PREFIX):
+    for run in experiments.evaluated(PREFIX):
         wanted = not losses or run.loss in losses
         if wanted and run.validation_average_precision is not None:
             group = run.dataset, run.model, run.loss, run.comparable(own_recipes=True)

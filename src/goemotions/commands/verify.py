@@ -68,7 +68,7 @@ class Report:
         return all(check.ok or (check.experiments and ignored) for check in self.checks)
 
 
-def verify(settings: config.Params, *, whole_cache: bool = False) -> Report:
+def run(settings: config.Params, *, whole_cache: bool = False) -> Report:
     """Check the selected dataset and model, and whether both load. Never writes, never fetches.
 
     Args:

@@ -109,7 +109,7 @@ def command(changes: Mapping[str, Any]) -> str:
     return " ".join(["dvc exp run", *settings])
 
 
-def experiments(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
+def evaluated(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:
     """The evaluated workspace and HEAD, then the evaluated experiments of every commit.
 
     Those of the newest commits come first.
@@ -258,7 +258,7 @@ def named(name: str) -> Experiment:
     Raises:
         UserError: there is none.
     """
-    matching = [one for one in experiments(name) if one.name == name]
+    matching = [one for one in evaluated(name) if one.name == name]
     if not matching:
         raise UserError(f"no evaluated experiment is called {name!r}; see `goemotions compare`")
     return matching[0]

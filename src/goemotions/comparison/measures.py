@@ -18,7 +18,7 @@ from goemotions.comparison.statistics import Runs
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.metrics import bootstrap
-from goemotions.metrics.f1 import Bools, Floats, counts, f1, ranking
+from goemotions.metrics.f1 import Bools, Floats, counts, f1_of_counts, ranking
 from goemotions.metrics.scores import grouped
 
 DEFAULT = "macro_f1"
@@ -133,7 +133,7 @@ def macro_f1(decisions: Bools, targets: Bools) -> Measure:
 
     # Without a row, a label's F1 depends only on whether the row is given the label and has it.
     def without(given: int, present: int) -> Floats:
-        every = f1(hits - given * present, predicted - given, actual - present)
+        every = f1_of_counts(hits - given * present, predicted - given, actual - present)
         return np.where(actual > 0, every, 0.0)
 
     neither, given, present = without(0, 0), without(1, 0), without(0, 1)
@@ -144,7 +144,9 @@ def macro_f1(decisions: Bools, targets: Bools) -> Measure:
         + (decisions & targets) @ (without(1, 1) - given - present + neither)
     )
     occurring = (actual > 0).sum()
-    return _jackknife(float(f1(hits, predicted, actual)[actual > 0].mean()), total / occurring)
+    return _jackknife(
+        float(f1_of_counts(hits, predicted, actual)[actual > 0].mean()), total / occurring
+    )
 
 
 def label_f1(decisions: Bools, targets: Bools, label: int) -> Measure:
@@ -198,7 +200,7 @@ def _mean(of_rows: Floats) -> Measure:
 def _f1(decisions: Bools, targets: Bools) -> tuple[Floats, Floats]:
     """F1 of each label, [labels], and without each row, [rows, labels]."""
     hits, predicted, actual = counts(decisions, targets)
-    return f1(hits, predicted, actual), f1(
+    return f1_of_counts(hits, predicted, actual), f1_of_counts(
         hits - (decisions & targets), predicted - decisions, actual - targets
     )
 
@@ -207,7 +209,7 @@ def _micro_f1(decisions: Bools, targets: Bools) -> Measure:
     parts = [(decisions & targets).sum(1), decisions.sum(1), targets.sum(1)]
     sums = [part.sum() for part in parts]
     less = [total - part for total, part in zip(sums, parts, strict=True)]
-    return _jackknife(float(f1(*sums)), f1(*less))
+    return _jackknife(float(f1_of_counts(*sums)), f1_of_counts(*less))
 
 
 def _weighted_f1(decisions: Bools, targets: Bools) -> Measure:

@@ -9,7 +9,7 @@ from goemotions.data.splits import SPLITS
 _LICENCES = {"google-research-datasets/go_emotions": "apache-2.0"}
 
 
-def card(name: str, settings: Dataset, labels: Labels) -> str:
+def dataset_card(name: str, settings: Dataset, labels: Labels) -> str:
     """The text of README.md: a YAML block for `datasets`, then the same for people."""
     names = {str(index): label for index, label in enumerate(labels.names)}
     header = {

@@ -14,7 +14,7 @@ from goemotions.config.dataset_settings import (
     groups_problem,
 )
 from goemotions.data import sample, splits
-from goemotions.data.card import card
+from goemotions.data.card import dataset_card
 from goemotions.data.faults import TextsError
 from goemotions.data.labels import Labels
 from goemotions.data.texts import Texts, read_texts
@@ -23,7 +23,7 @@ from goemotions.io import hub, publish
 from goemotions.io.tracked import untracked
 
 
-def fetch(name: str, settings: Dataset, folder: Path) -> Texts:
+def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:
     """Write a dataset's files into `folder`, all of them or none.
 
     Returns:
@@ -52,7 +52,9 @@ def fetch(name: str, settings: Dataset, folder: Path) -> Texts:
             files=texts.files,
             warnings=texts.warnings,
         )
-        (draft / "README.md").write_text(card(name, settings, texts.labels), encoding="utf-8")
+        (draft / "README.md").write_text(
+            dataset_card(name, settings, texts.labels), encoding="utf-8"
+        )
     return texts
 
 

@@ -14,7 +14,7 @@ from goemotions.metrics.thresholds import fit, preferred, selected
 DIGITS = 4  # that are the same on every CPU, unless a row lies at a threshold
 
 
-def baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
+def evaluate_baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, float]:
     """Fit on train, choose thresholds on val, score test, and write the scores to `path`.
 
     The features are TF-IDF of words and pairs of words that occur twice or more (of all, where none

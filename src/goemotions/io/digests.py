@@ -21,7 +21,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def digests(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
+def of_files(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
     """Name -> size in bytes and SHA-256."""
     return {
         name: {"size": path.stat().st_size, "sha256": sha256(path)}
@@ -32,7 +32,7 @@ def digests(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
 def write_manifest(folder: Path, **origin: Any) -> None:
     """Write manifest.json: the origin, and size and SHA-256 of every file of the folder."""
     paths = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
-    write_json(folder / MANIFEST, {**origin, "written": digests(paths)})
+    write_json(folder / MANIFEST, {**origin, "written": of_files(paths)})
 
 
 def read_manifest(folder: Path, remedy: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ label pull downward.
 
 import numpy as np
 
-from goemotions.metrics.f1 import Bools, Floats, f1, macro_f1, with_positives
+from goemotions.metrics.f1 import Bools, Floats, f1_of_counts, macro_f1, with_positives
 
 CHUNK = 500  # resamples at a time, and fewer of many rows, so that memory does not grow
 
@@ -43,5 +43,5 @@ def resampled(decisions: Bools, targets: Bools, *, resamples: int, seed: int) ->
         drawn = rng.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
         counts = (weights.astype(np.float32) @ columns).astype(float).reshape(size, 3, labels)
-        scores.append(with_positives(f1(*counts.swapaxes(0, 1)), targets).mean(1))
+        scores.append(with_positives(f1_of_counts(*counts.swapaxes(0, 1)), targets).mean(1))
     return np.concatenate(scores)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.metrics.f1 import Bools, Floats, average_precision, counts, f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, average_precision, counts, f1_of_counts, sigmoid
 
 COLUMNS = {
     "per_label": (
@@ -23,7 +23,7 @@ def at_thresholds(decisions: Bools, targets: Bools) -> dict[str, Floats]:
     return {
         "precision": true_positives / np.maximum(predicted, 1),
         "recall": true_positives / np.maximum(actual, 1),
-        "f1": f1(true_positives, predicted, actual),
+        "f1": f1_of_counts(true_positives, predicted, actual),
     }
 
 

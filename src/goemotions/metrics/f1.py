@@ -61,14 +61,14 @@ def counts(decisions: Bools, targets: Bools) -> tuple[Any, Any, Any]:
     return (decisions & targets).sum(0), decisions.sum(0), targets.sum(0)
 
 
-def f1(true_positives: Any, predicted: Any, actual: Any) -> Floats:
+def f1_of_counts(true_positives: Any, predicted: Any, actual: Any) -> Floats:
     """F1 from counts of any equal shape; 0 where a label is neither predicted nor present."""
     return np.asarray(2.0 * true_positives / np.maximum(predicted + actual, 1))
 
 
 def macro_f1(decisions: Bools, targets: Bools) -> float:
     """The mean of F1 over the labels with positives; both are [rows, labels]."""
-    return label_mean(f1(*counts(decisions, targets)), targets)
+    return label_mean(f1_of_counts(*counts(decisions, targets)), targets)
 
 
 def label_mean(values: Floats, targets: Bools) -> float:

@@ -12,7 +12,7 @@ from goemotions.metrics.f1 import (
     Floats,
     counts,
     decide,
-    f1,
+    f1_of_counts,
     label_mean,
     macro_average_precision,
     macro_f1,
@@ -49,7 +49,7 @@ def headline(
     """
     decisions = decide(logits, thresholds)
     true_positives, predicted, actual = counts(decisions, targets)
-    by_label = f1(true_positives, predicted, actual)
+    by_label = f1_of_counts(true_positives, predicted, actual)
     low, high = interval(decisions, targets, resamples=resamples, seed=seed)
     result = {
         "macro_f1": label_mean(by_label, targets),
@@ -62,7 +62,7 @@ def headline(
             "macro_f1_at_05": macro_f1(sigmoid(logits) >= 0.5, targets),
             "macro_f1_at_02": macro_f1(sigmoid(logits) >= 0.2, targets),
         }
-    result["micro_f1"] = float(f1(true_positives.sum(), predicted.sum(), actual.sum()))
+    result["micro_f1"] = float(f1_of_counts(true_positives.sum(), predicted.sum(), actual.sum()))
     if labels.single:
         result["accuracy"] = float((decisions & targets).any(1).mean())
     result |= {

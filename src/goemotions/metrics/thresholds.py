@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from goemotions.metrics.f1 import Bools, Floats, decide, f1, macro_f1, sigmoid
+from goemotions.metrics.f1 import Bools, Floats, decide, f1_of_counts, macro_f1, sigmoid
 
 _FOLDS, _REPEATS = 5, 2
 METHODS = ("per_label", "calibrated", "global")  # the simplest last
@@ -104,7 +104,7 @@ def _cross_validate(scores: Floats, targets: Bools) -> dict[str, float]:
 def _best_per_label(scores: Floats, targets: Bools) -> Floats:
     """The cut with the highest F1 of each label, in logits, [labels]."""
     ranked, actual = _ranked(scores, targets)
-    value = f1(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
+    value = f1_of_counts(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
     return _best_cut(ranked, value)
 
 
@@ -116,14 +116,14 @@ def _best_calibrated(scores: Floats, targets: Bools) -> Floats:
     slope, intercept = calibration(scores, targets)
     ranked = -np.sort(-scores, axis=0)
     expected = sigmoid(slope * ranked + intercept).cumsum(0)
-    value = f1(expected, np.arange(1, len(ranked) + 1)[:, None], expected[-1])
+    value = f1_of_counts(expected, np.arange(1, len(ranked) + 1)[:, None], expected[-1])
     return _best_cut(ranked, value)
 
 
 def _best_shared(scores: Floats, targets: Bools) -> float:
     """The one cut for all labels with the highest macro-F1, in logits."""
     ranked, actual = _ranked(scores, targets)
-    value = f1(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
+    value = f1_of_counts(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
     # As the cut falls past a score, the F1 of that score's label changes and no other.
     change = np.diff(value, axis=0, prepend=0.0)
     order = np.argsort(-ranked, axis=None, kind="stable")

@@ -67,7 +67,7 @@ def cache(name: str, settings: config.Model, folder: Path) -> None:
                 tokenizer.convert(draft)
             elif "tokenizer_config.json" in paths:
                 tokenizer.use_shared_name(draft)
-        sources = digests.digests(paths)
+        sources = digests.of_files(paths)
         (draft / PICKLE).unlink(missing_ok=True)  # from an archive
         digests.write_manifest(draft, **origin, files=sources)
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:

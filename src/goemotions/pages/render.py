@@ -15,7 +15,7 @@ from goemotions.errors import UserError
 HERE = Path(__file__).parent
 
 
-def render(template: str, script: str = "page.js", **values: Any) -> str:
+def page(template: str, script: str = "page.js", **values: Any) -> str:
     """A page as text.
 
     Args:
@@ -40,19 +40,24 @@ def render(template: str, script: str = "page.js", **values: Any) -> str:
     )
 
 
+def check(path: Path) -> None:
+    """Raise UserError where a page cannot be written to `path`, since that is a folder."""
+    if path.is_dir():
+        raise UserError(f"--html is {str(path)!r}, which is a folder; name a file")
+
+
 def write(path: Path, template: str, **values: Any) -> None:
     """Write a page, completely or not at all.
 
     Args:
         path: the page; its folder is created.
-        template, values: as of `render`.
+        template, values: as of `page`.
 
     Raises:
         UserError: the file cannot be written.
     """
-    if path.is_dir():
-        raise UserError(f"--html is {str(path)!r}, which is a folder; name a file")
-    html = render(template, **values)
+    check(path)
+    html = page(template, **values)
     draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -203,7 +203,7 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(UserError)(_refused)
-    page = render.render(
+    page = render.page(
         "serve.html",
         script="serve.js",
         labels=models.labels,
