@@ -13,4 +13,4 @@ if __name__ == "__main__":
         loss = os.environ.get("DVC_STAGE", "").partition("@")[2] or settings.loss
         from goemotions.commands import export
 
-        export.run(settings, loss, Path("export", loss))
+        export.run(settings, loss, Path("export", loss), compared=False)

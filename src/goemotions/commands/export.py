@@ -20,12 +20,14 @@ from goemotions.metrics.scores import headline
 from goemotions.publishing import model_card, onnx_files
 
 
-def run(params: Params, loss: str, output: Path) -> None:
+def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> None:
     """Write the folder `output`, completely or not at all.
 
     Args:
         params: selects the dataset and the base model.
         loss: models/trained/<loss> is exported.
+        compared: whether the card has the conclusion of `goemotions compare`, which experiments
+            other than this one change.
 
     Raises:
         UserError: the trained folder or the test split is missing or invalid, packages are
@@ -55,10 +57,12 @@ def run(params: Params, loss: str, output: Path) -> None:
             resamples=params.evaluate.bootstrap,
             seed=params.evaluate.seed,
         )
-        run, compared = _run(loss)
+        made, conclusion = _run(loss)
+        if not compared:
+            conclusion = ""
         text = model_card.card(
             model_card.Published(
-                params, loss, classifier, split, logits, scores, checks, run, compared
+                params, loss, classifier, split, logits, scores, checks, made, conclusion
             )
         )
         (draft / "README.md").write_text(text, encoding="utf-8")

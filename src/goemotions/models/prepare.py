@@ -75,8 +75,14 @@ def cache(name: str, settings: config.Model, folder: Path) -> None:
                 f"models.{name}.files makes no {', '.join(missing)}; list the source files that "
                 f"do: {PICKLE} or {SAFETENSORS}, and {SPM} or tokenizer.json"
             )
-        encoder(draft)
-        load_tokenizer(draft)
+        try:
+            encoder(draft)
+            load_tokenizer(draft)
+        except UserError as error:
+            raise UserError(
+                f"models.{name}: {error}; check the files and the revision of this entry of "
+                "params.yaml, or choose another model"
+            ) from None
 
 
 def encoder(folder: Path) -> Any:
