@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def report(capsys, status):
 
 def failures(content):
     return {check["what"]: check for check in content["checks"] if not check["ok"]}
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"goemotions {project['version']}\n"
 
 
 def test_what_only_experiments_need_is_a_warning(capsys):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
         description="Which loss makes the best emotion classifier on GoEmotions? "
         "The pipeline itself runs with `dvc repro` and `dvc exp run -S loss=...`.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('goemotions')}")
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
