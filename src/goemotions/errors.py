@@ -40,8 +40,7 @@ def warn_once(text: str) -> None:
 def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
     """Turn a UserError into its message on stderr and exit status 1, without a traceback.
 
-    So with a missing package, a full or read-only disk and too little memory: what was there before
-    is still so.
+    A missing package, a full or read-only disk and too little memory are reported in the same way.
     An interrupt ends with status 130, and a reader that went away, such as `head`, with 141, as a
     shell reports the signals SIGINT and SIGPIPE.
 

@@ -467,7 +467,7 @@ SETTINGS = {
     "a_share_of_all": ({"files": "t.csv", "split": {"val": 0.5, "test": 0.5}}, "take 1 of the rows and leave train none"),
     "a_value_without_column": ({"files": "t.csv", "split": {"val": "dev", "test": 0.1}}, "split.val is a value, which needs `column`"),
     "a_group_of_no_label": ({"labels": ["a", "b"], "groups": {"g": ["c"]}}, "groups.g has 'c', which is not a label"),
-    "a_group_called_as_a_label": ({"labels": ["a", "b"], "groups": {"a": ["a", "b"]}}, "groups.a is called as the label a"),
+    "a_group_called_as_a_label": ({"labels": ["a", "b"], "groups": {"a": ["a", "b"]}}, "groups.a has the same name as the label a"),
     "a_name_without_header": ({"csv": {"header": False}}, "without a header columns are called 1, 2, 3, and not 'text'"),
     "a_number_beside_a_header": ({"text": 1}, "text is the number 1, a column's place where csv.header is false"),
     "a_delimiter": ({"csv": {"delimiter": "_!_"}}, "csv.delimiter is '_!_'; it must be one character"),

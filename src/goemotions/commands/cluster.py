@@ -108,7 +108,7 @@ class Cluster:
                 view.show(self._ray.get(board.all.remote()))
 
     def _say_what_lacks(self, cpus: int, gpus: float) -> None:
-        """Tell where no machine has what a trial takes, for which Ray would wait without a word."""
+        """Say so if no machine has what a trial needs; Ray would wait silently."""
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(one.get("CPU", 0) >= cpus and one.get("GPU", 0) >= gpus for one in machines):
             return

@@ -1,4 +1,4 @@
-"""A trained folder as what one uploads: with ONNX files and a model card."""
+"""A trained folder ready to upload, with ONNX files and a model card."""
 
 import shutil
 import sys

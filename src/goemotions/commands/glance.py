@@ -1,4 +1,4 @@
-"""The beginning of a file of labelled texts, read without an entry, by guesses that are told."""
+"""The beginning of a file of labelled texts, read without an entry; guesses are reported."""
 
 import codecs
 import csv
@@ -223,7 +223,7 @@ def _candidates(
 
 
 def _refuse_title(file: str, rows: list[list[str]]) -> None:
-    """Refuse a file whose first row has one cell and most several, or with rows of Qualtrics."""
+    """Refuse a file with a title line above its header, or an export of Qualtrics."""
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     several = sum(number > 1 for number in filled)
     if filled[:1] == [1] and several > len(rows) / 2:

@@ -26,12 +26,12 @@ def run(name: str, chosen: list[str], params: Params) -> None:
     """Write teachers/<name> from experiments' trained models.
 
     Args:
-        name: of the teacher.
+        name: the teacher's name.
         chosen: the experiments' names; their logits are averaged.
         params: selects the dataset.
 
     Raises:
-        UserError: the name is taken for no teacher or no folder's name, an experiment is unknown,
+        UserError: the name is "none" or cannot be a folder's, an experiment is unknown,
             its model is not in DVC's cache, or it was trained on other data.
     """
     try:

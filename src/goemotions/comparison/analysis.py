@@ -96,7 +96,7 @@ def analyse(
 
     Raises:
         UserError: predictions are of different rows, no group has the baseline, or the metric or
-            the margin is none.
+            the margin is not allowed.
     """
     measures.check_margin(margin)
     groups: dict[str, list[Experiment]] = {}

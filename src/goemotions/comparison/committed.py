@@ -1,6 +1,6 @@
 """The files of a commit, from git and DVC's cache.
 
-DVC's own view of a commit, `Repo.dvcfs`, parses its dvc.yaml, params.yaml and dvc.lock anew, which
+DVC's own view of a commit, `Repo.dvcfs`, parses its dvc.yaml, params.yaml and dvc.lock again, which
 takes most of a second for each of a thousand experiments. Here an output is found by its digest in
 dvc.lock; what is not there is left to DVC.
 """
@@ -70,7 +70,7 @@ class Committed:
 
     @cached_property
     def _outputs(self) -> dict[str, str]:
-        """The digests that dvc.lock has of outputs, by path; empty where it is unreadable."""
+        """The digests that dvc.lock has of outputs, by path; empty where there is no dvc.lock."""
         lock = parsed((self._git("dvc.lock") or b"").decode(errors="replace"))
         stages = lock.get("stages", {}) if isinstance(lock, dict) else {}
         outs = [out for stage in stages.values() for out in stage.get("outs", [])]

@@ -68,7 +68,7 @@ def check(name: str) -> None:
 
 
 def check_margin(margin: float) -> None:
-    """Refuse a margin of equivalence that is none.
+    """Check a margin of equivalence.
 
     Raises:
         UserError: it is not a positive number.
@@ -156,10 +156,10 @@ def label_f1(decisions: Bools, targets: Bools, label: int) -> Measure:
 
 
 def corrected(experiment: Experiment, run: Scored) -> tuple[Experiment, str]:
-    """The experiment with the scores that its predictions have.
+    """The experiment with the scores that its predictions have, and a warning.
 
-    Also a sentence where its evaluation.json has others, which an edit or `git checkout` can
-    change; else an empty one.
+    The warning is empty where its evaluation.json has the same scores; an edit or `git checkout`
+    can change that file.
     """
     found: dict[str, Any] = {
         name: measure(name, run).value for name in ("macro_f1", "micro_f1", "average_precision")

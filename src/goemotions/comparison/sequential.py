@@ -115,7 +115,7 @@ def decisions(
             end, noise = _error(now, look / budget), _error(now)
             before = fractions[loss][-1] if fractions[loss] else 0.0
             fraction = (end / noise) ** 2 if noise else 1.0
-            # The spread over seeds is estimated anew, so it may seem to fall; and the last look,
+            # The spread over seeds is estimated again, so it may seem to fall; and the last look,
             # at which all is known, must bring something.
             fraction = min(max(fraction, before), 1.0 - LEAST_STEP)
             fractions[loss].append(1.0 if look == budget else fraction)

@@ -321,7 +321,7 @@ def groups_problem(
             if unknown := [label for label in labels if label not in known]:
                 return f".groups.{level} has {unknown[0]!r}, which is not a label"
             if list(members) == [level] == [group] and level in known:
-                return f".groups.{level} is called as the label {level}; rename it"
+                return f".groups.{level} has the same name as the label {level}; rename it"
     return None
 
 

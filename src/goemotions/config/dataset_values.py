@@ -48,7 +48,7 @@ def _names(value: Any) -> str | tuple[str, ...]:
         raise allowed("a list of names, or a file with one name a line")
     words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
     if bad := [word for word in words if not word.strip() or word != word.strip()]:
-        raise refused(f" has {bad[0]!r}, which is blank or has outer blanks")
+        raise refused(f" has {bad[0]!r}, which is blank or has leading or trailing spaces")
     seen: set[str] = set()
     for word in words:
         if word in seen:

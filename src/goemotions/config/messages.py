@@ -129,7 +129,7 @@ def _settings_of(kind: Any) -> list[str]:
 
 
 def choose(given: Any, choices: Iterable[str], words: str = "choose one of") -> str:
-    """What is allowed, after the closest of it to what was given."""
+    """The allowed values, after the one that is closest to what was given."""
     listed = list(choices)
     near = difflib.get_close_matches(str(given), listed, 1)
     return (f"did you mean {near[0]}? " if near else "") + f"{words}: {', '.join(listed)}"

@@ -1,7 +1,7 @@
 """Files of rows, read strictly: every cell is what the file says, or the file is refused.
 
-Left to themselves, readers of tables guess: `007` becomes 7, `NA` nothing, a row with a field more
-shifts its columns, and an HTML page becomes a table. Here nothing is guessed.
+Left to themselves, readers of tables guess: `007` becomes 7, `NA` nothing, a row with an extra
+field shifts its columns, and an HTML page becomes a table. Here nothing is guessed.
 """
 
 import codecs

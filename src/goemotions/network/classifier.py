@@ -100,7 +100,7 @@ def _prior(train: Split) -> Tensor:
 
 
 def _start_as_mean(model: Any) -> None:
-    """Make the last layer, and the layer before the classifier, hand on the mean over all tokens.
+    """Make the last layer, and the layer before the classifier, pass on the mean over all tokens.
 
     all-MiniLM and all-MPNet were pretrained to be pooled by the mean, but transformers' classifiers
     read the first token only. A further layer that attends to every token alike, padding excepted,

@@ -1,1 +1,1 @@
-"""What one uploads: a trained folder with ONNX files and a model card."""
+"""A trained folder ready to upload, with ONNX files and a model card."""
