@@ -422,7 +422,7 @@ def test_a_pipe_is_neither_read_twice_nor_replaced(project, capsys):
     for one, other in (("pipe", "labels"), ("texts.txt", "pipe")):
         with pytest.raises(SystemExit, match="1"):
             cli.main(["predict", "--file", one, "--output", other])
-        assert "is 'pipe', which is no file" in capsys.readouterr().err
+        assert "is 'pipe', which is not a regular file" in capsys.readouterr().err
     assert (project / "pipe").is_fifo()
 
 

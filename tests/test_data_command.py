@@ -257,7 +257,7 @@ def test_an_entry_that_does_not_read_the_file_says_why(capsys):
     [
         ("13c_pointer.csv", "is a Git LFS pointer, not data: run `git lfs pull`"),
         ("13d_page.csv", "is an HTML page, not a table"),
-        ("nowhere.csv", "nowhere.csv is not there"),
+        ("nowhere.csv", "nowhere.csv does not exist"),
     ],
 )
 def test_a_file_that_is_no_table_gets_no_entry(capsys, file, message):

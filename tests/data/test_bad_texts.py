@@ -234,7 +234,7 @@ CSV = {
     ),
     "an_empty_file": ("", "is empty"),
     "a_header_only": ("text,label\n", "has a header and no row"),
-    "a_column_twice": ("text,label,label\nx,a,b\n", "column 'label' is there 2 times"),
+    "a_column_twice": ("text,label,label\nx,a,b\n", "column 'label' occurs 2 times"),
     "no_such_column": ("text,labels\nx,a\n", "has no column 'label'; it has 'text', 'labels'; did you mean 'labels'?"),
     "no_header": (
         "the first text is this one here,a\nx,b\n", "set csv.header: false if there is no header",
