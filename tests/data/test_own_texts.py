@@ -221,8 +221,8 @@ def test_a_split_that_nobody_named(tmp_path):
         read(tmp_path, **SPLIT_COLUMN | {"files": "10_split_column_unknown.csv"})
     assert str(raised.value) == (
         "datasets.mine: 10_split_column_unknown.csv, row 10 (line 12): split is 'held-out', which "
-        "is not one of train, val, test; name it under split.train, val or test, or remove these rows "
-        "from the file"
+        "is not one of train, val, test; name it under split.train, val or test, or remove these "
+        "rows from the file"
     )
 
 
