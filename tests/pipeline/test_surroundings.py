@@ -52,7 +52,7 @@ def test_a_shallow_clone_runs_nothing_that_dvc_would_not_record(clone, tmp_path)
     assert "Running stage" not in output
     assert "git fetch --unshallow" in shallow.goemotions("verify", "--experiments", ok=False)
     output = fetch(shallow, "--temp", "-n", "temporary", ok=False)
-    assert "nothing is run here" in output
+    assert "stopped before running anything" in output
     assert "git fetch --unshallow" in output
     shallow.env["PATH"] = f"{shallow.folder / '.venv/bin'}:{shallow.env['PATH']}"
     fetch(shallow, "--queue", "-n", "queued")
@@ -90,7 +90,7 @@ def test_a_path_at_which_dvc_loses_experiments_is_named(special, new_clone, shar
     output = clone.goemotions("verify", "--experiments", ok=False)
     assert f"has {special!a} in its path" in output
     output = fetch(clone, "--temp", ok=False)
-    assert "nothing is run here" in output or "Running stage" not in output
+    assert "stopped before running anything" in output or "Running stage" not in output
     assert recorded(clone) == set()
 
 
@@ -123,7 +123,7 @@ def test_nothing_runs_where_dvc_fails_at_the_path_of_its_cache(new_clone, tmp_pa
     clone = new_clone("clone", tmp_path / "{cache}")
     assert "Training could not start" in clone.goemotions("verify", "--experiments", ok=False)
     output = clone.dvc("repro", "fetch_dataset", ok=False)
-    assert "nothing is run here" in output
+    assert "stopped before running anything" in output
     assert "dvc cache dir --local FOLDER" in output
     clone.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
     clone.dvc("repro", "fetch_dataset")

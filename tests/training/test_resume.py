@@ -221,7 +221,7 @@ def test_a_run_whose_starter_is_gone_ends_and_the_next_one_goes_on(
     with monkeypatch.context() as patched:
         patched.setenv("GOEMOTIONS_STARTER", str(os.getppid()))
         patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
-        with pytest.raises(UserError, match="the command that started this training has ended"):
+        with pytest.raises(UserError, match="the command that started this training run has ended"):
             fit.train(config.parse(raw), "bce")
     assert not (workspace / "models/trained/bce").exists()
     assert steps_trained(monkeypatch, raw) == list(range(resumes_with, 121))
@@ -334,7 +334,7 @@ def test_two_orphaned_processes_end_together_with_a_checkpoint(workspace, raw, t
     process = launch(workspace, raw, *two, **orphaned)
     _, error = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert "the command that started this training has ended" in error
+    assert "the command that started this training run has ended" in error
     (place,) = places(workspace)
     # Beside it there may be a draft, if the launcher ended the first process before it tidied up.
     assert "complete" in {path.name for path in place.iterdir()}
