@@ -212,13 +212,18 @@ def _lengths(params: Params, texts: Texts) -> tuple[str, dict[str, NDArray[np.in
             for split, rows in texts.rows.items()
         }, 0.0  # fmt: skip
     from goemotions.models.prepare import load_tokenizer
+    from goemotions.network.batching import CHUNK
 
     tokenizer = load_tokenizer(folder)
     found, unknown = {}, 0
     for split, rows in texts.rows.items():
-        encoded = tokenizer([row.text for row in rows], verbose=False)["input_ids"]
-        found[split] = np.array([len(ids) for ids in encoded])
-        unknown += sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
+        lengths: list[int] = []
+        for start in range(0, len(rows), CHUNK):
+            chunk = [row.text for row in rows[start : start + CHUNK]]
+            encoded = tokenizer(chunk, verbose=False)["input_ids"]
+            lengths += map(len, encoded)
+            unknown += sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
+        found[split] = np.array(lengths)
     return "tokens", found, unknown / max(sum(int(one.sum()) for one in found.values()), 1)
 
 
