@@ -26,6 +26,6 @@ def test_the_loss_of_the_example_trains(clone):
     clone.params({f"losses.{name}": value for name, value in yaml.safe_load(entry).items()})
     clone.run(sys.executable, "tools/write_schema.py")
     assert '"squared"' in (clone.folder / "params.schema.json").read_text()
-    commands = re.findall(r"^dvc (exp run --temp .*)$", text, re.MULTILINE)
+    commands = re.findall(r"^\.venv/bin/dvc (exp run --temp .*)$", text, re.MULTILINE)
     assert len(commands) == 1
     assert "squared: test macro-F1" in clone.dvc(*commands[0].split())

@@ -242,7 +242,7 @@ def test_predictions_of_another_run_in_the_workspace_do_not_count(made):
     warning, written = clone.goemotions("compare", "--json").split("\n", 1)
     assert warning == (
         "warning: left out: metrics/predictions.parquet in the workspace is not that of dvc.lock; "
-        "`dvc checkout metrics/predictions.parquet` brings that back, `dvc repro evaluate` makes "
+        "`dvc checkout metrics/predictions.parquet` restores that one, `dvc repro evaluate` makes "
         "it again"
     )
     found = {e["name"]: (e["loss"], e["macro_f1"]) for e in json.loads(written)["runs"]}

@@ -276,7 +276,7 @@ def test_bf16_trains_finite_float32_weights(workspace):
 
 def test_a_batch_with_fewer_rows_than_parts_is_refused(workspace, monkeypatch):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "33")
-    with pytest.raises(UserError, match=r"batch_size is 32: too few of 160 rows .* use a larger"):
+    with pytest.raises(UserError, match=r"batch_size is 32: too few of 160 rows .* raise it, or"):
         fit.train(config.parse(settings()), "bce")
 
 
