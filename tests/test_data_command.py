@@ -564,8 +564,9 @@ def test_a_column_that_may_divide_the_rows_is_named(
     assert entry == {"text": "text", "labels": {"column": "label"}}
     assert (
         f"# note: The column {column!r} may say which rows are for what, but its values are no "
-        f"words for train, val and test ({shown}), so this entry divides the rows again. To use "
-        f"the column, set split: {{column: {column}, {remedy}}}, with the values that mean it.\n"
+        f"words for train, val and test ({shown}), so this entry divides the rows by shares. "
+        f"To use the column, set split: {{column: {column}, {remedy}}}, with the values that mean "
+        "it.\n"
     ) in said
     division = yaml.safe_load(f"{{column: {column}, {remedy}}}")
     settings = {"source": "files", "files": "mine.csv", **entry, "split": division}

@@ -243,8 +243,9 @@ def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[st
     if len(values) > 1:
         look.notes.append(
             f"The column {column!r} may say which rows are for what, but its values are no words "
-            f"for train, val and test ({', '.join(values)}), so this entry divides the rows again. "
-            f"To use the column, set split: {{column: {column}, train: {json.dumps(values[:-1])}, "
-            f"val: 0.1, test: {json.dumps(values[-1])}}}, with the values that mean it."
+            f"for train, val and test ({', '.join(values)}), so this entry divides the rows by "
+            f"shares. To use the column, set split: {{column: {column}, "
+            f"train: {json.dumps(values[:-1])}, val: 0.1, test: {json.dumps(values[-1])}}}, "
+            "with the values that mean it."
         )
     return {"split": {**shares, "seed": 0}}

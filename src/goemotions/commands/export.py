@@ -57,9 +57,7 @@ def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> No
             resamples=params.evaluate.bootstrap,
             seed=params.evaluate.seed,
         )
-        made, conclusion = _run(loss)
-        if not compared:
-            conclusion = ""
+        made, conclusion = _run(loss, compared=compared)
         text = model_card.card(
             model_card.Published(
                 params, loss, classifier, split, logits, scores, checks, made, conclusion
@@ -107,7 +105,7 @@ def _check_output(output: Path, trained: Path) -> None:
         )
 
 
-def _run(loss: str) -> tuple[Experiment | None, str]:
+def _run(loss: str, *, compared: bool) -> tuple[Experiment | None, str]:
     """The workspace's run of a loss, and what `goemotions compare` concludes about its group.
 
     The run has the name of the experiment that it is, if it is one.
@@ -122,6 +120,8 @@ def _run(loss: str) -> tuple[Experiment | None, str]:
     recorded = (e for e in every if e.revision and not e.revision.startswith(e.commit))
     same = next((e for e in recorded if _made_by(e) == _made_by(run)), run)
     run = replace(run, name=same.name)
+    if not compared:
+        return run, ""
     scored, alike = {}, []
     with predictions.reader() as read:
         for one in every:

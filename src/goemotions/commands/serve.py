@@ -85,12 +85,12 @@ def load(
                 "models/trained has no trained model; run `dvc repro`, or name experiments: "
                 "`goemotions serve --experiments NAME,NAME`; `goemotions compare` lists them"
             )
-    classifiers = {name: Classifier.load(folder, precision) for name, folder in folders.items()}
-    data = params.data_folder
     if both := sorted(set(folders) & set(chosen)):
         raise UserError(
             f"{both[0]} is a loss of --losses and an experiment of --experiments; serve one of them"
         )
+    classifiers = {name: Classifier.load(folder, precision) for name, folder in folders.items()}
+    data = params.data_folder
     for number, name in enumerate(chosen):
         experiment = experiments.named(name)
         folder = temporary / str(number)
