@@ -144,6 +144,31 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(workspace):
     assert [path.name for path in old.iterdir()] == ["kept"]
 
 
+def test_a_model_that_has_learned_almost_nothing_is_named(workspace, capfd):
+    slow = settings(learning_rate=1e-9, head_learning_rate=1e-9)
+    fit.train(config.parse(slow), "bce")
+    val = splits.load(workspace / "data/sample", "val")["val"].targets
+    prevalence = val.mean(0)[val.any(0)].mean()
+    said = capfd.readouterr().err
+    assert "this model has learned almost nothing" in said
+    assert f"and that of a constant prediction {prevalence:.3f}" in said
+    assert "lower learning_rate in recipes.deberta-v3-tiny" in said
+
+    texts = ("thanks a lot", "this is bad")  # of one label each, so there is something to learn
+    contents = {
+        name: splits.encode(
+            splits.Row(f"{name}{index}", texts[index % 2], [index % 2]) for index in range(160)
+        )
+        for name in splits.SPLITS
+    }
+    labels = Labels.read(workspace / "data/sample")
+    splits.write(workspace / "data/sample", contents, dict.fromkeys(contents, 160), labels)
+    fit.train(config.parse(settings(epochs=8)), "bce")
+    assert "almost nothing" not in capfd.readouterr().err
+    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+    assert summary["validation_average_precision"] > 0.9
+
+
 def test_a_missing_base_model_is_an_error_before_anything_is_loaded(workspace):
     (workspace / "models/deberta-v3-tiny/model.safetensors").unlink()
     with pytest.raises(

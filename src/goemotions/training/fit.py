@@ -22,14 +22,14 @@ from goemotions.config import Params, Train, check_loss
 from goemotions.data import splits
 from goemotions.data.labels import Labels
 from goemotions.data.splits import Split
-from goemotions.errors import UserError
+from goemotions.errors import UserError, warn_once
 from goemotions.io import digests, launch, publish
 from goemotions.io.checkpoints import Checkpoints, run_checkpoints
 from goemotions.io.locks import ORPHAN, only_one, orphaned
 from goemotions.io.project import code_digest
 from goemotions.io.silence import silenced
 from goemotions.metrics import thresholds
-from goemotions.metrics.f1 import sigmoid
+from goemotions.metrics.f1 import macro_average_precision, sigmoid
 from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.classifier import build_classifier
@@ -42,6 +42,8 @@ from goemotions.training.resuming import Resuming
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # These count positions from the one after the padding token's number.
 _POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
+# Of the way from a constant prediction's average precision to 1: a model below has learned nothing.
+LEARNED = 0.05
 # The base model's files that the trained folder replaces; the tokenizer's are copied.
 _REPLACED = {"config.json", "model.safetensors", "tokenizer.json", digests.MANIFEST}
 
@@ -211,6 +213,7 @@ def _train(run: _Run, arguments: TrainingArguments) -> None:
                 raise UserError(ORPHAN)
             vocabulary.restore(loop.model, loop.best.weights)
             _save(run, loop)
+            _warn_if_nothing_was_learned(run, loop)
             summary = publish.unlinked(run.curves / "summary.json")
             digests.write_json(summary, _summary(run, loop, seconds))
             saved.finish()
@@ -339,6 +342,20 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
             },
         )
         digests.write_manifest(draft)
+
+
+def _warn_if_nothing_was_learned(run: _Run, loop: trainer.LossTrainer) -> None:
+    """Say that a model is no better than a constant prediction, as after a divergence."""
+    constant = np.zeros_like(loop.best.logits)
+    guessed = macro_average_precision(constant, run.val.targets, single=run.val.labels.single)
+    found = loop.best.average_precision
+    if found - guessed < LEARNED * (1 - guessed):
+        warn_once(
+            f"this model has learned almost nothing: its average precision on validation is "
+            f"{found:.3f}, and that of a constant prediction {guessed:.3f}. Where the loss rose "
+            f"during training ({run.curves / 'training.csv'}), lower learning_rate in "
+            f"recipes.{run.params.model}; otherwise train for longer"
+        )
 
 
 def _summary(run: _Run, loop: trainer.LossTrainer, seconds: float) -> dict[str, Any]:
