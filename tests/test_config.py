@@ -139,7 +139,7 @@ def test_the_selectors_name_the_folders(raw):
         ("losses/two_way/temperature", 0, "temperature is 0; it must be a number, at least 0.01"),
         ("losses/soft_f1/offset", "0", "losses.soft_f1.offset is '0'; it must be a number"),
         ("losses", {}, "losses is {}; it must have at least one entry"),
-        ("train", [1], "train is [1]; it must be a mapping with: batch_size, max_grad_norm"),
+        ("train", [1], "train is [1]; it must be a mapping with: batch_size, gradient_clipping"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(raw, place, value, message):
@@ -219,7 +219,10 @@ def test_a_digest_may_be_null(raw):
     ("place", "message"),
     [
         ("seed", "params.yaml has an unknown setting 'seed'; known: dataset, datasets, evaluate"),
-        ("train/lr", "train has an unknown setting 'lr'; known: batch_size, max_grad_norm, max_"),
+        (
+            "train/lr",
+            "train has an unknown setting 'lr'; known: batch_size, gradient_clipping, max_",
+        ),
         ("evaluate/draws", "evaluate has an unknown setting 'draws'; known: bootstrap, seed, thr"),
         (
             "recipes/minilm-l6/epoch",

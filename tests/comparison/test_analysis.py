@@ -565,9 +565,9 @@ def test_a_whole_number_is_the_same_setting_with_and_without_a_point():
     (comparison,) = analyse(*runs)
     seeds = {row.loss: row.seeds for row in comparison.rows}
     assert seeds == {"asl (gamma_neg 2)": [1, 2], "asl (gamma_neg 3)": [3]}
-    whole = run("asl", settings={"gamma_neg": 4}, **{"train.max_grad_norm": 1})
-    point = run("asl", 2, settings={"gamma_neg": 4.0}, **{"train.max_grad_norm": 1.0})
-    (comparison,) = analyse(whole, point, run("bce", **{"train.max_grad_norm": 1.0}))
+    whole = run("asl", settings={"gamma_neg": 4}, **{"train.gradient_clipping": 1})
+    point = run("asl", 2, settings={"gamma_neg": 4.0}, **{"train.gradient_clipping": 1.0})
+    (comparison,) = analyse(whole, point, run("bce", **{"train.gradient_clipping": 1.0}))
     assert {row.loss: len(row.seeds) for row in comparison.rows} == {"asl": 2, "bce": 1}
 
 

@@ -1,5 +1,7 @@
 """How the weights are optimized: rates, clipping, decay, their average, and what is not finite."""
 
+from statistics import median_low
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from goemotions.data import splits
 from goemotions.errors import UserError
 from goemotions.training import fit, losses, teacher, trainer
 from goemotions.training.averaging import WeightAverage
+from goemotions.training.clipping import Clipping
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -110,11 +113,47 @@ def norm_of_gradients(model, _):
     return torch.nn.utils.get_total_norm(found).item()
 
 
-def test_gradients_are_clipped_at_max_grad_norm_and_0_switches_that_off(workspace):
-    free = watched(built(epochs=1, train={"max_grad_norm": 0}), norm_of_gradients)
-    clipped = watched(built(epochs=1, train={"max_grad_norm": 0.01}), norm_of_gradients)
-    assert min(free) > 0.02
-    assert clipped == pytest.approx([0.01] * 5, rel=1e-3)
+def test_gradients_are_clipped_at_a_multiple_of_the_median_norm_of_the_steps_before(workspace):
+    loop = built(train={"gradient_clipping": 0.7})
+    clipped = watched(loop, norm_of_gradients)
+    norms = loop.clipping.norms.tolist()
+    limits = [0.7 * median_low(norms[:step]) for step in range(1, 10)]
+    assert clipped == pytest.approx([norms[0], *map(min, norms[1:], limits)], rel=1e-3)
+    assert sum(np.less(limits, norms[1:])) > 4
+
+    loop = built(train={"gradient_clipping": 0})
+    assert watched(loop, norm_of_gradients)[0] == pytest.approx(norms[0])
+    assert len(loop.clipping.norms) == 0
+
+
+def test_one_extreme_gradient_does_not_raise_the_limit_and_a_new_level_does():
+    clipping = Clipping(2)
+
+    def clipped(norm):
+        gradients = [torch.full((3, 3), norm / 5), torch.full((16,), norm / 5)]
+        assert clipping.clip(gradients).item() == pytest.approx(norm)
+        return torch.nn.utils.get_total_norm(gradients).item()
+
+    assert clipped(60) == pytest.approx(60)  # the first one has nothing to be compared with
+    assert [clipped(norm) for norm in (1, 1, 1, 60, 1)] == pytest.approx([1, 1, 1, 2, 1])
+    found = [clipped(10) for _ in range(110)]
+    assert found[:2] == pytest.approx([2, 2])
+    assert found[100:] == pytest.approx([10] * 10)
+    assert len(clipping.norms) == 100
+
+
+def test_the_scale_of_a_loss_has_no_effect(workspace):
+    """AdamW divides by the gradients' size; a fixed limit on their norm would not."""
+    found = []
+    for factor in (1, 1000):
+        loop = built(train={"gradient_clipping": 1.0})
+        plain = loop.loss
+        loop.loss = lambda logits, targets, plain=plain, factor=factor: (
+            factor * plain(logits, targets)
+        )
+        loop.train()
+        found.append(loop.best.logits)
+    assert np.abs(found[0] - found[1]).max() < 0.01 * found[0].std(0).mean()
 
 
 def test_weight_decay_shrinks_the_matrices_and_nothing_else(workspace):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default:
 def raw():
     """Three epochs of 40 steps, which are saved after 20 steps each."""
     chosen = settings(epochs=3)
-    chosen["train"]["batch_size"] = 4
+    chosen["train"].update(batch_size=4, gradient_clipping=0.9)  # more steps are clipped than not
     return chosen
 
 

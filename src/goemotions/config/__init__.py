@@ -104,8 +104,8 @@ class Train(Settings):
     """Share of the steps over which the learning rate rises; then it falls to 0."""
     weight_decay: NotNegative
     """AdamW's, on matrices only."""
-    max_grad_norm: NotNegative
-    """0 switches clipping off."""
+    gradient_clipping: NotNegative
+    """The longest gradient, in median norms of the last 100 steps; 0 sets no limit."""
     precision: Literal["auto", "bf16", "fp32"]
     """auto uses bf16 autocast where the hardware has it."""
     teacher_share: Share

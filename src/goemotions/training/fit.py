@@ -200,7 +200,9 @@ def _train(run: _Run, arguments: TrainingArguments) -> None:
         if is_main:
             curves["curves"] = Curves(run.curves)
             loop.add_callback(curves["curves"])
-        resuming = Resuming(saved, clock, average=loop.average, best=loop.best, **curves)
+        resuming = Resuming(
+            saved, clock, average=loop.average, best=loop.best, clipping=loop.clipping, **curves
+        )
         loop.save_with(resuming)
         latest = _latest(saved, is_main=is_main)
         if latest:

@@ -18,6 +18,7 @@ from goemotions.network.batching import Collator, EpochLoader, MicroBatches, Row
 from goemotions.network.classifier import is_single_label
 from goemotions.training.averaging import WeightAverage
 from goemotions.training.best_epoch import BestEpoch
+from goemotions.training.clipping import Clipping
 from goemotions.training.losses import Loss, distillation
 from goemotions.training.resuming import Progress, Resuming
 
@@ -30,7 +31,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     Args:
         model: a sequence classifier, which is moved to the arguments' device.
         recipe: gives the learning rates and the average's decay.
-        settings: give the teacher's share of the loss and the temperature.
+        settings: give the teacher's share of the loss, the temperature and the clipping.
         batches: of the training split, from `training_batches`.
         val: the validation split.
     """
@@ -55,6 +56,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
         self.loss, self.recipe, self.settings, self.batches = loss, recipe, settings, batches
         self.average, self.best = WeightAverage(self.model, recipe.ema_decay), BestEpoch()
+        self.clipping = Clipping(settings.gradient_clipping)
         self.resuming: Resuming | None = None
         # The first step with a non-finite loss; a tensor, so that a GPU is not waited for.
         self.broken_step = torch.full((), torch.inf, device=self.args.device)
@@ -101,6 +103,10 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             loss.detach().isfinite(), self.broken_step, torch.minimum(self.broken_step, step)
         )
         return (loss, outputs) if return_outputs else loss
+
+    def _clip_grad_norm(self, model: Any) -> torch.Tensor:
+        found = [parameter.grad for parameter in model.parameters()]
+        return self.clipping.clip([gradient for gradient in found if gradient is not None])
 
     def check_finite(self) -> None:
         """Raise UserError when a loss was infinite or not a number, naming the step."""
@@ -201,7 +207,7 @@ def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArgume
         lr_scheduler_type="linear",
         warmup_steps=train.warmup_ratio,
         weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
+        max_grad_norm=train.gradient_clipping,  # only 0, which switches it off, is Trainer's
         bf16=uses_bf16(train.precision),
         eval_strategy="epoch",
         save_strategy="no",

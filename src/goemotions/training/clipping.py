@@ -1,0 +1,42 @@
+"""Gradient clipping at a multiple of the usual norm, on which the scale of a loss has no effect."""
+
+import torch
+
+WINDOW = 100  # steps whose norms are usual
+
+
+class Clipping:
+    """Clips a step's gradient to `factor` times the median norm of the last steps.
+
+    The losses' gradients differ in size, and AdamW, which divides by that size, does not notice. A
+    fixed limit would: it would clip one loss and not another. As in AutoClip (Seetharaman et al.,
+    arXiv 2007.14469, algorithm 1), the limit is therefore a quantile of the norms so far; unlike
+    there, it is a multiple of their median, and old norms are forgotten.
+
+    Args:
+        factor: above 0.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.norms = torch.empty(0)  # of the last steps, before they were clipped
+
+    def clip(self, gradients: list[torch.Tensor]) -> torch.Tensor:
+        """Clip all gradients of a step in place, without waiting for a GPU.
+
+        Returns:
+            the norm that they had, a scalar on their device.
+        """
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norms = self.norms.to(norm.device)
+        if len(norms):
+            scale = self.factor * norms.median() / (norm + 1e-6)
+            torch._foreach_mul_(gradients, scale.clamp(max=1))
+        self.norms = torch.cat([norms, norm[None]])[-WINDOW:]
+        return norm
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"norms": self.norms}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.norms = state["norms"]
