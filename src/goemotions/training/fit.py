@@ -42,8 +42,8 @@ from goemotions.training.resuming import Resuming
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # These count positions from the one after the padding token's number.
 _POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
-# Of the way from a constant prediction's average precision to 1: a model below has learned nothing.
-LEARNED = 0.05
+# Of the way from a constant prediction's average precision to 1: what a model has at least learned.
+_LEAST_LEARNED = 0.05
 # The base model's files that the trained folder replaces; the tokenizer's are copied.
 _REPLACED = {"config.json", "model.safetensors", "tokenizer.json", digests.MANIFEST}
 
@@ -351,9 +351,9 @@ def _warn_if_nothing_was_learned(run: _Run, loop: trainer.LossTrainer) -> None:
     constant = np.zeros_like(loop.best.logits)
     guessed = macro_average_precision(constant, run.val.targets, single=run.val.labels.single)
     found = loop.best.average_precision
-    if found - guessed < LEARNED * (1 - guessed):
+    if found - guessed < _LEAST_LEARNED * (1 - guessed):
         warn_once(
-            f"this model has learned almost nothing: its average precision on validation is "
+            "this model has learned almost nothing: its average precision on validation is "
             f"{found:.3f}, and that of a constant prediction {guessed:.3f}. Where the loss rose "
             f"during training ({run.curves / 'training.csv'}), lower learning_rate in "
             f"recipes.{run.params.model}; otherwise train for longer"
