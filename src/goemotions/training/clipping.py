@@ -2,16 +2,16 @@
 
 import torch
 
-WINDOW = 100  # steps whose norms are usual
+WINDOW = 100  # steps whose median norm is the usual one
 
 
 class Clipping:
     """Clips a step's gradient to `factor` times the median norm of the last steps.
 
-    The losses' gradients differ in size, and AdamW, which divides by that size, does not notice. A
-    fixed limit would: it would clip one loss and not another. As in AutoClip (Seetharaman et al.,
-    arXiv 2007.14469, algorithm 1), the limit is therefore a quantile of the norms so far; unlike
-    there, it is a multiple of their median, and old norms are forgotten.
+    Losses differ in the size of their gradients. AdamW divides by that size, so it does not matter
+    there, but a fixed limit would clip one loss and not another. This limit is derived from the
+    norms so far, as in AutoClip (Seetharaman et al., arXiv 2007.14469, algorithm 1), which takes a
+    percentile of all norms; here it is a multiple of the median of the last ones.
 
     Args:
         factor: above 0.

@@ -29,7 +29,7 @@ from goemotions.io.locks import ORPHAN, only_one, orphaned
 from goemotions.io.project import code_digest
 from goemotions.io.silence import silenced
 from goemotions.metrics import thresholds
-from goemotions.metrics.f1 import macro_average_precision, sigmoid
+from goemotions.metrics.f1 import label_mean, sigmoid
 from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.classifier import build_classifier
@@ -42,8 +42,9 @@ from goemotions.training.resuming import Resuming
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # These count positions from the one after the padding token's number.
 _POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
-# Of the way from a constant prediction's average precision to 1: what a model has at least learned.
-_LEAST_LEARNED = 0.05
+# A model whose average precision is closer to a constant prediction's than this share of the way
+# to 1 has learned almost nothing.
+_LEARNED_SHARE = 0.05
 # The base model's files that the trained folder replaces; the tokenizer's are copied.
 _REPLACED = {"config.json", "model.safetensors", "tokenizer.json", digests.MANIFEST}
 
@@ -348,14 +349,13 @@ def _save(run: _Run, loop: trainer.LossTrainer) -> None:
 
 def _warn_if_nothing_was_learned(run: _Run, loop: trainer.LossTrainer) -> None:
     """Say that a model is no better than a constant prediction, as after a divergence."""
-    constant = np.zeros_like(loop.best.logits)
-    guessed = macro_average_precision(constant, run.val.targets, single=run.val.labels.single)
-    found = loop.best.average_precision
-    if found - guessed < _LEAST_LEARNED * (1 - guessed):
+    targets, found = run.val.targets, loop.best.average_precision
+    guessed = label_mean(targets.mean(0), targets)  # of a constant: each label's share of the rows
+    if found - guessed < _LEARNED_SHARE * (1 - guessed):
         warn_once(
             "this model has learned almost nothing: its average precision on validation is "
-            f"{found:.3f}, and that of a constant prediction {guessed:.3f}. Where the loss rose "
-            f"during training ({run.curves / 'training.csv'}), lower learning_rate in "
+            f"{found:.3f}, and that of a constant prediction {guessed:.3f}. If the loss rose "
+            f"during training (see {run.curves / 'training.csv'}), lower learning_rate in "
             f"recipes.{run.params.model}; otherwise train for longer"
         )
 

@@ -104,7 +104,7 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         )
         return (loss, outputs) if return_outputs else loss
 
-    def _clip_grad_norm(self, model: Any) -> torch.Tensor:
+    def _clip_grad_norm(self, model: Any) -> torch.Tensor:  # instead of the Trainer's fixed limit
         found = [parameter.grad for parameter in model.parameters()]
         return self.clipping.clip([gradient for gradient in found if gradient is not None])
 
@@ -207,7 +207,7 @@ def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArgume
         lr_scheduler_type="linear",
         warmup_steps=train.warmup_ratio,
         weight_decay=train.weight_decay,
-        max_grad_norm=train.gradient_clipping,  # only 0, which switches it off, is Trainer's
+        max_grad_norm=train.gradient_clipping,  # above 0, Trainer calls _clip_grad_norm
         bf16=uses_bf16(train.precision),
         eval_strategy="epoch",
         save_strategy="no",
