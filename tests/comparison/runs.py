@@ -37,8 +37,8 @@ def run(loss, seed=1, *, error=0.1, settings=None, name=None, code=None, **proto
         code=code or {"src/x.py": "1"},
         baseline={"macro_f1": 0.25},
         machine={},
-        command="dvc exp run",
-        changes={},
+        changes_from_commit={},
+        changes_from_workspace={},
     )
     labels = Labels(tuple(NAMES))
     scored = Scored(IDS, labels, TARGETS, np.where(decisions, 1.0, -1.0), np.zeros(len(NAMES)))

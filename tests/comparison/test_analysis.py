@@ -152,12 +152,24 @@ def test_the_next_run_is_of_a_loss_that_may_be_the_best_with_its_next_seed():
     errors = {"bce": 0.1, "asl": 0.1, "a": 0.4}
     runs = [run(x, s, error=e) for x, e in errors.items() for s in (1, 2, 3)]
     runs = [
-        (dataclasses.replace(e, changes={"loss": e.loss, "train.seed": e.seed}), x)
+        (dataclasses.replace(e, changes_from_workspace={"loss": e.loss, "train.seed": e.seed}), x)
         for e, x in runs
         if (e.loss, e.seed) != ("asl", 3)
     ]
     (comparison,) = analyse(*runs)
     assert comparison.next_run == "dvc exp run -S loss=asl -S train.seed=3"
+    # Runs with a setting that the workspace's params.yaml lacks are continued at their commit.
+    runs = [
+        (
+            dataclasses.replace(
+                e, changes_from_commit={"loss": e.loss}, changes_from_workspace=None
+            ),
+            x,
+        )
+        for e, x in runs
+    ]
+    (comparison,) = analyse(*runs)
+    assert comparison.next_run == "git checkout abc && dvc exp run -S loss=asl -S train.seed=3"
 
 
 def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):

@@ -132,7 +132,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert named == {("bce", 1), ("asl", 1)}
     assert {(e["loss"], e["seed"]) for e in compared(clone, "old", "--only", "x")} == {("bce", 1)}
     # What makes it again here, where params.yaml has another seed by now.
-    assert found["bce", 1]["changes"] == {"loss": "bce", "train.seed": 1}
+    assert found["bce", 1]["changes_from_workspace"] == {"loss": "bce", "train.seed": 1}
     output = clone.run(goemotions, "compare", "v9", ok=False).stdout
     assert "v9" in output
     assert "git log --oneline" in output
@@ -154,6 +154,15 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert "left out: the predictions of old are not in DVC's cache" in output
     assert "fetch them with `dvc exp pull <git remote> old` if they were pushed" in output
     assert "make them again with `dvc exp run -S loss=bce -S train.seed=1`" in output
+    # A setting that the workspace no longer has cannot be given with -S: DVC refuses it.
+    settings = clone.folder / "params.yaml"
+    written = settings.read_text()
+    settings.write_text(written.replace("  weight_decay:", "  decay:"))
+    away = kept.rename(tmp_path / "away")
+    output = clone.run(goemotions, "compare").stdout
+    away.rename(kept)
+    settings.write_text(written)
+    assert f"make them again with `git checkout {start} && dvc exp run -S loss=bce`" in output
 
     tested = (clone.folder / "data/sample/test.jsonl").read_bytes()
     digest = hashlib.md5(tested).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from goemotions.comparison import measures, statistics
-from goemotions.comparison.experiments import Experiment, command
+from goemotions.comparison.experiments import Experiment
 from goemotions.comparison.rows import Pair, Row
 from goemotions.comparison.statistics import LEVEL, Runs
 
@@ -195,8 +195,7 @@ def _most_helpful(
 
 def _command(runs: Sequence[Experiment]) -> str:
     """`dvc exp run` for the next seed of a loss, with its settings."""
-    seed = max(e.seed for e in runs) + 1
-    return command(runs[-1].changes | {"train.seed": seed})
+    return runs[-1].again(seed=max(e.seed for e in runs) + 1)
 
 
 def _caveats(runs: Sequence[Experiment]) -> list[str]:

@@ -45,8 +45,9 @@ class Experiment:
         baseline: the linear baseline's scores on the same data; empty where it was not run.
         machine: where it was trained: device, precision, processes and torch's version; empty
             where the summary is not in the DVC cache.
-        command: makes it again, after `git checkout` of `commit`.
-        changes: its settings that the workspace's params.yaml has otherwise, by dotted name.
+        changes_from_commit: settings that params.yaml of `commit` has otherwise, by dotted name.
+        changes_from_workspace: the same for the workspace's params.yaml; None where this lacks one
+            of them, because the setting was removed or renamed.
     """
 
     name: str
@@ -68,8 +69,8 @@ class Experiment:
     code: dict[str, str]
     baseline: dict[str, float]
     machine: dict[str, Any]
-    command: str
-    changes: dict[str, Any]
+    changes_from_commit: dict[str, Any]
+    changes_from_workspace: dict[str, Any] | None
 
     @property
     def key(self) -> str:
@@ -83,9 +84,22 @@ class Experiment:
         return {k.removeprefix(own): v for k, v in self.protocol.items() if k.startswith(own)}
 
     @property
-    def again(self) -> str:
-        """The command that makes it again with the workspace's code and params.yaml."""
-        return command(self.changes)
+    def command(self) -> str:
+        """Makes it again, after `git checkout` of `commit`."""
+        return command(self.changes_from_commit)
+
+    def again(self, seed: int | None = None) -> str:
+        """The command that makes it again with the workspace's code and params.yaml.
+
+        Where that params.yaml lacks one of its settings, the command checks out its commit.
+
+        Args:
+            seed: another one.
+        """
+        other = {} if seed is None else {"train.seed": seed}
+        if self.changes_from_workspace is None:
+            return f"git checkout {self.commit} && {command(self.changes_from_commit | other)}"
+        return command(self.changes_from_workspace | other)
 
     def comparable(self, *, own_recipes: bool = False) -> str:
         """The same for runs that may be compared: all of `protocol`, or all but the recipes."""
@@ -220,10 +234,11 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         )
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
-    changes = []
+    settings = []
     for place, known_as in ((commit, commit[:7]), (None, WORKSPACE)):
         with reading(repo, place) as files, _readable("params.yaml", known_as):
-            changes.append(_changes(run, _text(files, "params.yaml")))
+            settings.append(_settings(_text(files, "params.yaml") or ""))
+    changes = _changes(run, settings[1])
     written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
         name=name,
@@ -238,8 +253,8 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             for key in ("device", "precision", "processes", "torch")
             if key in summary
         },
-        command=command(changes[0]),
-        changes=changes[1],
+        changes_from_commit=_changes(run, settings[0]),
+        changes_from_workspace=changes if changes.keys() <= settings[1].keys() else None,
         **run,
     )
 
@@ -288,16 +303,15 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
             raise UserError(
                 f"{path} of {experiment.name} is not in DVC's cache; fetch it with "
                 f"`dvc exp pull <git remote> {experiment.name}` if it was pushed, or make it again "
-                f"with `{experiment.again}`"
+                f"with `{experiment.again()}`"
             ) from None
 
 
-def _changes(run: dict[str, Any], text: str | None) -> dict[str, Any]:
+def _changes(run: dict[str, Any], was: Mapping[str, Any]) -> dict[str, Any]:
     """The run's settings that a params.yaml has otherwise, by their dotted names."""
     ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
     ran |= {"loss": run["loss"], "train.seed": run["seed"]}
     ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
-    was = _settings(text or "")
     return {key: value for key, value in sorted(ran.items()) if was.get(key) != value}
 
 

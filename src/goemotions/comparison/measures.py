@@ -174,7 +174,7 @@ def corrected(experiment: Experiment, run: Scored) -> tuple[Experiment, str]:
         seed=experiment.protocol.get("evaluate.seed", 0),
     )
     name = wrong[0]
-    again = "`dvc repro evaluate`" if experiment.revision is None else f"`{experiment.again}`"
+    again = "`dvc repro evaluate`" if experiment.revision is None else f"`{experiment.again()}`"
     return (
         replace(experiment, **found, macro_f1_low=low, macro_f1_high=high),
         f"metrics/evaluation.json of {experiment.name} has {getattr(experiment, name):.4f} for "

@@ -141,7 +141,7 @@ def _read(files: Any, experiment: Experiment) -> Scored:
         )
         raise NotCachedError(
             f"the predictions of {experiment.name} are not in DVC's cache; fetch them with {bring} "
-            f"if they were pushed, or make them again with `{experiment.again}`"
+            f"if they were pushed, or make them again with `{experiment.again()}`"
         ) from None
     curves = {}
     for name in ("training", "validation"):

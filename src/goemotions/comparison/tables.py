@@ -39,7 +39,10 @@ def show(
     """
     if form == "json":
         content = {
-            "runs": [asdict(run) | {"curves": _curves(scored[run.key])} for run in experiments],
+            "runs": [
+                asdict(run) | {"command": run.command, "curves": _curves(scored[run.key])}
+                for run in experiments
+            ],
             "comparisons": [asdict(comparison) for comparison in comparisons],
         }
         print(json.dumps(content, indent=2))
