@@ -212,7 +212,7 @@ def _worth_it(contender: str, model: str) -> bool:
         return False  # it would be emulated
     if torch.cuda.is_available() and ("ONNX" in contender or "int8" in contender):
         return False  # they are for CPUs here
-    if "sentence-transformers" in contender or "computed twice" in contender:
+    if "sentence-transformers" in contender or "gradient checkpointing" in contender:
         return model == "minilm-l6"  # which the one was made for, and the other matters to
     if model == "mpnet-12x768":  # its steps are long
         return "bf16" in contender or contender in ("ours", training.REFERENCE)
