@@ -51,6 +51,15 @@ def test_lengths_one_by_one_up_to_the_buckets_that_widen_and_then_some():
             assert (ours(**inputs).logits - theirs(**inputs).logits).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
+def test_a_length_that_validation_met_first_can_be_trained(kind):
+    theirs, ours = pair(kind)
+    inputs = batch(200)
+    with torch.inference_mode():
+        ours(**inputs)
+    assert_equal(logits_and_gradients(theirs, inputs), logits_and_gradients(ours, inputs))
+
+
 @pytest.mark.parametrize("length", [300, 512])
 @pytest.mark.parametrize("kind", ["deberta", "bert", "mpnet"])
 def test_long_texts_differ_by_no_more_than_the_rounding_of_float32(kind, length):

@@ -76,9 +76,10 @@ class _Encoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers is untyp
         known: dict[tuple[int, torch.device], Window] = self.__dict__.setdefault("_windows", {})
         if (length, device) not in known:
             size = self.rel_embeddings.num_embeddings
-            known[length, device] = disentangled.window(
-                length, size, self.position_buckets, self.max_relative_positions, device
-            )
+            with torch.inference_mode(False):  # training needs what validation met first
+                known[length, device] = disentangled.window(
+                    length, size, self.position_buckets, self.max_relative_positions, device
+                )
         return known[length, device]
 
 
