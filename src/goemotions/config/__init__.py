@@ -105,7 +105,7 @@ class Train(Settings):
     weight_decay: NotNegative
     """AdamW's, on matrices only."""
     gradient_clipping: NotNegative
-    """Clips gradients at so many times the median norm of the last 100 steps; 0 switches it off."""
+    """Clips gradients at this multiple of the 90th percentile of the last 100 norms; 0: off."""
     precision: Literal["auto", "bf16", "fp32"]
     """auto uses bf16 autocast where the hardware has it."""
     teacher_share: Share

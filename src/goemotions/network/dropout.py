@@ -24,8 +24,8 @@ class _Dropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Of `x`, each entry zero with probability `p`, rounded to 1/65536, else scaled up.
 
-        The scale is that of the rounded probability, so the expectation is `x` exactly. From the
-        same state of torch's generator the masks are the same.
+        The scale is that of the rounded probability, so the expectation is `x`, but for the
+        rounding of `x`'s own type. From the same state of torch's generator the masks are the same.
         """
         kept = round((1 - self.p) * _SIXTEEN_BITS)
         if not self.training or x.device.type != "cpu" or kept in (0, _SIXTEEN_BITS):

@@ -2,16 +2,20 @@
 
 import torch
 
-WINDOW = 100  # steps whose median norm is the usual one
+WINDOW = 100  # steps
+QUANTILE = 0.9  # of their norms
+NEGLIGIBLE = 1 / 1000  # of the largest norm; smaller ones are not counted
 
 
 class Clipping:
-    """Clips a step's gradient to `factor` times the median norm of the last steps.
+    """Clips a step's gradient to `factor` times the 90th percentile of the norms of the last steps.
 
     Losses differ in the size of their gradients. AdamW divides by that size, so it does not matter
     there, but a fixed limit would clip one loss and not another. This limit is derived from the
     norms so far, as in AutoClip (Seetharaman et al., arXiv 2007.14469, algorithm 1), which takes a
-    percentile of all norms; here it is a multiple of the median of the last ones.
+    percentile of all norms; here it is a multiple of that of the last ones. Norms that are next to
+    nothing do not count: they are those of batches without a positive, with losses like `asl`,
+    and where such batches are frequent, the limit would otherwise stop all learning.
 
     Args:
         factor: above 0.
@@ -30,8 +34,10 @@ class Clipping:
         norm = torch.nn.utils.get_total_norm(gradients)
         norms = self.norms.to(norm.device)
         if len(norms):
-            scale = self.factor * norms.median() / (norm + 1e-6)
-            torch._foreach_mul_(gradients, scale.clamp(max=1))
+            counted = torch.where(norms > NEGLIGIBLE * norms.max(), norms, torch.nan)
+            usual = counted.nanquantile(QUANTILE)
+            limit = torch.where(usual > 0, self.factor * usual, torch.inf)  # none if all were 0
+            torch._foreach_mul_(gradients, (limit / norm).clamp(max=1))
         self.norms = torch.cat([norms, norm[None]])[-WINDOW:]
         return norm
 

@@ -92,7 +92,7 @@ class Resuming(TrainerCallback):  # type: ignore[misc]  # transformers is untype
 
     def restore(self, checkpoint: Path) -> None:
         """Give the parts the state that they had at a checkpoint."""
-        states = torch.load(checkpoint / _PARTS, weights_only=True)
+        states = torch.load(checkpoint / _PARTS, map_location="cpu", weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(states[name])
 

@@ -53,7 +53,8 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             train_dataset=batches.dataset,
             eval_dataset=val,
         )
-        self.loss_is_scaled_for_ga = True  # by compute_loss, over the global batch
+        # compute_loss scales the loss over the global batch, whatever the model's forward takes.
+        self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
         self.loss, self.recipe, self.settings, self.batches = loss, recipe, settings, batches
         self.average, self.best = WeightAverage(self.model, recipe.ema_decay), BestEpoch()
         self.clipping = Clipping(settings.gradient_clipping)
