@@ -1,6 +1,5 @@
 """How the weights are optimized: rates, clipping, decay, their average, and what is not finite."""
 
-
 import numpy as np
 import pytest
 import torch
