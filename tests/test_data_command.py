@@ -493,6 +493,17 @@ def test_blank_flags_beside_a_no_are_left_to_the_reader(capsys, tmp_path):
     ) in said
 
 
+def test_a_flag_with_a_few_other_cells_is_named_with_these(capsys, tmp_path):
+    content = table("text,joy,anger,sad", ["1,0,1", "0,1,0", "0,0,1"]) + "more words,1,0,maybe\n"
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"text": "text", "labels": ["joy", "anger"]}
+    assert (
+        "The column 'sad' is not taken for a label: most of its cells are yes or no, but not "
+        "'maybe'. Correct these cells if it is one." in " ".join(said.replace("# ", "").split())
+    )
+    assert "may also be" not in said
+
+
 def test_flags_that_never_change_are_named(capsys, tmp_path):
     content = table("text,a,b,done,kind", ["1,0,TRUE,p", "0,1,TRUE,q"])
     entry, said = guessed_of(capsys, tmp_path, content)

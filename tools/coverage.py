@@ -83,9 +83,11 @@ def cells() -> list[Cell]:
     for losses, word in ((2, "two"), (3, "three")):
         for seeds in (2, 3, 5):
             found.append(Cell(f"{word} equal losses, {seeds} seeds", (seeds,) * losses, 2000))
-    for first, rest in ((1, 3), (10, 2), (2, 10)):
+    for first, rest in ((1, 3), (2, 1), (10, 2), (2, 10)):
         name = f"equal losses, {first} seed(s) of the baseline and {rest} of the others"
         found.append(Cell(name, (first,) + (rest,) * (LOSSES - 1), 2000))
+    found.append(Cell("equal losses, 2 seeds of one that is not the baseline and 1 of the others",
+                      (1, 2, 1, 1, 1), 2000))  # fmt: skip
     return sorted(found, key=lambda cell: "equal losses" not in cell.name)
 
 

@@ -127,7 +127,8 @@ def test_one_seed_of_each_gives_no_verdict():
         "is not known: no loss can be called better. Run at least two more seeds of each. "
         f"{SAME_RECIPE}"
     )
-    assert comparison.next_run == "dvc exp run -S train.seed=2"
+    assert comparison.next_run.startswith("dvc exp run --temp -n ")
+    assert comparison.next_run.endswith("-2 -S train.seed=2")
 
 
 def test_a_loss_with_one_seed_borrows_the_spread_of_the_others():
@@ -157,7 +158,7 @@ def test_the_next_run_is_of_a_loss_that_may_be_the_best_with_its_next_seed():
         if (e.loss, e.seed) != ("asl", 3)
     ]
     (comparison,) = analyse(*runs)
-    assert comparison.next_run == "dvc exp run -S loss=asl -S train.seed=3"
+    assert comparison.next_run == "dvc exp run --temp -n asl-3 -S loss=asl -S train.seed=3"
     # Runs with a setting that the workspace's params.yaml lacks are continued at their commit.
     runs = [
         (
@@ -169,7 +170,8 @@ def test_the_next_run_is_of_a_loss_that_may_be_the_best_with_its_next_seed():
         for e, x in runs
     ]
     (comparison,) = analyse(*runs)
-    assert comparison.next_run == "git checkout abc && dvc exp run -S loss=asl -S train.seed=3"
+    expected = "git checkout abc && dvc exp run --temp -n asl-3 -S loss=asl -S train.seed=3"
+    assert comparison.next_run == expected
 
 
 def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):

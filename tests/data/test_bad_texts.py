@@ -291,7 +291,7 @@ def test_a_json_file_that_is_refused(tmp_path, case):
         ({"text": pyarrow.array([b"\xff"]).view(pyarrow.string())}, "is damaged: "),
         ({"text": [1]}, "row 1: text is the number 1; a text must be a string"),
         ({"label": [None]}, "row 1: there is no label, and single-label rows have one"),
-        ({"label": [["a"], None], "text": ["x", "y"]}, "row 2: a label is neither set nor not set"),
+        ({"label": [["a"], None], "text": ["x", "y"]}, "row 2: a label is neither yes nor no"),
     ],
 )
 def test_a_parquet_file_that_is_refused(tmp_path, columns, message):

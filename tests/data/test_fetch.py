@@ -169,7 +169,7 @@ GOOD = {"id": ["a"], "text": ["hi"], "labels": [[2]]}
         ),
         (
             {"id": ["a", "b"], "text": ["hi", "ho"], "labels": [[1], None]},
-            ", row 2: a label is neither set nor not set: not annotated",
+            ", row 2: a label is neither yes nor no: the row is not annotated",
         ),
         (
             {"id": ["a", "b"], "text": ["hi", "ho"], "labels": [[1], [None]]},

@@ -81,6 +81,13 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
         return {"column": "annotations.result.value.choices"}, ["annotations"]
     flags = [column for column in columns if _is_flag(look, column)]
     set_somewhere = [column for column in flags if _varies(look, column)]
+    almost = [one for one in columns if flags and one not in flags and _almost_flag(look, one)]
+    for one in almost:
+        look.notes.append(
+            f"The column {one!r} is not taken for a label: most of its cells are yes or no, but "
+            f"not {', '.join(map(repr, sorted(_no_flags(look, one))[:3]))}. Correct these cells "
+            "if it is one."
+        )
     by_name = {column.lower(): column for column in columns}
     named = next((by_name[name] for name in LABEL if name in by_name), None)
     recurring = _recurring(look, [column for column in columns if column not in flags])
@@ -91,7 +98,8 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
                 "Columns with one value in all rows looked at are not used: "
                 f"{', '.join(constant)}. If they are labels, add them to `labels`."
             )
-        _note_others(look, "labels", [column for column in recurring if few(look, column)])
+        others = [one for one in recurring if few(look, one) and one not in almost]
+        _note_others(look, "labels", others)
         return _flags(look, set_somewhere), flags
     recurring = _recurring(look, columns)
     column = named or next(iter(recurring), None)
@@ -115,7 +123,18 @@ def _note_others(look: Look, what: str, columns: list[str]) -> None:
 
 def _is_flag(look: Look, column: str) -> bool:
     cells = look.flags(column)
-    return bool(cells - {"", "-1"}) and cells <= {*_YES, *_NO, "-1", ""}
+    return bool(cells - {"", "-1"}) and not _no_flags(look, column)
+
+
+def _no_flags(look: Look, column: str) -> set[str]:
+    return look.flags(column) - {*_YES, *_NO, "-1", ""}
+
+
+def _almost_flag(look: Look, column: str) -> bool:
+    """Whether most cells are flags, of both kinds, but not all."""
+    found = [str(cell).strip().lower() for cell in look.column(column)]
+    set_cells, unset = (sum(cell in words for cell in found) for words in (_YES, _NO))
+    return min(set_cells, unset) > 0 and set_cells + unset > 0.8 * len(found)
 
 
 def _varies(look: Look, column: str) -> bool:

@@ -165,7 +165,7 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
         settings["quote"] = "none"
         notes.append(
             "As quotes, the quotes in this file do not pair up, so they are taken for plain "
-            "characters. Look whether a text begins with one that a quote should have closed."
+            "characters. Check whether any text begins with a quote that was never closed."
         )
     width = len(rows[0])
     rows = [row for row in rows if len(row) == width]

@@ -195,7 +195,7 @@ def _most_helpful(
 
 def _command(runs: Sequence[Experiment]) -> str:
     """`dvc exp run` for the next seed of a loss, with its settings."""
-    return runs[-1].again(seed=max(e.seed for e in runs) + 1)
+    return runs[-1].with_seed(max(e.seed for e in runs) + 1)
 
 
 def _caveats(runs: Sequence[Experiment]) -> list[str]:

@@ -88,18 +88,25 @@ class Experiment:
         """Makes it again, after `git checkout` of `commit`."""
         return command(self.changes_from_commit)
 
-    def again(self, seed: int | None = None) -> str:
+    def again(self) -> str:
         """The command that makes it again with the workspace's code and params.yaml.
 
         Where that params.yaml lacks one of its settings, the command checks out its commit.
-
-        Args:
-            seed: another one.
         """
-        other = {} if seed is None else {"train.seed": seed}
+        return self._again({})
+
+    def with_seed(self, seed: int) -> str:
+        """The same with another seed, in a temporary copy, so that the workspace stays as it is."""
+        options = ["--temp"]
+        if self.revision is not None and not self.revision.startswith(self.commit):
+            options.append(f"-n {self.name.removesuffix(f'-{self.seed}')}-{seed}")
+        return self._again({"train.seed": seed}, *options)
+
+    def _again(self, other: dict[str, Any], *options: str) -> str:
         if self.changes_from_workspace is None:
-            return f"git checkout {self.commit} && {command(self.changes_from_commit | other)}"
-        return command(self.changes_from_workspace | other)
+            own = command(self.changes_from_commit | other, *options)
+            return f"git checkout {self.commit} && {own}"
+        return command(self.changes_from_workspace | other, *options)
 
     def comparable(self, *, own_recipes: bool = False) -> str:
         """The same for runs that may be compared: all of `protocol`, or all but the recipes."""
@@ -112,7 +119,7 @@ class Experiment:
         return json.dumps(settings, sort_keys=True)
 
 
-def command(changes: Mapping[str, Any]) -> str:
+def command(changes: Mapping[str, Any], *options: str) -> str:
     """`dvc exp run` with changed settings, by their dotted names in params.yaml."""
     import shlex
 
@@ -120,7 +127,7 @@ def command(changes: Mapping[str, Any]) -> str:
         f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
         for key, value in sorted(changes.items())
     ]
-    return " ".join(["dvc exp run", *settings])
+    return " ".join(["dvc exp run", *options, *settings])
 
 
 def evaluated(prefix: str = "", revisions: Sequence[str] = ()) -> list[Experiment]:

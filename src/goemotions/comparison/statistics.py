@@ -23,7 +23,6 @@ LEVEL = 0.05
 POWER = 0.8  # that planned seeds shall have
 POOLED_WEIGHT = 0.75  # of the variance of all losses, where a loss's own has the weight 1
 DRAWS = 20_000
-KNOWN = 1e6  # degrees of freedom of a variance that thousands of rows tell
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ class Spread:
     """What is known of how a loss's score varies.
 
     Attributes:
-        parts: its variance over seeds, as a sum of parts whose estimates are independent, [parts]:
-            what the runs of each loss with several seeds contribute, and what `apart` adds.
-        degrees: of freedom of each part, [parts].
+        parts: its variance over seeds, as a sum of parts whose estimates are independent: what the
+            runs of each loss with several seeds contribute, [losses with several seeds].
+        degrees: of freedom of each part, [losses with several seeds].
         apart: the part of the variance over rows that the variance over seeds includes, since the
             runs of a loss differ on single rows by chance. So that variance is never below it.
     """
@@ -138,12 +137,11 @@ def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread]:
             of_rows = float(apart @ own)
         else:
             counts, of_rows = of_pooled, float(apart @ of_pooled)
-        variance = float(counts @ variances)
+        variance = max(float(counts @ variances), of_rows)
         # How it divides into parts is taken from the moderated variances: those of two or three
         # seeds are too noisy for it.
         shares = counts * moderated if moderated.any() else counts
-        parts = np.append(variance * shares / shares.sum(), max(of_rows - variance, 0.0))
-        found[loss] = Spread(parts, np.append(degrees, KNOWN), of_rows)
+        found[loss] = Spread(variance * shares / shares.sum(), degrees, of_rows)
     return found
 
 

@@ -109,7 +109,8 @@ def _terminal(comparison: Comparison) -> None:
     console.print("\n".join(filter(None, (_title(comparison), settings))), style="bold")
     console.print(comparison.conclusion + _linear(comparison))
     if comparison.next_run is not None:
-        console.print(f"The most useful next run: {comparison.next_run}")
+        console.print("The most useful next run:")
+        console.print(comparison.next_run, soft_wrap=True)  # one line, to be copied
     table = Table(box=box.SIMPLE, padding=(0, 0))
     for name in _TERMINAL:
         left = name == "loss"

@@ -187,7 +187,7 @@ def load(path: Path = Path("params.yaml"), *, any_loss: bool = False) -> Params:
     from ruamel.yaml.error import YAMLError
 
     try:
-        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        raw = YAML(typ="safe").load(path)  # the path, so that an error names the file
     except FileNotFoundError:
         raise UserError(
             f"{path} is not in {Path.cwd()}: run this in the project's folder"
@@ -211,8 +211,10 @@ def parse(raw: Any, *, any_loss: bool = False) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        lines = dict.fromkeys(explain(one, Params) for one in error.errors(include_url=False))
-        raise UserError("\n".join(lines)) from None
+        # What is unknown first: a misspelt setting is also a missing one.
+        found = error.errors(include_url=False)
+        found.sort(key=lambda one: one["type"] != "extra_forbidden")
+        raise UserError("\n".join(dict.fromkeys(explain(one, Params) for one in found))) from None
     for selector, catalogue in (
         ("loss", params.losses), ("model", params.models), ("dataset", params.datasets),
     ):  # fmt: skip

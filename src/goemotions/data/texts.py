@@ -242,7 +242,7 @@ class _Reading:
                 what = {
                     "no_text": "the text is blank",
                     "no_label": "there is no label, and single-label rows have one",
-                    "not_annotated": "a label is neither set nor not set: not annotated",
+                    "not_annotated": "a label is neither yes nor no: the row is not annotated",
                 }[kind]
                 remedy = f"set drop: [{kind}] to leave such rows out"
                 if kind == "not_annotated" and self.settings.labels.columns is not None:
