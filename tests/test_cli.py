@@ -112,7 +112,7 @@ def test_verify_prints_the_commands_that_fix_it_for_people(project, capsys):
     out = capsys.readouterr().out
     assert "FAIL models/deberta-v3-tiny: missing" in out
     assert out.rstrip().endswith(
-        "Training could not start. What fixes it:\n  dvc repro cache_model"
+        "Training cannot start yet. What fixes it:\n  dvc repro cache_model"
     )
 
 

@@ -58,7 +58,7 @@ def _add_verify(commands: Any) -> None:
         help="check that the selected dataset and model are complete and that training can start",
         description="Check the selected dataset and base model: files, sizes, counts, digests, and "
         "whether they load; show versions, accelerators and free disk; and name the command that "
-        "fixes each failure. Exit status 1 when training could not start; what only experiments "
+        "fixes each failure. Exit status 1 when training cannot start; what only experiments "
         "need is a warning.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

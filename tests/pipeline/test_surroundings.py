@@ -121,7 +121,7 @@ def test_letters_outside_ascii_are_named_where_dvc_fails_at_them(new_clone, shar
 
 def test_nothing_runs_where_dvc_fails_at_the_path_of_its_cache(new_clone, tmp_path):
     clone = new_clone("clone", tmp_path / "{cache}")
-    assert "Training could not start" in clone.goemotions("verify", "--experiments", ok=False)
+    assert "Training cannot start yet" in clone.goemotions("verify", "--experiments", ok=False)
     output = clone.dvc("repro", "fetch_dataset", ok=False)
     assert "stopped before running anything" in output
     assert "dvc cache dir --local FOLDER" in output
@@ -189,7 +189,7 @@ def test_without_git_everything_works_that_needs_none(made):
     shutil.rmtree(clone.folder / ".git")
     start = f"git init && {COMMIT}"
     output = clone.goemotions("verify", ok=False)
-    assert output.endswith(f"Training could not start. What fixes it:\n  {start}\n")
+    assert output.endswith(f"Training cannot start yet. What fixes it:\n  {start}\n")
     assert start in clone.goemotions("compare", ok=False)
     assert clone.goemotions("predict", "thank you").startswith("thank you\n")
     assert "is not a git repository" in clone.dvc("repro", ok=False)

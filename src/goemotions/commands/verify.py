@@ -124,7 +124,7 @@ def show(report: Report, *, as_json: bool) -> None:
     console.print()
     failed = [check for check in report.checks if not check.ok and not check.experiments]
     if any(check.stops for check in failed):
-        console.print("[bold red]Training could not start.[/] What fixes it:")
+        console.print("[bold red]Training cannot start yet.[/] What fixes it:")
     elif failed:
         console.print(
             "[bold red]Training can start, but DVC's cache is damaged.[/] What removes that:"
