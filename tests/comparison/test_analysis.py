@@ -737,3 +737,15 @@ def test_labels_without_test_rows_are_left_out_and_named(monkeypatch):
     kept = [found[name].f1["asl"].value for name in "abce"]
     row = next(row for row in comparison.rows if row.loss == "asl")
     assert row.score.value == pytest.approx(np.mean(kept))
+
+
+def test_the_next_run_is_one_line_that_can_be_copied(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    settings = {f"recipes.minilm-l6.{name}": 0.25 for name in ("head_dropout", "ema_decay")}
+    runs = [run(loss, seed) for loss in ("bce", "asl") for seed in (1, 2)]
+    runs = [(dataclasses.replace(e, changes_from_workspace=settings), x) for e, x in runs]
+    show(runs, analyse(*runs), "tables")
+    lines = capsys.readouterr().out.splitlines()
+    command = lines[lines.index("The most useful next run:") + 1]
+    assert command.startswith("dvc exp run --temp -n ")
+    assert command.endswith("-S recipes.minilm-l6.head_dropout=0.25 -S train.seed=3")
