@@ -59,7 +59,8 @@ def add(source: Path, prefix: str, recipe: str | None = None) -> int:
             corrected, warning = measures.corrected(experiment, read(experiment))
             if warning:
                 print(f"warning: {warning}", file=sys.stderr)
-            found.append(_kept(vars(corrected)) | ({"recipe": recipe} if recipe else {}))
+            run = vars(corrected) | {"command": corrected.command}
+            found.append(_kept(run) | ({"recipe": recipe} if recipe else {}))
     if not found:
         raise UserError(f"no evaluated experiment's name begins with {prefix!r}")
     runs = {_key(run): run for run in [*json.loads(source.read_text(encoding="utf-8")), *found]}
