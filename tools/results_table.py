@@ -27,7 +27,7 @@ KEPT = (
     "dataset", "model", "teacher", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
     "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit", "command",
 )  # fmt: skip
-AS_COMMITTED = "as in params.yaml"
+AS_COMMITTED = "as in params.yaml of that commit"
 SUMMARY = ("loss", "runs", "macro-F1", "95% interval", "average precision", "on validation")
 COLUMNS = (
     "loss", "seed", "macro-F1", "95% interval", "micro-F1", "average precision", "on validation",
