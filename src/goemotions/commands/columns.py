@@ -133,8 +133,8 @@ def _no_flags(look: Look, column: str) -> set[str]:
 def _almost_flag(look: Look, column: str) -> bool:
     """Whether most cells are flags, of both kinds, but not all."""
     found = [str(cell).strip().lower() for cell in look.column(column)]
-    set_cells, unset = (sum(cell in words for cell in found) for words in (_YES, _NO))
-    return min(set_cells, unset) > 0 and set_cells + unset > 0.8 * len(found)
+    yes, no = (sum(cell in words for cell in found) for words in (_YES, _NO))
+    return min(yes, no) > 0 and yes + no > 0.8 * len(found)
 
 
 def _varies(look: Look, column: str) -> bool:
