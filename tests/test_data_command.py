@@ -504,6 +504,13 @@ def test_a_flag_with_a_few_other_cells_is_named_with_these(capsys, tmp_path):
     assert "may also be" not in said
 
 
+def test_a_label_of_three_classes_beside_a_flag_is_no_flag(capsys, tmp_path):
+    content = table("text,label,reply", ["1,0", "0,1", "0,0", "1,1"]) + "more words,2,0\n" * 3
+    entry, said = guessed_of(capsys, tmp_path, content)
+    assert entry == {"text": "text", "labels": {"column": "label"}}
+    assert "not taken for a label" not in said
+
+
 def test_flags_that_never_change_are_named(capsys, tmp_path):
     content = table("text,a,b,done,kind", ["1,0,TRUE,p", "0,1,TRUE,q"])
     entry, said = guessed_of(capsys, tmp_path, content)

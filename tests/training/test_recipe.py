@@ -141,6 +141,14 @@ def test_one_extreme_gradient_does_not_raise_the_limit_and_a_new_level_does():
     assert len(clipping.norms) == 100
 
 
+def test_a_first_step_without_a_gradient_sets_no_limit():
+    clipping = Clipping(1)
+    for norm in (0, 0, 3):
+        gradient = torch.full((4,), norm / 2)
+        clipping.clip([gradient])
+        assert gradient.norm().item() == pytest.approx(norm)
+
+
 @pytest.mark.parametrize("nothing", [0, 1e-4])
 def test_steps_with_next_to_no_gradient_set_no_limit(nothing):
     """As of asl for a batch without a positive, which says nothing about other batches."""

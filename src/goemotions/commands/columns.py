@@ -81,13 +81,6 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
         return {"column": "annotations.result.value.choices"}, ["annotations"]
     flags = [column for column in columns if _is_flag(look, column)]
     set_somewhere = [column for column in flags if _varies(look, column)]
-    almost = [one for one in columns if flags and one not in flags and _almost_flag(look, one)]
-    for one in almost:
-        look.notes.append(
-            f"The column {one!r} is not taken for a label: most of its cells are yes or no, but "
-            f"not {', '.join(map(repr, sorted(_no_flags(look, one))[:3]))}. Correct these cells "
-            "if it is one."
-        )
     by_name = {column.lower(): column for column in columns}
     named = next((by_name[name] for name in LABEL if name in by_name), None)
     recurring = _recurring(look, [column for column in columns if column not in flags])
@@ -97,6 +90,13 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
             look.notes.append(
                 "Columns with one value in all rows looked at are not used: "
                 f"{', '.join(constant)}. If they are labels, add them to `labels`."
+            )
+        almost = [one for one in columns if one not in flags and _almost_flag(look, one)]
+        for one in almost:
+            look.notes.append(
+                f"The column {one!r} is not taken for a label: most of its cells are yes or no, "
+                f"but not {', '.join(map(repr, sorted(_no_flags(look, one))[:3]))}. Correct these "
+                "cells if it is one."
             )
         others = [one for one in recurring if few(look, one) and one not in almost]
         _note_others(look, "labels", others)

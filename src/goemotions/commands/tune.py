@@ -157,10 +157,10 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
     chosen: dict[str, Experiment] = {}
     for best_first in _tries(losses):
         run = best_first[0]
-        changes = run.changes_from_workspace
-        if changes is None:  # it had a setting that is gone
-            continue
-        if all(key == "train.seed" or key.startswith(_DRAWN) for key in changes):
+        changes = run.changes_from_workspace  # None where it had a setting that is gone
+        if changes is not None and all(
+            key == "train.seed" or key.startswith(_DRAWN) for key in changes
+        ):
             chosen.setdefault(run.loss, run)
     if not chosen:
         raise UserError(

@@ -86,7 +86,7 @@ class Experiment:
     @property
     def command(self) -> str:
         """Makes it again, after `git checkout` of `commit`."""
-        return command(self.changes_from_commit)
+        return _exp_run(self.changes_from_commit)
 
     def again(self) -> str:
         """The command that makes it again with the workspace's code and params.yaml.
@@ -104,9 +104,9 @@ class Experiment:
 
     def _again(self, other: dict[str, Any], *options: str) -> str:
         if self.changes_from_workspace is None:
-            own = command(self.changes_from_commit | other, *options)
+            own = _exp_run(self.changes_from_commit | other, *options)
             return f"git checkout {self.commit} && {own}"
-        return command(self.changes_from_workspace | other, *options)
+        return _exp_run(self.changes_from_workspace | other, *options)
 
     def comparable(self, *, own_recipes: bool = False) -> str:
         """The same for runs that may be compared: all of `protocol`, or all but the recipes."""
@@ -119,7 +119,7 @@ class Experiment:
         return json.dumps(settings, sort_keys=True)
 
 
-def command(changes: Mapping[str, Any], *options: str) -> str:
+def _exp_run(changes: Mapping[str, Any], *options: str) -> str:
     """`dvc exp run` with changed settings, by their dotted names in params.yaml."""
     import shlex
 
@@ -241,11 +241,12 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         )
         summary = _json(files, f"metrics/training/{run['loss']}/summary.json", name)
         linear = _json(files, "metrics/baseline.json", name) if run.pop("has_baseline") else {}
-    settings = []
+    params = []
     for place, known_as in ((commit, commit[:7]), (None, WORKSPACE)):
         with reading(repo, place) as files, _readable("params.yaml", known_as):
-            settings.append(_settings(_text(files, "params.yaml") or ""))
-    changes = _changes(run, settings[1])
+            params.append(_settings(_text(files, "params.yaml") or ""))
+    of_commit, of_workspace = params
+    changes = _changes(run, of_workspace)
     written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
         name=name,
@@ -260,8 +261,8 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             for key in ("device", "precision", "processes", "torch")
             if key in summary
         },
-        changes_from_commit=_changes(run, settings[0]),
-        changes_from_workspace=changes if changes.keys() <= settings[1].keys() else None,
+        changes_from_commit=_changes(run, of_commit),
+        changes_from_workspace=changes if changes.keys() <= of_workspace.keys() else None,
         **run,
     )
 

@@ -211,10 +211,7 @@ def parse(raw: Any, *, any_loss: bool = False) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        # What is unknown first: a misspelt setting is also a missing one.
-        found = error.errors(include_url=False)
-        found.sort(key=lambda one: one["type"] != "extra_forbidden")
-        raise UserError("\n".join(dict.fromkeys(explain(one, Params) for one in found))) from None
+        raise UserError(explain(error.errors(include_url=False), Params)) from None
     for selector, catalogue in (
         ("loss", params.losses), ("model", params.models), ("dataset", params.datasets),
     ):  # fmt: skip
@@ -280,8 +277,7 @@ def parse_dataset(raw: Any) -> Dataset:
         found: Dataset = _DATASET.validate_python(raw)
     except ValidationError as error:
         errors = [{**one, "loc": ("datasets", "entry", *one["loc"])} for one in error.errors()]
-        lines = dict.fromkeys(explain(one, Params) for one in errors)  # type: ignore[arg-type]
-        raise UserError("\n".join(lines)) from None
+        raise UserError(explain(errors, Params)) from None  # type: ignore[arg-type]
     return found
 
 

@@ -12,13 +12,19 @@ from pydantic_core import ErrorDetails
 from goemotions.config.base import SPLITS
 
 
-def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
-    """One error of pydantic as one line: the setting, what it got, and what is allowed.
+def explain(errors: Iterable[ErrorDetails], root: type[BaseModel]) -> str:
+    """Errors of pydantic, one per line: the setting, what it got, and what is allowed.
 
     Args:
-        error: found in what should be a `root`.
+        errors: found in what should be a `root`.
         root: the class of all of params.yaml.
     """
+    # What is unknown first: a misspelt setting is also a missing one.
+    ordered = sorted(errors, key=lambda error: error["type"] != "extra_forbidden")
+    return "\n".join(dict.fromkeys(_line(error, root) for error in ordered))
+
+
+def _line(error: ErrorDetails, root: type[BaseModel]) -> str:
     *parents, last = error["loc"] or ("",)
     place, kind, constraints = _at(error["loc"], root)
     above, parent, _ = _at(tuple(parents), root)

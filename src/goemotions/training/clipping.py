@@ -11,11 +11,11 @@ class Clipping:
     """Clips a step's gradient to `factor` times the 90th percentile of the norms of the last steps.
 
     Losses differ in the size of their gradients. AdamW divides by that size, so it does not matter
-    there, but a fixed limit would clip one loss and not another. This limit is derived from the
-    norms so far, as in AutoClip (Seetharaman et al., arXiv 2007.14469, algorithm 1), which takes a
-    percentile of all norms; here it is a multiple of that of the last ones. Norms that are next to
-    nothing do not count: they are those of batches without a positive, with losses like `asl`,
-    and where such batches are frequent, the limit would otherwise stop all learning.
+    there, but a fixed limit would clip one loss and not another. AutoClip (Seetharaman et al.,
+    arXiv 2007.14469, algorithm 1) clips at a percentile of all norms so far; here the limit is a
+    multiple of a percentile of the last ones. Norms close to zero do not count: with losses like
+    `asl`, they are those of batches without a positive. Where most batches have none, the limit
+    would otherwise be close to zero, too, and stop all learning.
 
     Args:
         factor: above 0.
