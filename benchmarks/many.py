@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from goemotions.commands.combinations import PREFIX, plan
 from goemotions.comparison import measures, predictions
 from goemotions.errors import reported
+from goemotions.sweeps.combinations import PREFIX, plan
 
 SMALL = (
     "dataset=sample", "model=deberta-v3-tiny",

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from goemotions.commands.cluster import MEMORY
 from goemotions.errors import reported
+from goemotions.sweeps.cluster import MEMORY
 
 STAGES = """
 stages:

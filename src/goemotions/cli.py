@@ -159,7 +159,7 @@ def _tune(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands import sweep
-    from goemotions.commands.cluster import Resources
+    from goemotions.sweeps.cluster import Resources
 
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
     return sweep.run(

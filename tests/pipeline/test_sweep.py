@@ -25,8 +25,8 @@ from test_sharing import KEYS, s3  # noqa: F401 - a fixture
 
 from conftest import Clone, environment, make_clone
 from goemotions.commands import sweep
-from goemotions.commands.combinations import PREFIX
-from goemotions.commands.trial import Trial, last_point
+from goemotions.sweeps.combinations import PREFIX
+from goemotions.sweeps.trial import Trial, last_point
 
 # What each training does is to wait, and to write loss and seed.
 STAGES = """

@@ -17,13 +17,13 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from goemotions.commands import columns, glance
-from goemotions.commands.glance import SPLIT, Look
 from goemotions.config import TEXTS, Table, load, parse_dataset
 from goemotions.config.dataset_settings import FORMATS
 from goemotions.data.notes import some
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
+from goemotions.guessing import columns, glance
+from goemotions.guessing.glance import SPLIT, Look
 
 _SPLIT_WORDS = {
     "train": ("train", "training"),

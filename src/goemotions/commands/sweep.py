@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from goemotions.commands import cluster, trial
-from goemotions.commands.cluster import Answer, Cluster, Resources
-from goemotions.commands.combinations import PREFIX, Planned, plan
-from goemotions.commands.trial import Job
 from goemotions.comparison import experiments, measures, predictions, sequential
 from goemotions.comparison.sequential import MEANING, Decision
 from goemotions.comparison.statistics import Runs
 from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
+from goemotions.sweeps import cluster, trial
+from goemotions.sweeps.cluster import Answer, Cluster, Resources
+from goemotions.sweeps.combinations import PREFIX, Planned, plan
+from goemotions.sweeps.trial import Job
 
 LOGS = Path("reports/sweep")
 

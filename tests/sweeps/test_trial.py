@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from goemotions.commands.trial import FailedError, Trial, remove_stale, versions
+from goemotions.sweeps.trial import FailedError, Trial, remove_stale, versions
 
 HOLD = """
 import sys

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from goemotions.commands.glance import LABEL, TEXT, TITLE, Look
 from goemotions.data import cells
 from goemotions.data.faults import CellError
 from goemotions.data.table import walk
 from goemotions.errors import UserError
+from goemotions.guessing.glance import LABEL, TEXT, TITLE, Look
 
 _YES = {"1", "1.0", "true", "yes", "y", "x"}
 _NO = {"0", "0.0", "false", "no", "n"}

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from goemotions.commands import trial
-from goemotions.commands.trial import Job
 from goemotions.errors import UserError, first_line
 from goemotions.io import cores
+from goemotions.sweeps import trial
+from goemotions.sweeps.trial import Job
 
 MEMORY = 80 * 2**20  # bytes of Ray's object store; only messages go through it
 MACHINES_THAT_MAY_DIE = 3  # under one trial, before it counts as failed
@@ -180,7 +180,7 @@ def _temporary_folder() -> Iterator[str]:
 
 
 def _remote(ray: Any) -> tuple[Any, Any]:
-    """What runs on the cluster: the board, and the task that runs commands/trial.py.
+    """What runs on the cluster: the board, and the task that runs sweeps/trial.py.
 
     Both are defined inside a function, so that Ray sends their code to the workers, whose own
     goemotions may be of another version.

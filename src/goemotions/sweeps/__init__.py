@@ -1,0 +1,1 @@
+"""The trials of a sweep, and the Ray cluster that runs them."""
