@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import yaml
+from dvc.utils.serialize import dumps_yaml
 
 from goemotions.comparison.experiments import recorded
-from goemotions.io.dvc_cache import digest_in
+from goemotions.io.dvc_cache import digest_in, parsed
 
 EVALUATE = {"thresholds": "global", "bootstrap": 1000, "seed": 0}
 LOCK = {
@@ -75,6 +76,14 @@ def test_what_was_run_is_read_from_the_lock():
         "tested": "d.dir",
         "has_baseline": True,
     }
+
+
+def test_what_dvc_writes_is_read_as_it_is():
+    numbers = [1e-5, 2e-05, 5e-324, 1e16, -0.5, 1.0, 0, -7, float("inf"), True, False, None]
+    texts = ["1e-05", "no", "yes", "on", "null", "~", "", "true", "1.5", "7", "0o17", "2020-01-01"]
+    written = {"numbers": numbers, "texts": texts, "keys": {"no": 1, "y": 2}}
+    assert parsed(dumps_yaml(written)) == written
+    assert [type(one) for one in parsed(dumps_yaml(written))["numbers"]] == [*map(type, numbers)]
 
 
 def test_an_evaluation_of_another_training_is_no_run():

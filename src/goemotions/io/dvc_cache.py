@@ -8,13 +8,25 @@ read.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 FOLDERS = ("data/", "models/")
+# YAML 1.2.2, section 10.3.2: the type of a word, its form, and how it begins.
+_CORE_SCHEMA = (
+    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    ("int", r"[-+]?\d+|0o[0-7]+|0x[\da-fA-F]+", [*"-+0123456789"]),
+    (
+        "float",
+        r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        [*"-+.0123456789"],
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -91,10 +103,27 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
 
 @lru_cache(maxsize=4096)  # `compare` needs the dvc.lock of each experiment three times
 def parsed(text: str) -> Any:
-    """A YAML file's content, not to be changed, by the parser in C where PyYAML has it."""
+    """The content of a YAML file that DVC wrote, not to be changed."""
     import yaml
 
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return yaml.load(text, _loader())  # noqa: S506
+
+
+@lru_cache
+def _loader() -> Any:
+    """PyYAML's safe loader, which is 13 times as fast as ruamel's, for what ruamel writes for DVC.
+
+    That is YAML 1.2 and PyYAML reads 1.1, where `1e-05` is a text and `no` is false.
+    """
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    for tag, pattern, first in _CORE_SCHEMA:
+        whole = re.compile(f"(?:{pattern})$")
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, first)
+    return Loader
 
 
 def cache_folder(folder: Path) -> Path:
