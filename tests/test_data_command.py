@@ -111,6 +111,13 @@ def test_the_tables_show_labels_repeated_texts_and_examples(own, capsys):
     assert "warning: 1 label has no row in val: mineral" in out
 
 
+def test_the_tables_show_texts_as_they_are(own, capsys):
+    path = own / "texts" / "pets" / "train.csv"
+    path.write_text(TRAIN.replace("one two", "a :joy: [bold]two"))
+    assert cli.main(["data", "pets"]) == 0
+    assert "a :joy: [bold]two" in capsys.readouterr().out
+
+
 def test_the_page_has_every_label_and_no_markup_of_the_data(own, capsys):
     path = own / "texts" / "pets" / "train.csv"
     path.write_text(TRAIN.replace("a stone", "<script>alert(1)</script>"))
@@ -461,6 +468,15 @@ def test_several_questions_or_annotators_of_label_studio_are_named(capsys, tmp_p
     assert "# note: Some rows have several questions or annotators, whose labels are put" in said
 
 
+def test_annotations_that_are_not_label_studios_are_labels(capsys, tmp_path):
+    labels = [["a"], ["b"], ["a", "b"]]
+    content = rows_of_json(lambda n: {"text": f"text number {n}", "annotations": labels[n % 3]})
+    entry, said = guessed_of(capsys, tmp_path, content, "mine.json")
+    assert entry["labels"] == {"column": "annotations"}
+    assert "2 labels, multi-label: a, b" in said
+    assert "annotators" not in said
+
+
 def test_the_short_export_of_label_studio(capsys, tmp_path):
     topics = ["a", "b", {"choices": ["a", "b"]}]
     content = rows_of_json(lambda n: {"text": f"text number {n}", "topics": topics[n % 3]})
@@ -481,6 +497,14 @@ def test_the_short_export_of_label_studio(capsys, tmp_path):
 def test_flags_in_words_and_marks(capsys, tmp_path, cells, labels):
     entry, said = guessed_of(capsys, tmp_path, table("text,a,b", cells))
     assert entry == {"text": "text", "labels": labels}
+    assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
+
+
+def test_flags_that_are_1_or_null(capsys, tmp_path):
+    flags = [{"a": 1, "b": None}, {"a": None, "b": 1}, {"a": None, "b": None}]
+    content = rows_of_json(lambda n: {"text": f"text number {n}", **flags[n % 3]})
+    entry, said = guessed_of(capsys, tmp_path, content, "mine.jsonl")
+    assert entry["labels"] == {"columns": ["a", "b"], "blank": "absent"}
     assert "# Read with this entry: 24 train, 3 val, 3 test; 2 labels, multi-label: a, b" in said
 
 

@@ -142,6 +142,22 @@ def texts_of(texts):
             [("x", ["a"]), ("y", ["b"]), ("z", [])],
         ),
         (
+            "null_flags.jsonl",
+            lines(
+                {"text": "x", "a": 1, "b": None},
+                {"text": "y", "a": None, "b": 1},
+                {"text": "z", "a": None, "b": None},
+            ),
+            {"labels": {"columns": ["a", "b"], "blank": "absent"}},
+            [("x", ["a"]), ("y", ["b"]), ("z", [])],
+        ),
+        (
+            "scores_inside.csv",
+            'text,cats\nx,"{""scores"": {""a"": 1, ""b"": 0}}"\ny,"{\'scores\': {\'b\': 1}}"\n',
+            {"labels": {"column": "cats.scores", "cell": "scores"}},
+            [("x", ["a"]), ("y", ["b"])],
+        ),
+        (
             "means.csv",
             "text,a,b\nx,0.75,0.2\ny,0,1\n",
             {"labels": {"columns": ["a", "b"], "positive": 0.5}},
@@ -547,3 +563,7 @@ def test_a_misspelt_nested_key_is_named_with_those_there_are(tmp_path, text, mes
     with pytest.raises(TextsError) as raised:
         read_one(tmp_path, "x.jsonl", lines(row, row), text=text, labels={"column": "label"})
     assert str(raised.value) == f"datasets.mine: train_x.jsonl: {message}"
+    content = as_parquet(data=[row["data"][0]] * 2, label=["a", "a"])
+    with pytest.raises(TextsError) as raised:
+        read_one(tmp_path, "x.parquet", content, text=text, labels={"column": "label"})
+    assert str(raised.value) == f"datasets.mine: train_x.parquet: {message}"

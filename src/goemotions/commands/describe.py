@@ -239,7 +239,7 @@ def show(found: Description, *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)  # a text may hold `:joy:`
     rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
     task = found.task.replace("_", "-")
     console.print(f"{found.dataset}: {rows}; {len(found.labels)} labels, {task}\n")

@@ -40,9 +40,7 @@ def flag(value: Any, settings: LabelCells) -> bool | None:
     """
     if isinstance(value, bool):
         return value
-    if value is None:
-        return None
-    text = str(value).strip().lower()
+    text = "" if value is None else str(value).strip().lower()
     if not text:
         return False if settings.blank == "absent" else None
     if text in _NOT_ANNOTATED:
@@ -70,7 +68,7 @@ def reader(
         settings: the entry's `labels`.
         form: of the cells.
         names: the labels, where the entry says them.
-        path: keys to walk inside a list that a text cell holds, as in `genres.name`.
+        path: keys to walk inside what a text cell holds, as in `genres.name`.
     """
     known = None if names is None else {name: name for name in names}
     # A look for the closest of 1,000 names takes 20 ms, and only the first errors are shown.
@@ -89,7 +87,7 @@ def reader(
         if form == "vector":
             return _vector(cell, names or (), settings)
         if form == "scores":
-            labels = _scores(cell, settings, as_label)
+            labels = _scores(cell, settings, as_label, path)
         else:
             items = _items(cell, form, settings, path)
             labels = None if items is None else [as_label(item) for item in items]
@@ -223,10 +221,13 @@ def _vector(cell: Any, names: Sequence[str], settings: LabelCells) -> list[str] 
 
 
 def _scores(
-    cell: Any, settings: LabelCells, as_label: Callable[[Any], str | None]
+    cell: Any,
+    settings: LabelCells,
+    as_label: Callable[[Any], str | None],
+    path: Sequence[str],
 ) -> list[str | None] | None:
     if isinstance(cell, str) and not _blank(cell):
-        cell = literal(cell.strip())
+        cell = walk(literal(cell.strip()), path)
     if cell is None or isinstance(cell, str):
         return None
     if not isinstance(cell, dict):

@@ -146,5 +146,6 @@ def _compare(name: str, pins: Table, texts: Texts, contents: dict[str, bytes]) -
                 raise UserError(f"{message}; a file has changed. Restore it, or correct the pin")
             raise UserError(
                 f"{message}; the source does not hold revision {pins.revision}. "  # type: ignore[attr-defined]
-                "Fetch it again, or correct the mirror"
+                "Fetch it again, or correct the mirror; if the entry was changed on purpose, "
+                "correct or remove its pins"
             )

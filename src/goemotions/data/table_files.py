@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from goemotions.config.dataset_settings import FORMATS, Csv
 from goemotions.data import delimited, json_rows
 from goemotions.data.faults import TextsError
-from goemotions.data.table import DELIMITERS, Table, check_columns, walk
+from goemotions.data.table import DELIMITERS, Table, check_columns, check_path, walk
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
 
@@ -202,9 +202,11 @@ def _parquet(file: str, content: bytes, wanted: list[str]) -> Table:
         columns = {name: table.column(name).to_pylist() for name in roots}
     except Exception as error:
         raise TextsError(f"{file} is damaged: {first_line(error)}") from None
-    cells = {
-        name: [walk(cell, path[1:]) for cell in columns[path[0]]] for name, path in paths.items()
-    }
+    cells = {}
+    for name, (root, *rest) in paths.items():
+        cells[name] = [walk(cell, rest) for cell in columns[root]]
+        if rest and not any(cells[name]):
+            check_path(file, name, columns[root], rest)
     return Table(file, cells, None)
 
 

@@ -70,7 +70,7 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
     Raises:
         UserError: none looks like labels.
     """
-    if look.form in ("jsonl", "parquet") and "annotations" in columns:  # of Label Studio
+    if "annotations" in columns and _of_label_studio(look.column("annotations")):
         every = look.column("annotations")
         questions = set(map(str, walk(every, ["result", "from_name"])))
         if len(questions) > 1 or any(isinstance(one, list) and len(one) > 1 for one in every):
@@ -108,6 +108,12 @@ def labels(look: Look, columns: list[str]) -> tuple[Any, list[str]]:
     candidates = [one for one in recurring if column != named or few(look, one)]
     _note_others(look, "labels", [one for one in candidates if one != column])
     return {"column": shown(column, look), **_form(look, column)}, [column]
+
+
+def _of_label_studio(cells: list[Any]) -> bool:
+    """Whether cells are lists of Label Studio's annotations, not all of them empty."""
+    items = [item for cell in cells if isinstance(cell, list) for item in cell]
+    return bool(items) and all(isinstance(item, dict) and "result" in item for item in items)
 
 
 def _by_hand(look: Look) -> str:

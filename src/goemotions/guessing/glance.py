@@ -6,7 +6,6 @@ import io
 import json
 import re
 import shlex
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ class Look:
         return [cell.strip() for cell in self.column(name) if isinstance(cell, str)]
 
     def flags(self, name: str) -> set[str]:
-        return {str(cell).strip().lower() for cell in self.column(name)}
+        return {"" if c is None else str(c).strip().lower() for c in self.column(name)}
 
 
 def look(path: Path) -> Look:
@@ -244,7 +243,6 @@ def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
     form: dict[str, Any] = {"delimiter": mark}
     form |= {"quoting": csv.QUOTE_NONE} if quote == "none" else {"quotechar": quote}
     rows: list[list[str]] = []
-    csv.field_size_limit(sys.maxsize)
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True, **form):
             if row:
