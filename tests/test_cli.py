@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file, save_file
 
 from goemotions import cli
@@ -93,6 +94,7 @@ def test_verify_names_every_missing_file_of_a_half_deleted_folder(project, capsy
     ("name", "remedy"),
     [
         ("data/sample/val.jsonl", "dvc repro fetch_dataset"),
+        ("data/sample/labels.json", "dvc repro fetch_dataset"),
         ("models/deberta-v3-tiny/model.safetensors", "dvc repro cache_model"),
         ("models/deberta-v3-tiny/tokenizer.json", "dvc repro cache_model"),
     ],
@@ -104,6 +106,34 @@ def test_verify_notices_one_flipped_byte(project, capsys, name, remedy):
     check = failures(report(capsys, 1))[name]
     assert "SHA-256 is" in check["found"]
     assert check["remedy"] == remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "found", "remedy"),
+    [
+        (
+            {"teacher": "typo"},
+            "teachers/typo/logits.npz",
+            "does not exist",
+            "goemotions teach typo EXPERIMENT  # or set teacher: none",
+        ),
+        (
+            {"train.max_length": 513},
+            "train.max_length",
+            "train.max_length is 513; deberta-v3-tiny takes at most 512 tokens: set it to 512 or "
+            "less",
+            "edit params.yaml",
+        ),
+    ],
+)
+def test_verify_looks_at_the_settings_of_training(project, capsys, changes, what, found, remedy):
+    raw = yaml.safe_load((project / "params.yaml").read_text())
+    for name, value in changes.items():
+        *above, last = name.split(".")
+        (raw[above[0]] if above else raw)[last] = value
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
+    (failed,) = failures(report(capsys, 1)).values()
+    assert (failed["what"], failed["found"], failed["remedy"]) == (what, found, remedy)
 
 
 def test_verify_prints_the_commands_that_fix_it_for_people(project, capsys):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemotions import config
 from goemotions.data import splits
-from goemotions.data.labels import FILE
+from goemotions.data.labels import FILE, Labels
 from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
@@ -78,7 +78,6 @@ def run(settings: config.Params, *, whole_cache: bool = False) -> Report:
     if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
         found = f"{', '.join(absent)} not installed"
         report.checks.append(Check("packages", False, found, "make setup"))
-    _run(report, f"losses.{settings.loss}", lambda: _build_loss(settings), "edit params.yaml")
     _experiments(report)
     preflight.name_user()
     _links(report)
@@ -86,6 +85,9 @@ def run(settings: config.Params, *, whole_cache: bool = False) -> Report:
     _killed_dvc(report)
     _recorded(report, whole_cache=whole_cache)
     data_ok = _dataset(report, settings)
+    what = f"losses.{settings.loss}"
+    _run(report, what, lambda: _build_loss(settings, data_ok), "edit params.yaml")
+    _teacher(report, settings)
     _model(report, settings, data_ok)
     return report
 
@@ -266,7 +268,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
         return False
     try:
         metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-        digests, rows = dict(metadata["sha256"]), dict(metadata["rows"])
+        recorded, rows = dict(metadata["sha256"]), dict(metadata["rows"])
     except (ValueError, KeyError, TypeError) as error:
         report.checks.append(
             Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
@@ -277,17 +279,29 @@ def _dataset(report: Report, settings: config.Params) -> bool:
         path = folder / f"{split}.jsonl"
 
         def check(path: Path = path, split: str = split) -> str:
-            wanted = pinned[split] if split in pinned else digests.get(split)
-            if (digest := sha256(path)) != wanted:
-                raise UserError(f"SHA-256 is {digest}, must be {wanted}")
+            wanted = pinned[split] if split in pinned else recorded.get(split)
+            digest = _digest(path, wanted)
             count = len(splits.read(path).ids)
             if count != rows.get(split):
                 raise UserError(f"{count:,} rows, must be {rows.get(split)}")
             where = "as pinned" if split in pinned else "as in metadata.json"
-            return f"{count:,} rows, {_size(path)}, SHA-256 {digest[:12]}… {where}"
+            return f"{count:,} rows, {_size(path)}, SHA-256 {digest} {where}"
 
         _run(report, str(path), check, remedy)
+
+    def check_labels() -> str:
+        digest = _digest(folder / FILE, recorded.get("labels"))
+        return f"{len(Labels.read(folder))} labels, SHA-256 {digest} as in metadata.json"
+
+    _run(report, str(folder / FILE), check_labels, remedy)
     return all(c.ok for c in report.checks if c.remedy == remedy)
+
+
+def _digest(path: Path, wanted: str | None) -> str:
+    """The beginning of a file's SHA-256, which must be the wanted one."""
+    if (digest := sha256(path)) != wanted:
+        raise UserError(f"SHA-256 is {digest}, must be {wanted}")
+    return f"{digest[:12]}…"
 
 
 def _texts(report: Report, name: str, entry: config.Dataset) -> None:
@@ -333,12 +347,11 @@ def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
             path = folder / name
             if not path.is_file():
                 raise UserError("missing")
-            if (digest := sha256(path)) != pin:
-                raise UserError(f"SHA-256 is {digest}, must be {pin}")
-            return f"{_size(path)}, SHA-256 {digest[:12]}… as in manifest.json"
+            return f"{_size(path)}, SHA-256 {_digest(path, pin)} as in manifest.json"
 
         _run(report, str(folder / name), check, remedy)
     if all(c.ok for c in report.checks if c.remedy == remedy):
+        _run(report, "train.max_length", lambda: _max_length(settings), "edit params.yaml")
         _run(report, "tokenizer loads", lambda: _load_tokenizer(settings, data_ok), remedy)
         _run(report, "model loads", lambda: _load_model(folder), remedy)
 
@@ -361,17 +374,33 @@ def _load_tokenizer(settings: config.Params, data_ok: bool) -> str:
     )
 
 
-def _build_loss(settings: config.Params) -> str:
+def _teacher(report: Report, settings: config.Params) -> None:
+    from goemotions.training import teacher
+
+    name, path = settings.teacher, settings.teacher_folder / teacher.LOGITS
+    if name != teacher.NONE:
+        ok = path.is_file()
+        remedy = f"goemotions teach {name} EXPERIMENT  # or set teacher: {teacher.NONE}"
+        found = "the teacher's logits are there" if ok else "does not exist"
+        report.checks.append(Check(str(path), ok, found, remedy))
+
+
+def _build_loss(settings: config.Params, data_ok: bool) -> str:
     import torch
 
-    from goemotions.data import labels
     from goemotions.training import losses
 
     entry = settings.losses[settings.loss]
-    folder = settings.data_folder
-    count = len(labels.Labels.read(folder)) if (folder / labels.FILE).is_file() else 2
+    count = len(Labels.read(settings.data_folder)) if data_ok else 2
     losses.build(entry, torch.ones(count + 1))
     return ", ".join(f"{key} {value}" for key, value in entry)
+
+
+def _max_length(settings: config.Params) -> str:
+    from goemotions.network.classifier import check_max_length
+
+    check_max_length(settings)
+    return f"{settings.train.max_length} tokens, which the model takes"
 
 
 def _load_model(folder: Path) -> str:

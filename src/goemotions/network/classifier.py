@@ -1,18 +1,21 @@
 """The classifier that is trained: a base model in float32 with a head that starts sensibly."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from goemotions.config import Recipe
+from goemotions.config import Params, Recipe
 from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 
 HEAD = ("classifier", "pre_classifier", "pooler")  # also a pooler inside the base model
 _WORDS = ("word_embeddings", "tok_embeddings")  # in the names of the embeddings' weights
+# These count positions from the one after the padding token's number.
+_POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 _SINGLE = "single_label_classification"  # so transformers calls it, in config.json
 
 
@@ -77,6 +80,19 @@ def build_classifier(folder: Path, recipe: Recipe, train: Split) -> Any:
         if recipe.pooling == "mean":
             _start_as_mean(model)
     return model
+
+
+def check_max_length(params: Params) -> None:
+    """Raise UserError where train.max_length is more than the base model has positions for."""
+    config = json.loads((params.model_folder / "config.json").read_text(encoding="utf-8"))
+    most = config.get("max_position_embeddings")
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        most -= config["pad_token_id"] + 1
+    if most is not None and params.train.max_length > most:
+        raise UserError(
+            f"train.max_length is {params.train.max_length}; {params.model} takes at most {most} "
+            f"tokens: set it to {most} or less"
+        )
 
 
 def _last_layer(model: Any) -> Any:
