@@ -45,9 +45,7 @@ def run(settings: config.Params, data: Path, rows: int, rounds: int) -> None:
         for _ in range(rounds):
             for processes, found in runs.items():
                 threads = max(1, cores.usable() // processes)
-                command = (
-                    f"-m torch.distributed.run --nproc_per_node={processes} {stage} --loss bce"
-                )
+                command = f"-m torch.distributed.run --nproc_per_node={processes} {stage}"
                 done = subprocess.run(
                     [sys.executable, *command.split()],
                     cwd=here,

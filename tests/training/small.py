@@ -24,7 +24,7 @@ def launch(workspace, raw, *launcher, **env):
     """stages/train.py as a launcher starts it, here with `python -m LAUNCHER`."""
     (workspace / "params.yaml").write_text(yaml.safe_dump(raw))
     return subprocess.Popen(
-        [sys.executable, "-m", *launcher, str(ROOT / "stages/train.py"), "--loss", "bce"],
+        [sys.executable, "-m", *launcher, str(ROOT / "stages/train.py")],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
         cwd=workspace,
         stdout=subprocess.PIPE,

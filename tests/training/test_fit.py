@@ -25,7 +25,7 @@ from goemotions.evaluation.trained import Classifier
 from goemotions.io.digests import sha256
 from goemotions.metrics import thresholds
 from goemotions.models.prepare import cache
-from goemotions.network.classifier import build_classifier, parameter_groups
+from goemotions.network.classifier import build_classifier, check_max_length, parameter_groups
 from goemotions.network.inference import Network
 from goemotions.training import fit, losses, trainer
 
@@ -288,15 +288,25 @@ def test_the_short_text_path_can_be_switched_off_and_changes_nothing(workspace, 
     assert logits[0] == pytest.approx(logits[1], abs=1e-3)
 
 
-def test_bf16_trains_finite_float32_weights(workspace):
-    raw = settings()
-    raw["train"]["precision"] = "bf16"
-    fit.train(config.parse(raw), "bce")
-    summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
-    assert summary["precision"] == "bf16"
-    trained = load_file(workspace / "models/trained/bce/model.safetensors")
-    assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
-    assert all(tensor.isfinite().all() for tensor in trained.values())
+def test_bf16_trains_float32_weights_and_fits_thresholds_to_float32_logits(workspace):
+    folder, trained = workspace / "models/trained/bce", {}
+    for precision in ("fp32", "bf16"):
+        raw = settings()
+        raw["train"]["precision"] = precision
+        fit.train(config.parse(raw), "bce")
+        summary = json.loads((workspace / "metrics/training/bce/summary.json").read_text())
+        assert summary["precision"] == precision
+        trained[precision] = load_file(folder / "model.safetensors")
+    assert {tensor.dtype for tensor in trained["bf16"].values()} == {torch.float32}
+    one, other = trained["fp32"], trained["bf16"]
+    assert 0 < max((one[name] - other[name]).abs().max() for name in one) < 0.1
+
+    val = splits.load(workspace / "data/sample", "val")["val"]
+    fits = thresholds.fit(Classifier.load(folder).logits(val.texts), val.targets)
+    saved = json.loads((folder / "thresholds.json").read_text())["methods"]
+    for method, fitted in fits.items():
+        # Logits in bfloat16 differ from these by more than 0.001.
+        assert list(saved[method]["logits"].values()) == pytest.approx(fitted.logits, abs=1e-4)
 
 
 def test_a_batch_with_fewer_rows_than_parts_is_refused(workspace, monkeypatch):
@@ -359,7 +369,11 @@ def test_a_gpu_too_small_for_one_row_is_an_error(workspace, monkeypatch):
     full_above(monkeypatch, 0)
     raw = settings()
     raw["train"]["batch_size"] = 4
-    with pytest.raises(UserError, match=r"too small for 1 row\(s\) at a time; set more gradient"):
+    smaller = "lower train.max_length, or choose a smaller model than deberta-v3-tiny"
+    with pytest.raises(UserError, match=rf"too small for 1 row\(s\) at a time; {smaller}"):
+        fit.train(config.parse(raw), "bce")
+    raw["train"]["batch_size"], raw["train"]["rows"] = 32, 155  # five batches of 31 rows
+    with pytest.raises(UserError, match=rf"too small for 2 row\(s\) at a time; {smaller}"):
         fit.train(config.parse(raw), "bce")
 
 
@@ -413,8 +427,8 @@ def test_mpnet_takes_two_tokens_fewer_than_it_has_positions(workspace):
     sizes = {"model_type": "mpnet", "max_position_embeddings": 512, "pad_token_id": 1}
     (workspace / p.model_folder / "config.json").write_text(json.dumps(sizes))
     with pytest.raises(UserError, match="takes at most 510 tokens: set it to 510 or less"):
-        fit._check_max_length(p)
-    fit._check_max_length(config.parse(raw | {"train": raw["train"] | {"max_length": 510}}))
+        check_max_length(p)
+    check_max_length(config.parse(raw | {"train": raw["train"] | {"max_length": 510}}))
 
 
 def test_the_classifier_starts_at_the_log_odds_of_the_labels(workspace):
@@ -514,7 +528,7 @@ def test_several_processes_train_to_the_weights_of_one(workspace, tmp_path, proc
 def test_a_disk_that_is_full_or_read_only(disk, inputs, state):
     workspace = shutil.copytree(inputs, disk.folder / "run")
     (workspace / "params.yaml").write_text(yaml.safe_dump(settings(epochs=1)))
-    train = [sys.executable, str(ROOT / "stages/train.py"), "--loss", "bce"]
+    train = [sys.executable, str(ROOT / "stages/train.py")]
     if state == "full":
         with contextlib.suppress(OSError), (disk.folder / "other").open("wb") as other:
             while True:

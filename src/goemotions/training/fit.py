@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import sys
 from contextlib import nullcontext, suppress
@@ -32,7 +33,7 @@ from goemotions.metrics import thresholds
 from goemotions.metrics.f1 import label_mean, sigmoid
 from goemotions.network import dropout, short_text
 from goemotions.network.batching import Collator, Rows
-from goemotions.network.classifier import build_classifier
+from goemotions.network.classifier import build_classifier, check_max_length
 from goemotions.network.vocabulary import Vocabulary
 from goemotions.training import losses, teacher, trainer
 from goemotions.training.clock import Clock
@@ -40,8 +41,6 @@ from goemotions.training.curves import Curves
 from goemotions.training.resuming import Resuming
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
-# These count positions from the one after the padding token's number.
-_POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 # A model whose average precision is closer to a constant prediction's than this share of the way
 # to 1 has learned almost nothing.
 _LEARNED_SHARE = 0.05
@@ -91,7 +90,7 @@ def train(params: Params, loss: str) -> None:
         raise UserError(f"loss {loss!r} is unknown; known: {', '.join(params.losses)}")
     launch.check_environment()
     base = _check_base_model(params)
-    _check_max_length(params)
+    check_max_length(params)
     check_loss(params, loss, Labels.read(params.data_folder).task)
     data = splits.load(params.data_folder, "train", "val")
     available = len(data["train"].ids)
@@ -118,19 +117,6 @@ def train(params: Params, loss: str) -> None:
         # A process that ends with its group open can abort, and its launcher then kills the one
         # that is still saving.
         PartialState().destroy_process_group()
-
-
-def _check_max_length(params: Params) -> None:
-    """Raise UserError where train.max_length is more than the base model has positions for."""
-    config = json.loads((params.model_folder / "config.json").read_text(encoding="utf-8"))
-    most = config.get("max_position_embeddings")
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        most -= config["pad_token_id"] + 1
-    if most is not None and params.train.max_length > most:
-        raise UserError(
-            f"train.max_length is {params.train.max_length}; {params.model} takes at most {most} "
-            f"tokens: set it to {most} or less"
-        )
 
 
 def _limited(split: Split, params: Params) -> Split:
@@ -165,17 +151,20 @@ def _with_smaller_parts(run: _Run, arguments: TrainingArguments) -> TrainingArgu
     params, accumulation = run.params, arguments.gradient_accumulation_steps
     whole = params.losses[run.loss].function in losses.OF_BATCHES
     rows = params.train.batch_size // (arguments.world_size * accumulation)
+    batches = math.ceil(len(run.train.ids) / params.train.batch_size)
+    smallest = len(run.train.ids) // batches  # whose parts must not be empty
+    several = arguments.world_size > 1
     # Another process would wait for ever for the one whose memory was full.
-    if rows < 2 or arguments.world_size > 1 or whole:
-        raise UserError(
-            f"the GPU's memory is too small for {rows} row(s) at a time; "
-            + (
-                f"lower train.batch_size, since {run.loss} cannot be computed in parts"
-                if whole
-                else "set more gradient accumulation steps in `accelerate config`, or "
-                "lower train.max_length"
+    if whole or several or 2 * accumulation > smallest:
+        remedy = f"lower train.max_length, or choose a smaller model than {params.model}"
+        if whole:
+            remedy = f"lower train.batch_size, since {run.loss} cannot be computed in parts"
+        elif several and rows > 1:
+            remedy = (
+                "set more gradient accumulation steps in `accelerate config`, or lower "
+                "train.max_length"
             )
-        )
+        raise UserError(f"the GPU's memory is too small for {rows} row(s) at a time; {remedy}")
     print(
         f"the GPU's memory is too small for {rows} rows at a time: starting again with "
         f"{2 * accumulation} parts of a batch of {params.train.batch_size}",

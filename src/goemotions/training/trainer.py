@@ -88,12 +88,15 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     ) -> Any:
         inputs = dict(inputs)
         targets, taught = inputs.pop("labels"), inputs.pop("taught", None)
-        outputs = model(**inputs)
-        loss = self.loss(outputs.logits, targets)
+        # Here and not by accelerate, whose autocast would be on in validation, too.
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
+            outputs = model(**inputs)
+        predicted = outputs.logits.float()
+        loss = self.loss(predicted, targets)
         if taught is not None:
             share, single = self.settings.teacher_share, is_single_label(self.model)
             temperature = self.settings.temperature
-            apart = distillation(outputs.logits, taught, temperature=temperature, single=single)
+            apart = distillation(predicted, taught, temperature=temperature, single=single)
             loss = (1 - share) * loss + share * apart
         if num_items_in_batch is not None:
             # The mean over the global batch: this micro-batch's share of its entries, times the
@@ -135,7 +138,10 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         return measured
 
     def _validation_logits(self) -> NDArray[np.float32]:
-        """Of the whole validation split, which the processes share; the same in all of them."""
+        """Of the whole validation split, which the processes share; the same in all of them.
+
+        In float32, as the trained model predicts, since thresholds are fitted to them.
+        """
         rank, processes = self.args.process_index, self.args.world_size
         self.model.eval()
         with tqdm(
@@ -219,8 +225,8 @@ def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArgume
     )
     # Or transformers shares batches among all GPUs that one process sees, by DataParallel.
     made._n_gpu = min(made.n_gpu, 1)
-    # Or transformers takes it from `accelerate config`, whatever train.precision says.
-    made.mixed_precision = "bf16" if made.bf16 else "no"
+    # compute_loss does it, as train.precision says, whatever `accelerate config` says.
+    made.mixed_precision = "no"
     return made
 
 
