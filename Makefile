@@ -49,7 +49,7 @@ demo: setup  ## five losses as DVC experiments on the generated sample, in minut
 	@echo "  source .venv/bin/activate"
 	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"
 	@echo "  dvc plots diff demo-bce demo-asl        their curves, as a page"
-	@echo "  goemotions serve --experiments demo-bce,demo-asl    try them in a browser"
+	@echo "  goemotions serve --experiments demo-bce demo-asl    try them in a browser"
 	@echo "  dvc exp run -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"
 
 test: setup  ## run the tests

@@ -172,16 +172,16 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument(
         "--losses",
-        type=_names,
+        nargs="+",
         default=[],
-        metavar="LOSS,LOSS",
+        metavar="LOSS",
         help="serve models/trained/LOSS (default: all of them, unless --experiments is given)",
     )
     parser.add_argument(
         "--experiments",
-        type=_names,
+        nargs="+",
         default=[],
-        metavar="NAME,NAME",
+        metavar="NAME",
         help="serve the trained models of these experiments, from DVC's cache",
     )
     parser.add_argument(
@@ -327,11 +327,9 @@ def _add_until_sure(group: Any) -> None:
         help="take no more seeds of a loss whose difference from --baseline is decided, or cannot "
         "be decided with the seeds given; docs/statistics.md explains the test",
     )
-    group.add_argument("--baseline", default="bce", metavar="LOSS", help="default: %(default)s")
+    group.add_argument("--baseline", metavar="LOSS", help="with --until-sure; default: bce")
     for option, kind, value in (("--metric", str, "macro_f1"), ("--margin", float, 0.005)):
-        group.add_argument(
-            option, type=kind, default=value, help="as for compare (default: %(default)s)"
-        )
+        group.add_argument(option, type=kind, help=f"as for compare (default: {value})")
 
 
 def _add_export(commands: Any) -> None:
@@ -362,7 +360,3 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
         help="precision of the computation: bf16 and int8 are faster and less exact; bf16 is for "
         "hardware that computes in it, int8 for CPUs (default: %(default)s)",
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]

@@ -253,7 +253,7 @@ def refused(project, *arguments):
 
 
 def test_what_cannot_be_served_is_said(project, capsys):
-    assert refused(project, "--losses", "focal") == 1
+    assert refused(project, "--losses", "bce", "focal") == 1
     assert "models/trained/focal does not exist" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

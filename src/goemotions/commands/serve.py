@@ -83,7 +83,7 @@ def load(
         if not folders:
             raise UserError(
                 "models/trained has no trained model; run `dvc repro`, or name experiments: "
-                "`goemotions serve --experiments NAME,NAME`; `goemotions compare` lists them"
+                "`goemotions serve --experiments NAME`; `goemotions compare` lists them"
             )
     if both := sorted(set(folders) & set(chosen)):
         raise UserError(
@@ -131,6 +131,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise UserError(
-            f"cannot listen on {host}, port {port}: {first_line(error)}; choose another with --port"
+            f"cannot listen on {host}, port {port}: {first_line(error)}; choose another port or "
+            "address with --port or --host"
         ) from None
     return listener
