@@ -159,9 +159,16 @@ def _tune(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from goemotions.commands import sweep
+    from goemotions.comparison import analysis, measures
     from goemotions.sweeps.cluster import Resources
 
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
+    until_sure = {
+        "baseline": options.baseline, "metric": options.metric, "margin": options.margin,
+    }  # fmt: skip
+    given = [f"--{name}" for name, value in until_sure.items() if value is not None]
+    if given and not options.until_sure:
+        raise UserError(f"{given[0]} says when --until-sure stops; give that, too, or neither")
     return sweep.run(
         options.settings,
         sweep.Options(
@@ -171,9 +178,9 @@ def _sweep(options: argparse.Namespace) -> int:
             folder=options.folder,
             checkpoints=options.checkpoints,
             patience=options.patience,
-            baseline=options.baseline if options.until_sure else None,
-            metric=options.metric,
-            margin=options.margin,
+            baseline=(options.baseline or "bce") if options.until_sure else None,
+            metric=options.metric or measures.DEFAULT,
+            margin=analysis.MARGIN if options.margin is None else options.margin,
             models=not options.no_models,
         ),
         check=options.check,

@@ -538,6 +538,7 @@ WRONG = {
     "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
     "--metric is 'f2'; there are macro_f1,": ("--until-sure", "--metric", "f2"),
     "--margin is 0; it must be above 0": ("--until-sure", "--margin", "0"),
+    "--metric says when --until-sure stops; give that, too, or neither": ("--metric", "micro_f1"),
     "--remote is 'there'; git has origin": ("--address", "127.0.0.1:9", "--remote", "there"),
 }
 

@@ -1,10 +1,13 @@
 """A trial of a sweep: what a machine that died left behind, and the versions it must have."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from goemotions.sweeps import trial as module
 from goemotions.sweeps.trial import FailedError, Trial, remove_stale, versions
 
 HOLD = """
@@ -66,6 +69,19 @@ def test_another_version_than_where_the_sweep_was_started_is_refused_and_both_ar
             f"{package} is {here[package]}, and 0.1 where the sweep was started: make the "
             f"environment {sys.prefix} from the same requirements.txt"
         )
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    job = trial(tmp_path).job | {"folder": str(tmp_path / "file/below")}
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", Path(module.__file__).read_text()],
+        input=json.dumps({"job": job, "check": True}) + "\n", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    answer = json.loads(process.stdout)
+    assert answer["error"].endswith(f"Not a directory: '{tmp_path}/file/below'")
+    assert process.stderr == ""
 
 
 def test_a_trial_of_another_version_ends_before_anything_is_cloned(tmp_path):

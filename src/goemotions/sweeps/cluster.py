@@ -123,9 +123,11 @@ class Cluster:
         try:
             return Answer(**self._ray.get(task))
         except self._ray.exceptions.RayError as error:
-            what = first_line(error)
-            if not isinstance(error, self._ray.exceptions.RayTaskError):
-                what = f"the machine or its worker died {MACHINES_THAT_MAY_DIE + 1} times: {what}"
+            if isinstance(error, self._ray.exceptions.RayTaskError):
+                what = first_line(error.cause)  # its own first line is Ray's
+            else:
+                died = f"the machine or its worker died {MACHINES_THAT_MAY_DIE + 1} times"
+                what = f"{died}: {first_line(error)}"
             return Answer(what, str(error), "", 0.0)
 
 

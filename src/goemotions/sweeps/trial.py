@@ -170,7 +170,7 @@ class Trial:
             lock.release()
 
     def _is_there(self) -> bool:
-        listed = self._call("git", "ls-remote", self.job["url"], self.reference, cwd=self.place)
+        listed = self._call("git", "ls-remote", self.job["url"], self.reference)
         # Beside it there may be what ssh or git warn of.
         return any(line.endswith(f"\t{self.reference}") for line in listed.splitlines())
 
@@ -267,9 +267,9 @@ class Trial:
             time.sleep(wait)
             wait *= 2
 
-    def _call(self, *command: str, cwd: Path | None = None) -> str:
+    def _call(self, *command: str) -> str:
         """Run a command; what it printed."""
-        folder = cwd or (self.copy if self.copy.exists() else self.place)
+        folder = self.copy if self.copy.exists() else self.place
         words = [word for word in command if word not in DVC[:2]]
         say(doing=" ".join(words[: 2 if words[0] == "git" else 3]))
         with self.output.open("a") as log:
@@ -332,26 +332,33 @@ def main() -> None:
         os._exit(0)
     order = json.loads(sys.stdin.readline())
     trial = Trial(order["job"])
-    trial.place.mkdir(parents=True, exist_ok=True)
 
     def end_with_the_worker() -> None:
         sys.stdin.read()
         trial.end()
         os._exit(1)
 
-    remove_stale(trial.place)
-    with FileLock(trial.lock):
-        threading.Thread(target=end_with_the_worker, daemon=True).start()
-        say(machine=socket.gethostname(), doing="starts")
-        answer: dict[str, Any] = {"error": None, "log": ""}
-        started = time.monotonic()
-        try:
-            trial.check() if order["check"] else trial.run()
-        except Exception as error:  # whatever it is, the user reads it and nothing runs on
-            answer = {"error": str(error) or repr(error), "log": trial.log()}
-        trial.end()
-        seconds = time.monotonic() - started
+    answer: dict[str, Any] = {"error": None, "log": ""}
+    started = time.monotonic()
+    try:
+        trial.place.mkdir(parents=True, exist_ok=True)
+        remove_stale(trial.place)
+        with FileLock(trial.lock):
+            threading.Thread(target=end_with_the_worker, daemon=True).start()
+            say(machine=socket.gethostname(), doing="starts")
+            try:
+                trial.check() if order["check"] else trial.run()
+            except Exception as error:  # whatever it is, the user reads it and nothing runs on
+                answer = _failure(error) | {"log": trial.log()}
+            trial.end()
+    except Exception as error:  # its folder cannot be written
+        answer = _failure(error)
+    seconds = time.monotonic() - started
     say(**answer, machine=socket.gethostname(), seconds=seconds)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    return {"error": str(error) or repr(error), "log": ""}
 
 
 if __name__ == "__main__":
