@@ -45,12 +45,19 @@ def exported(made, tmp_path_factory):
 def test_the_folder_has_the_model_its_onnx_files_and_a_card(exported):
     folder, project, out = exported
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert found - {onnx_files.INT8} == TRAINED | {"README.md", onnx_files.FLOAT}
+    more = {"README.md", "manifest.json", onnx_files.FLOAT}
+    assert found - {onnx_files.INT8} == TRAINED | more
     trained = project / "models/trained/bce"
     for name in TRAINED:
         assert (folder / name).read_bytes() == (trained / name).read_bytes()
     assert "to upload it: hf upload <user>/<name> published" in out
     assert (onnx_files.INT8 in found) is ("so it is left out" not in out)
+
+
+def test_the_folder_predicts_as_the_trained_one_does(exported):
+    folder, project, _ = exported
+    trained = Classifier.load(project / "models/trained/bce")
+    assert (Classifier.load(folder).logits(["thank you"]) == trained.logits(["thank you"])).all()
 
 
 def test_the_onnx_file_gives_torchs_logits_for_any_size(exported):

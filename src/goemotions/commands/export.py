@@ -14,7 +14,7 @@ from goemotions.config import Params
 from goemotions.data import splits
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
-from goemotions.io import publish
+from goemotions.io import digests, publish
 from goemotions.io.dvc_cache import parsed
 from goemotions.metrics.scores import headline
 from goemotions.publishing import model_card, onnx_files
@@ -45,8 +45,7 @@ def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> No
         logits = classifier.logits(split.texts, advance=bar.update)
     with publish.published(output) as draft:
         for path in sorted(trained.iterdir()):
-            if path.name != "manifest.json":
-                shutil.copyfile(path, draft / path.name)
+            shutil.copyfile(path, draft / path.name)
         checks = onnx_files.write(draft, trained, classifier, split, logits)
         scores = headline(
             logits,
@@ -64,6 +63,7 @@ def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> No
             )
         )
         (draft / "README.md").write_text(text, encoding="utf-8")
+        digests.write_manifest(draft)
         files = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
     print(f"{output}: {', '.join(files)}")
     for name, check in checks.items():

@@ -31,7 +31,8 @@ def of_files(paths: dict[str, Path]) -> dict[str, dict[str, int | str]]:
 
 def write_manifest(folder: Path, **origin: Any) -> None:
     """Write manifest.json: the origin, and size and SHA-256 of every file of the folder."""
-    paths = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    paths = {path.relative_to(folder).as_posix(): path for path in files}
     write_json(folder / MANIFEST, {**origin, "written": of_files(paths)})
 
 
