@@ -53,6 +53,26 @@ def test_a_finished_runs_is_kept_until_another_run_has_made_one(tmp_path, monkey
     assert not second.folder.exists()
 
 
+def test_a_run_that_trains_now_does_not_count_as_abandoned(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path))
+
+    def save(run):
+        (run.draft / "checkpoint-20").mkdir(parents=True)
+        run.publish(run.draft / "checkpoint-20")
+
+    folders = []
+    for seed in (1, 2):
+        with run_checkpoints("bce", {"seed": seed}, is_main=True) as run:
+            save(run)
+        folders.append(run.folder)
+        os.utime(run.folder, (seed, seed))
+    with contextlib.ExitStack() as trained:
+        for seed in (3, 4):
+            run = trained.enter_context(run_checkpoints("bce", {"seed": seed}, is_main=True))
+            save(run)
+        assert [folder.exists() for folder in folders] == [False, True]
+
+
 def test_a_run_waits_while_another_one_removes_its_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", str(tmp_path))
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as run:

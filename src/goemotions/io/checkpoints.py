@@ -148,19 +148,18 @@ def _lock(folder: Path) -> Path:
 
 def _remove_stale_runs(place: Path, current: Path) -> None:
     """Remove the folders of other runs: the finished ones, and the oldest beyond RUNS_KEPT."""
-    stale, ages = [], {}
+    ages, kept = {}, 1
     for path in place.iterdir():
-        if not _RUN.fullmatch(path.name):  # the folder that the user chose may hold anything
-            continue
+        if path == current or not _RUN.fullmatch(path.name) or not path.is_dir():
+            continue  # the folder that the user chose may hold anything
         with suppress(FileNotFoundError):  # another training has removed it
-            if (path / _FINISHED).exists() and path != current:
-                stale.append(path)
-            elif path.is_dir() and path != current:
-                ages[path] = path.stat().st_mtime
-    stale += sorted(ages, key=lambda path: -ages[path])[RUNS_KEPT - 1 :]
-    for path in stale:
-        with suppress(HeldError), take(_lock(path)):  # it may be in use
-            shutil.rmtree(path, ignore_errors=True)
+            ages[path] = path.stat().st_mtime
+    for path in sorted(ages, key=lambda path: -ages[path]):
+        with suppress(HeldError), take(_lock(path)):  # who holds it trains now
+            if (path / _FINISHED).exists() or kept == RUNS_KEPT:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                kept += 1
 
 
 def _digests(folder: Path) -> dict[str, str]:
