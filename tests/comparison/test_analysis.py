@@ -688,6 +688,14 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     assert "…" not in out
 
 
+def test_tables_name_the_settings_that_differ(capsys):
+    few = [run(loss, 1, name=f"few-{loss}", **{"train.rows": 9}) for loss in ("asl", "bce")]
+    runs = [run("asl", 1), run("bce", 1), *few]
+    for form in ("tables", "markdown", "latex"):
+        show(runs, analyse(*runs), form)
+        assert "train.rows 9" in capsys.readouterr().out
+
+
 def test_the_table_folds_a_long_name_and_has_no_p_of_0(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     name = "distribution_balanced_gamma_2"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ class Experiment:
         """The same with another seed, in a temporary copy, so that the workspace stays as it is."""
         options = ["--temp"]
         if self.revision is not None and not self.revision.startswith(self.commit):
-            options.append(f"-n {self.name.removesuffix(f'-{self.seed}')}-{seed}")
+            name = f"{self.name.removesuffix(f'-{self.seed}')}-{seed}"
+            options.append(f"-n {shlex.quote(name)}")
         return self._again({"train.seed": seed}, *options)
 
     def _again(self, other: dict[str, Any], *options: str) -> str:
@@ -121,8 +123,6 @@ class Experiment:
 
 def _exp_run(changes: Mapping[str, Any], *options: str) -> str:
     """`dvc exp run` with changed settings, by their dotted names in params.yaml."""
-    import shlex
-
     settings = [
         f"-S {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
         for key, value in sorted(changes.items())

@@ -75,8 +75,10 @@ def _group(
         "metric": measures.title(comparison.metric),
         "losses": list(runs),
         "parts": [part for part in (shown, rest) if part],
-        "rarest": next(
-            one for one in reversed(comparison.labels) if one.support or one is shown[0]
+        "rarest": min(
+            (one for one in comparison.labels if one.support),
+            key=lambda one: one.support,
+            default=shown[0],
         ),
         "single": next(iter(first.values())).labels.single,
         "scores": plots.scores(comparison),

@@ -57,7 +57,7 @@ def show(
     if form == "tables":
         from rich.console import Console
 
-        Console(highlight=False).print(LEGEND)
+        Console(highlight=False, emoji=False).print(LEGEND)
     if reason := why_separate(comparisons):
         print(f"% {reason}" if form == "latex" else reason)
 
@@ -104,7 +104,7 @@ def _terminal(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     settings = described(comparison.apart, "\n")
     console.print("\n".join(filter(None, (_title(comparison), settings))), style="bold")
     console.print(comparison.conclusion + _linear(comparison))
@@ -160,7 +160,8 @@ def _latex(comparison: Comparison) -> None:
         print(_line(line))
     print(r"\bottomrule")
     print(r"\end{tabular}")
-    print(rf"\caption{{{_escaped(_title(comparison))}.}}")
+    differs = f" ({described(comparison.apart)})" if comparison.apart else ""
+    print(rf"\caption{{{_escaped(_title(comparison) + differs)}.}}")
     print(r"\end{table}")
     print()
     print(_escaped(prose(comparison)))

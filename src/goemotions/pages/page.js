@@ -43,11 +43,11 @@ for (const button of document.querySelectorAll("button[data-select]")) {
 for (const input of document.querySelectorAll("input[data-filter]")) {
   input.addEventListener("input", () => {
     const wanted = input.value.trim().toLowerCase();
-    const rows = `[data-filtered="${input.dataset.filter}"] tbody tr`;
-    for (const row of document.querySelectorAll(rows)) {
+    const filtered = `[data-filtered="${input.dataset.filter}"]`;
+    for (const row of document.querySelectorAll(`${filtered} tbody tr`)) {
       row.hidden = !row.cells[0].dataset.value.toLowerCase().includes(wanted);
     }
-    for (const details of document.querySelectorAll("details:has([data-filtered])")) {
+    for (const details of document.querySelectorAll(`details:has(${filtered})`)) {
       details.open = wanted !== "";
     }
   });

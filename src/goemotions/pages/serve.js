@@ -73,14 +73,17 @@ const table = ({ given }, all) => {
   return make("table", { className: "bars" }, make("thead", {}, head), make("tbody", {}, ...rows));
 };
 
+// With a value, since the text of an option has its spaces collapsed.
+const option = (name) => make("option", { value: name }, name);
 const signed = (value) => {
   const size = Math.abs(value).toFixed(1);
   return size === "0.0" ? size : (value > 0 ? "+" : "−") + size;
 };
 // Each word on a ground as strong as what it does to the label's logit.
-const showWords = async (panel, { text, given }) => {
+const showWords = async (button, panel, { text, given }) => {
   const found = await ask("/words", { text });
-  const select = make("select", {}, ...facts.labels.map((label) => make("option", {}, label)));
+  if (button.getAttribute("aria-expanded") === "false") return; // closed in the meantime
+  const select = make("select", {}, ...facts.labels.map(option));
   const first = given[names[0]];
   select.value = first.labels[0] ?? Object.keys(first.probabilities)[0];
   const lines = make("div");
@@ -106,8 +109,8 @@ const showWords = async (panel, { text, given }) => {
   show();
 };
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-const showSimilar = async (panel, { text }) => {
-  const select = make("select", {}, ...names.map((name) => make("option", {}, name)));
+const showSimilar = async (button, panel, { text }) => {
+  const select = make("select", {}, ...names.map(option));
   const list = make("div", { role: "status" });
   const show = async () => {
     for (;;) {
@@ -137,7 +140,7 @@ const article = (one, index) => {
     button.addEventListener("click", () => attempt(async () => {
       const open = button.getAttribute("aria-expanded") === "false";
       button.setAttribute("aria-expanded", String(open));
-      if (open) await show(panels[i], one);
+      if (open) await show(button, panels[i], one);
       else panels[i].replaceChildren();
     }));
     return button;

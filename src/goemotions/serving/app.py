@@ -208,8 +208,7 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         script="serve.js",
         labels=models.labels,
         models=[
-            {"name": name, "single": model.single, "limits": model.limits}
-            for name, model in models.classifiers.items()
+            {"name": name, "limits": model.limits} for name, model in models.classifiers.items()
         ],
         thresholds={name: models.thresholds(name) for name in models.classifiers},
         max_bytes=MAX_BYTES,
