@@ -91,7 +91,6 @@ def multiply(clone: Clone, name: str, names: dict[tuple[str, int], str]) -> None
     stages = lock["stages"]
     outs = {out["path"]: out for out in stages["evaluate"]["outs"]}
     first = clone.object(outs["metrics/predictions.parquet"]["md5"])
-    per_label = clone.object(outs["metrics/per_label.csv"]["md5"])
     scores = json.loads(clone.run("git", "show", f"{reference}:metrics/evaluation.json"))
     trained = stages.pop("train@bce")
     head = clone.run("git", "rev-parse", f"{reference}^").strip()
@@ -116,7 +115,7 @@ def multiply(clone: Clone, name: str, names: dict[tuple[str, int], str]) -> None
         )
         del stages[f"train@{loss}"]
         target = f"{reference.rpartition('/')[0]}/{names[loss, seed]}"
-        scored = predictions.parse(content, per_label, target)
+        scored = predictions.parse(content, target)
         chosen = re.sub(r"^loss: \w+", f"loss: {loss}", params, flags=re.MULTILINE).encode()
         scores |= {measured: measures.measure(measured, scored).value for measured in MEASURED}
         evaluation = json.dumps(scores)

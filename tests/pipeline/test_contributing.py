@@ -19,10 +19,10 @@ def test_the_loss_of_the_example_trains(clone):
     source = clone.folder / "src/goemotions"
     losses = source / "training/losses.py"
     insert(losses, f"{function}\n\n", "FUNCTIONS: dict")
-    insert(losses, "        squared,\n", "        softmax_focal,\n    )\n")
+    insert(losses, "        squared,\n", "        bce,\n        asl,\n")
     kinds = source / "config/loss_settings.py"
     insert(kinds, f"{settings}\n\n", "LossSettings = (")
-    insert(kinds, " | Squared", "\n)  # fmt: skip")
+    insert(kinds, "Squared | ", "Bce | Asl | ")
     clone.params({f"losses.{name}": value for name, value in yaml.safe_load(entry).items()})
     clone.run(sys.executable, "tools/write_schema.py")
     assert '"squared"' in (clone.folder / "params.schema.json").read_text()
