@@ -45,3 +45,6 @@ def test_it_reads_what_compare_prints(monkeypatch, capsys):
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "3 losses, seeds 0, 1, 2"
     assert second == "macro_f1: pairing leaves 0.19 of a difference's variance, p = 0.02"
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"runs": [*runs, runs[0]]})))
+    with pytest.raises(SystemExit, match="two runs have the same loss and seed"):
+        seed_pairing.main()

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -22,7 +23,13 @@ def test_the_mean_of_weights_is_of_each_number_and_is_a_model(made, tmp_path):
             assert torch.allclose(mean[name], weight), name
     assert mean["classifier.bias"].tolist() == pytest.approx([3.0] * len(mean["classifier.bias"]))
 
+    cached = tmp_path / "cached"  # DVC's cache, to which files that it gives out may be linked
+    cached.mkdir()
+    for name in (soup.WEIGHTS, "manifest.json"):
+        os.link(folders[0] / name, cached / name)
+    before = {path: path.read_bytes() for path in cached.iterdir()}
     first = Classifier.load(folders[0]).logits(["thank you"])
     soup.put(mean, folders[0])
     found = Classifier.load(folders[0]).logits(["thank you"])
     assert found == pytest.approx(first + 2.0, abs=1e-5)
+    assert {path: path.read_bytes() for path in cached.iterdir()} == before

@@ -20,6 +20,7 @@ base=$(git merge-base "$base" HEAD) || {
 }
 output="$PWD/reports/pull-request"
 cache=$(dvc cache dir)
+[ -z "${GOEMOTIONS_MIRROR:-}" ] || GOEMOTIONS_MIRROR=$(cd "$GOEMOTIONS_MIRROR" && pwd)
 clone=$(mktemp -d)
 trap 'rm -rf "$clone"' EXIT
 git clone -q . "$clone"

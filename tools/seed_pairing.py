@@ -39,6 +39,8 @@ def pairing(scores: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     runs = json.load(sys.stdin)["runs"]
     by_seed = {(run["loss"], run["seed"]): run for run in runs}
+    if len(by_seed) < len(runs):
+        sys.exit("two runs have the same loss and seed: choose those of one comparison with --only")
     losses = sorted({loss for loss, _ in by_seed})
     seeds = sorted(
         seed for seed in {seed for _, seed in by_seed} if all((x, seed) in by_seed for x in losses)

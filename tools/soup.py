@@ -19,7 +19,7 @@ from goemotions.comparison import experiments
 from goemotions.data import splits
 from goemotions.errors import reported
 from goemotions.evaluation.trained import Classifier
-from goemotions.io import digests
+from goemotions.io import digests, publish
 from goemotions.metrics.f1 import macro_average_precision
 
 WEIGHTS = "model.safetensors"
@@ -36,7 +36,8 @@ def mean_weights(folders: Sequence[Path]) -> dict[str, torch.Tensor]:
 
 def put(weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Replace the weights of a trained folder, and what its manifest says of them."""
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(weights, publish.unlinked(folder / WEIGHTS), metadata={"format": "pt"})
+    publish.unlinked(folder / digests.MANIFEST)
     digests.write_manifest(folder)
 
 
