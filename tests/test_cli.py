@@ -476,7 +476,7 @@ def test_code_that_comes_with_a_trained_folder_does_not_run_whatever_is_answered
     [
         (["predict"], "give either texts or --file"),
         (["predict", "--file", "none.txt"], "cannot read none.txt: No such file or directory"),
-        (["predict", "--model", "nowhere", "x"], "nowhere does not exist; run `dvc repro train`"),
+        (["predict", "--model", "nowhere", "x"], "nowhere does not exist; train that loss ("),
         (["predict", "--file", "latin.txt", "--output", "latin.txt"], "--output is 'latin"),
         (["predict", "--file", "latin.txt", "--output", "models"], "--output is 'models"),
         (["predict", "--file", "latin.txt", "--output", "o"], "latin.txt, line 2 is not UTF-8: "),

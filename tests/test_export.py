@@ -87,8 +87,8 @@ def test_a_model_for_short_texts_is_converted(project, most):
 @pytest.mark.parametrize(
     ("recorded", "message"),
     [
-        ({"model": "minilm-l6"}, "with model minilm-l6, and params.yaml has deberta-v3-tiny; run"),
-        ({"dataset": "mine"}, "with dataset mine, and params.yaml has sample; run `dvc repro"),
+        ({"model": "minilm-l6"}, "with model minilm-l6, and params.yaml has deberta-v3-tiny; set"),
+        ({"dataset": "mine"}, "with dataset mine, and params.yaml has sample; set it to"),
         (
             {"losses.bce": {"function": "bce", "smoothing": 0.5}},
             "with losses.bce {'function': 'bce', 'smoothing': 0.5}, and params.yaml has {'function",
@@ -224,7 +224,7 @@ def test_an_8_bit_file_that_loses_too_much_is_left_out_and_chosen_thresholds_are
     ("arguments", "said"),
     [
         (["nope"], "the loss is 'nope'; params.yaml has asl, bce"),
-        (["asl"], "models/trained/asl does not exist; run `dvc repro train`"),
+        (["asl"], "models/trained/asl does not exist; train that loss (`dvc"),
         (["bce", "--output", "models/trained/bce"], "--output is 'models/trained/bce'; name a"),
         (["bce", "--output", "params.yaml"], "--output is 'params.yaml'; name a folder"),
         (["bce", "--output", "."], "--output is '.'; name a folder that export may replace"),

@@ -88,6 +88,13 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone, shared_cache):
     assert again == f"git checkout {commit}\ndvc exp run -S train.seed=2"
     assert "at 95% confidence, over test rows and seeds" in card.split("## How it compares\n\n")[1]
 
+    # The lock of another run, beside the model of this one.
+    (clone.folder / "dvc.lock").write_text(
+        clone.git("show", f"{found['asl', 1]['revision']}:dvc.lock")
+    )
+    said = clone.goemotions("export", "--output", "published", ok=False)
+    assert "models/trained/asl is of another run than dvc.lock records" in said
+
 
 def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(
     new_clone, shared_cache, tmp_path

@@ -14,8 +14,7 @@ from goemotions.config import Params
 from goemotions.data import splits
 from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
-from goemotions.io import digests, publish
-from goemotions.io.dvc_cache import parsed
+from goemotions.io import digests, dvc_cache, publish
 from goemotions.metrics.scores import headline
 from goemotions.publishing import model_card, onnx_files
 
@@ -78,18 +77,25 @@ def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> No
 def _check_training(params: Params, loss: str, trained: Path) -> None:
     """Raise UserError where dvc.lock records another training than the card would describe."""
     lock = Path("dvc.lock")
-    stages = (parsed(lock.read_text(encoding="utf-8")) if lock.is_file() else {}) or {}
+    stages = (dvc_cache.parsed(lock.read_text(encoding="utf-8")) if lock.is_file() else {}) or {}
     stage = stages.get("stages", {}).get(f"train@{loss}")
     if stage is None:
         return
+    outs = {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
+    if dvc_cache.has_changed(Path(), outs.get(str(trained), ""), trained / digests.MANIFEST):
+        raise UserError(
+            f"{trained} is of another run than dvc.lock records, which the card would describe; "
+            f"bring that one's back with `dvc checkout {trained}`, or take all of an experiment "
+            "with `dvc exp apply <name>`"
+        )
     recorded = stage["params"]["params.yaml"]
     settings = params.losses[loss].model_dump()
     selected = {"model": params.model, "dataset": params.dataset, f"losses.{loss}": settings}
     for setting, value in selected.items():
         if (was := recorded.get(setting)) != value:
             raise UserError(
-                f"{trained} was trained with {setting} {was}, and params.yaml has {value}; run "
-                "`dvc repro train`, or set it to what it was"
+                f"{trained} was trained with {setting} {was}, and params.yaml has {value}; set it "
+                f"to what it was, or train again with `dvc exp run -S loss={loss}`"
             )
 
 

@@ -22,7 +22,7 @@ from goemotions.network import batching, inference
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.inference import Network, Precision
 
-_REMEDY = "run `dvc repro train`, or restore the folder with `dvc checkout`"
+_REMEDY = "train that loss again (`dvc exp run -S loss=...`), or restore it with `dvc checkout`"
 
 
 @dataclass
@@ -61,10 +61,10 @@ class Classifier:
         if missing := [name for name in needed if not (folder / name).is_file()]:
             state = f"is missing {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise UserError(
-                f"{folder} {state}; run `dvc repro train`, or take an experiment's with "
-                "`dvc exp apply <name>`"
+                f"{folder} {state}; train that loss (`dvc exp run -S loss=...`), or take an "
+                "experiment's with `dvc exp apply <name>`"
             )
-        digests.check(folder, digests.read_manifest(folder, "dvc repro train"))
+        digests.check(folder, digests.read_manifest(folder, "dvc exp run"))
         # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         try:
@@ -89,7 +89,7 @@ class Classifier:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
-                f"({error!r}); run `dvc repro train`"
+                f"({error!r}); {_REMEDY}"
             ) from None
         if precision == "int8" and not (ours and device.type == "cpu"):
             where = f"on {device.type}" if ours else f"for this {config.get('model_type')} model"

@@ -146,6 +146,20 @@ def _listed(listing: Path) -> dict[str, str]:
     return {one["relpath"]: str(one["md5"]) for one in entries}
 
 
+def has_changed(folder: Path, recorded: str, file: Path) -> bool:
+    """Whether a file of an output is not the one that the output had when it was recorded.
+
+    Args:
+        folder: the project's.
+        recorded: the output's digest in dvc.lock, or "". False where nothing is recorded or the
+            cache has no list of its files.
+    """
+    if not recorded:
+        return False
+    digest = digest_in(cache_folder(folder) / "files" / "md5", recorded, file.name)
+    return digest is not None and _md5(file) != digest
+
+
 def shared(folder: Path) -> str:
     """A project's setting `cache.shared`; empty where it has none."""
     return str(_repository(folder).config["cache"].get("shared") or "")
