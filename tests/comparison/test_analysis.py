@@ -688,6 +688,15 @@ def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch
     assert "…" not in out
 
 
+def test_a_run_that_another_one_replaces_is_named_where_it_differs():
+    (comparison,) = analyse(run("asl"), run("bce"), run("asl", error=0.2, name="before"))
+    said = "but other predictions, for example by other code: before (as asl-1)."
+    assert said in comparison.conclusion
+    same = dataclasses.replace(run("asl")[0], revision="again", name="again"), run("asl")[1]
+    (comparison,) = analyse(run("asl"), run("bce"), same)
+    assert "Left out" not in comparison.conclusion
+
+
 def test_tables_name_the_settings_that_differ(capsys):
     few = [run(loss, 1, name=f"few-{loss}", **{"train.rows": 9}) for loss in ("asl", "bce")]
     runs = [run("asl", 1), run("bce", 1), *few]

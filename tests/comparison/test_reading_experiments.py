@@ -74,8 +74,27 @@ def test_what_was_run_is_read_from_the_lock():
         "settings": {"function": "asl", "clip": 0.05},
         "code": {"src/goemotions/training": "s1.dir"},
         "tested": "d.dir",
+        "sources": {},
         "has_baseline": True,
     }
+
+
+def test_the_settings_of_the_data_and_the_base_model_are_those_of_the_stages_that_made_them():
+    fetched = {
+        "params": {"params.yaml": {"dataset": "sample", "datasets.sample": {"rows": {"val": 9}}}},
+        "outs": [{"path": "data/sample", "md5": "d.dir"}],
+    }
+    cached = {
+        "params": {"params.yaml": {"model": "tiny", "models.tiny": {"hidden_size": 16}}},
+        "outs": [{"path": "models/tiny", "md5": "m1.dir"}],
+    }
+    lock = copy.deepcopy(LOCK)
+    lock["stages"] |= {"fetch_dataset": fetched, "cache_model": cached}
+    sources = {"dataset": "sample", "datasets.sample.rows.val": 9}
+    found = recorded(yaml.safe_dump(lock))["sources"]
+    assert found == sources | {"model": "tiny", "models.tiny.hidden_size": 16}
+    cached["outs"][0]["md5"] = "m2.dir"  # of another base model than the training had
+    assert recorded(yaml.safe_dump(lock))["sources"] == sources
 
 
 def test_what_dvc_writes_is_read_as_it_is():

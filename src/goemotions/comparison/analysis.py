@@ -105,19 +105,20 @@ def analyse(
     protocols = [group[0].protocol for group in groups.values()]
     apart = differing_settings(protocols, own_recipes=own_recipes)
     by_loss = [_by_loss(group) for group in groups.values()]
-    losses = sorted({loss for runs in by_loss for loss in runs})
+    losses = sorted({loss for runs, _ in by_loss for loss in runs})
     if baseline is not None and baseline not in losses:
         raise UserError(f"--baseline is {baseline!r}; there are {', '.join(losses)}")
     return [
         _compare(
             runs,
+            repeated,
             baseline or "bce",
             {key: protocol.get(key) for key in apart if not _of_another(key, protocol)},
             scored,
             metric,
             margin,
         )
-        for runs, protocol in zip(by_loss, protocols, strict=True)
+        for (runs, repeated), protocol in zip(by_loss, protocols, strict=True)
     ]
 
 
@@ -164,12 +165,16 @@ def _of_another(key: str, protocol: Mapping[str, Any]) -> bool:
     return False
 
 
-def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
+def _by_loss(
+    group: list[Experiment],
+) -> tuple[dict[str, list[Experiment]], list[tuple[Experiment, Experiment]]]:
     """Runs by loss, in the order of the seeds; a loss with several settings is named with them.
 
-    Of runs with the same seed, such as the workspace and its experiment, the first counts.
+    Of runs with the same seed, such as the workspace and its experiment, the first counts. The
+    others are returned, too, each with the one that counts.
     """
     named: dict[str, dict[int, Experiment]] = {}
+    repeated = []
     keys = {
         loss: differing([e.settings | e.recipe for e in group if e.loss == loss])
         for loss in {e.loss for e in group}
@@ -177,12 +182,16 @@ def _by_loss(group: list[Experiment]) -> dict[str, list[Experiment]]:
     for e in group:
         settings = described({key: (e.settings | e.recipe).get(key) for key in keys[e.loss]})
         name = f"{e.loss} ({settings})" if settings else e.loss
-        named.setdefault(name, {}).setdefault(e.seed, e)
-    return {name: [runs[seed] for seed in sorted(runs)] for name, runs in named.items()}
+        counts = named.setdefault(name, {}).setdefault(e.seed, e)
+        if counts is not e:
+            repeated.append((e, counts))
+    by_loss = {name: [runs[seed] for seed in sorted(runs)] for name, runs in named.items()}
+    return by_loss, repeated
 
 
 def _compare(
     by_loss: dict[str, list[Experiment]],
+    repeated: list[tuple[Experiment, Experiment]],
     baseline: str,
     apart: dict[str, Any],
     scored: Mapping[str, Scored],
@@ -196,6 +205,7 @@ def _compare(
     if len(by_loss) > 1:
         notes.insert(0, _recipes(by_loss))
     notes += _diverged(by_loss, scored)
+    notes += _left_out(repeated, scored)
     baseline_is_best = baseline not in by_loss
     if baseline_is_best:
         baseline = max(runs, key=lambda loss: runs[loss].mean)
@@ -282,6 +292,23 @@ def _without_copies(
                 f"({same_loss}, seed {same.seed}) did, so they are one run, which counts once."
             )
     return kept, notes
+
+
+def _left_out(
+    repeated: list[tuple[Experiment, Experiment]], scored: Mapping[str, Scored]
+) -> list[str]:
+    """A sentence that names the runs that do not count, with what they would have said."""
+    other = [
+        f"{e.name} (as {counts.name})"
+        for e, counts in repeated
+        if e.key in scored and not np.array_equal(scored[e.key].logits, scored[counts.key].logits)
+    ]
+    if not other:
+        return []
+    return [
+        "Left out, since another run has the same loss, settings and seed but other predictions, "
+        f"for example by other code: {listed(other)}."
+    ]
 
 
 def _recipes(by_loss: Mapping[str, list[Experiment]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from goemotions.comparison.committed import WORKSPACE as WORKSPACE
 from goemotions.comparison.committed import reading
-from goemotions.errors import UserError, first_line
+from goemotions.errors import UserError, first_line, of_disk
 from goemotions.io import preflight
 from goemotions.io.dvc_cache import digest_in, parsed
 from goemotions.io.project import project_folder
@@ -246,7 +246,8 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
         with reading(repo, place) as files, _readable("params.yaml", known_as):
             params.append(_settings(_text(files, "params.yaml") or ""))
     of_commit, of_workspace = params
-    changes = _changes(run, of_workspace)
+    sources = run.pop("sources")
+    changes = _changes(run, sources, of_workspace)
     written: Any = {key: _number(scores.get(key)) for key in SCORES}
     return Experiment(
         name=name,
@@ -261,7 +262,7 @@ def _evaluated(repo: Any, name: str, revision: str | None, commit: str) -> Exper
             for key in ("device", "precision", "processes", "torch")
             if key in summary
         },
-        changes_from_commit=_changes(run, of_commit),
+        changes_from_commit=_changes(run, sources, of_commit),
         changes_from_workspace=changes if changes.keys() <= of_workspace.keys() else None,
         **run,
     )
@@ -288,16 +289,18 @@ def named(name: str) -> Experiment:
 
 
 def bring_model(experiment: Experiment, folder: Path) -> None:
-    """Copy an experiment's trained folder out of DVC's cache, as `bring` does."""
+    """Bring an experiment's trained folder out of DVC's cache, as `bring` does."""
     bring(experiment, f"models/trained/{experiment.loss}", folder)
 
 
 def bring(experiment: Experiment, path: str, folder: Path) -> None:
-    """Copy a folder that an experiment made out of DVC's cache.
+    """Bring a folder that an experiment made out of DVC's cache.
+
+    Its files may be links into the cache, so they must not be written to.
 
     Args:
         path: in the project.
-        folder: to copy to; it does not exist yet.
+        folder: to bring it to; it does not exist yet.
 
     Raises:
         UserError: the cache does not have it.
@@ -307,7 +310,9 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
     with Repo() as repo, repo.switch(experiment.revision or WORKSPACE):
         try:
             repo.dvcfs.get(path, str(folder), recursive=True)
-        except not_cached():
+        except not_cached() as error:
+            if of_disk(error):
+                raise
             raise UserError(
                 f"{path} of {experiment.name} is not in DVC's cache; fetch it with "
                 f"`dvc exp pull <git remote> {experiment.name}` if it was pushed, or make it again "
@@ -315,9 +320,11 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
             ) from None
 
 
-def _changes(run: dict[str, Any], was: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(
+    run: dict[str, Any], sources: dict[str, Any], was: Mapping[str, Any]
+) -> dict[str, Any]:
     """The run's settings that a params.yaml has otherwise, by their dotted names."""
-    ran = {key: value for key, value in run["protocol"].items() if "/" not in key}
+    ran = sources | {key: value for key, value in run["protocol"].items() if "/" not in key}
     ran |= {"loss": run["loss"], "train.seed": run["seed"]}
     ran |= {f"losses.{run['loss']}.{key}": value for key, value in run["settings"].items()}
     return {key: value for key, value in sorted(ran.items()) if was.get(key) != value}
@@ -369,21 +376,33 @@ def _recorded(stages: dict[str, Any]) -> dict[str, Any] | None:
         if path.startswith(("src/", "stages/"))
     }
     tested = _digests(stages["evaluate"]["deps"])[f"data/{dataset}"]
+    model = trained["model"]
+    sources = _made_by(stages, "fetch_dataset", f"data/{dataset}", tested)
+    sources |= _made_by(stages, "cache_model", f"models/{model}", inputs.get(f"models/{model}"))
     baseline = stages.get("baseline", {})
     linear = baseline.get("params", {}).get("params.yaml", {})
     of_baseline = _digests(baseline.get("deps", [])).get(f"data/{dataset}")
     return {
         "dataset": dataset,
-        "model": trained["model"],
+        "model": model,
         "loss": loss,
         "seed": seed,
         "protocol": _flat({**trained, "evaluate": evaluated["evaluate"], **inputs}),
         "settings": settings,
         "code": code,
         "tested": tested,
+        "sources": sources,
         "has_baseline": (linear.get("dataset"), linear.get("evaluate"), of_baseline)
         == (dataset, evaluated["evaluate"], tested),
     }
+
+
+def _made_by(stages: dict[str, Any], name: str, path: str, digest: str | None) -> dict[str, Any]:
+    """The settings of the stage that made a folder; none where the lock has those of another."""
+    stage = stages.get(name, {})
+    if _digests(stage.get("outs", [])).get(path) != digest:
+        return {}
+    return _flat(stage.get("params", {}).get("params.yaml", {}))
 
 
 def _number(value: Any) -> float:
