@@ -297,7 +297,7 @@ def _without_copies(
 def _left_out(
     repeated: list[tuple[Experiment, Experiment]], scored: Mapping[str, Scored]
 ) -> list[str]:
-    """A sentence that names the runs that do not count, with what they would have said."""
+    """A sentence that names the runs that do not count although their predictions differ."""
     other = [
         f"{e.name} (as {counts.name})"
         for e, counts in repeated

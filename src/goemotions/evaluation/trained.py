@@ -64,7 +64,7 @@ class Classifier:
                 f"{folder} {state}; train that loss (`dvc exp run -S loss=...`), or take an "
                 "experiment's with `dvc exp apply <name>`"
             )
-        digests.check(folder, digests.read_manifest(folder, "dvc exp run"))
+        digests.check(folder, digests.read_manifest(folder, "dvc exp run -S loss=..."))
         # That it works on other accelerators than NVIDIA's, such as Apple's MPS, was never tried.
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         try:

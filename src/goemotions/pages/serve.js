@@ -80,7 +80,7 @@ const signed = (value) => {
   return size === "0.0" ? size : (value > 0 ? "+" : "−") + size;
 };
 // Each word on a ground as strong as what it does to the label's logit.
-const showWords = async (button, panel, { text, given }) => {
+const showWords = async (panel, { text, given }, button) => {
   const found = await ask("/words", { text });
   if (button.getAttribute("aria-expanded") === "false") return; // closed in the meantime
   const select = make("select", {}, ...facts.labels.map(option));
@@ -109,7 +109,7 @@ const showWords = async (button, panel, { text, given }) => {
   show();
 };
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-const showSimilar = async (button, panel, { text }) => {
+const showSimilar = async (panel, { text }) => {
   const select = make("select", {}, ...names.map(option));
   const list = make("div", { role: "status" });
   const show = async () => {
@@ -140,7 +140,7 @@ const article = (one, index) => {
     button.addEventListener("click", () => attempt(async () => {
       const open = button.getAttribute("aria-expanded") === "false";
       button.setAttribute("aria-expanded", String(open));
-      if (open) await show(button, panels[i], one);
+      if (open) await show(panels[i], one, button);
       else panels[i].replaceChildren();
     }));
     return button;
