@@ -279,6 +279,7 @@ def _plain(
         max_length=contender.padded_to,
     )
     arguments.per_device_train_batch_size = train.batch_size
+    # By accelerate, since only our own training loop does it itself.
     arguments.mixed_precision = "bf16" if arguments.bf16 else "no"
     if contender.grouped:
         arguments.train_sampling_strategy = "group_by_length"

@@ -47,6 +47,8 @@ def test_the_folder_has_the_model_its_onnx_files_and_a_card(exported):
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     more = {"README.md", "manifest.json", onnx_files.FLOAT}
     assert found - {onnx_files.INT8} == TRAINED | more
+    written = json.loads((folder / "manifest.json").read_text())["written"]
+    assert set(written) == found - {"manifest.json"}
     trained = project / "models/trained/bce"
     for name in TRAINED:
         assert (folder / name).read_bytes() == (trained / name).read_bytes()

@@ -163,12 +163,9 @@ def _sweep(options: argparse.Namespace) -> int:
     from goemotions.sweeps.cluster import Resources
 
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
-    until_sure = {
-        "baseline": options.baseline, "metric": options.metric, "margin": options.margin,
-    }  # fmt: skip
-    given = [f"--{name}" for name, value in until_sure.items() if value is not None]
-    if given and not options.until_sure:
-        raise UserError(f"{given[0]} says when --until-sure stops; give that, too, or neither")
+    for name in ("baseline", "metric", "margin"):
+        if getattr(options, name) is not None and not options.until_sure:
+            raise UserError(f"--{name} says when --until-sure stops; give that, too, or neither")
     return sweep.run(
         options.settings,
         sweep.Options(

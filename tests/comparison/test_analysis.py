@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -172,6 +173,13 @@ def test_the_next_run_is_of_a_loss_that_may_be_the_best_with_its_next_seed():
     (comparison,) = analyse(*runs)
     expected = "git checkout abc && dvc exp run --temp -n asl-3 -S loss=asl -S train.seed=3"
     assert comparison.next_run == expected
+
+
+def test_the_name_of_an_experiment_is_quoted_in_a_command():
+    experiment, _ = run("asl", name="a;b-1")
+    command = experiment.with_seed(2)
+    assert shlex.split(command)[:6] == ["dvc", "exp", "run", "--temp", "-n", "a;b-2"]
+    assert "'a;b-2'" in command
 
 
 def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):
@@ -702,7 +710,9 @@ def test_tables_name_the_settings_that_differ(capsys):
     runs = [run("asl", 1), run("bce", 1), *few]
     for form in ("tables", "markdown", "latex"):
         show(runs, analyse(*runs), form)
-        assert "train.rows 9" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "train.rows 9" in out
+        assert form != "latex" or "test split (train.rows 9).}" in out
 
 
 def test_the_table_folds_a_long_name_and_has_no_p_of_0(capsys, monkeypatch):
