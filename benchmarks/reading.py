@@ -69,7 +69,7 @@ def measure(rows: int, labels: int) -> dict[str, float]:
         )
         assert isinstance(entry, Entry)
         start = time.perf_counter()
-        texts = read_texts("made", entry, lambda file: path.read_bytes(), Path(folder))
+        texts = read_texts("made", entry, lambda file: path.read_bytes())
         for part in texts.rows.values():
             splits.encode(part)
         seconds = time.perf_counter() - start

@@ -15,6 +15,7 @@ from goemotions import cli
 from goemotions.config import parse_dataset
 from goemotions.data.splits import SPLITS
 from goemotions.data.texts import read_texts
+from goemotions.guessing.glance import look
 
 CASES = Path(__file__).parent / "data" / "own_texts"
 
@@ -250,6 +251,16 @@ def test_other_columns_that_may_hold_the_labels_are_named(capsys, tmp_path):
     _, found, said = guessed(capsys, tmp_path / "mine.csv")
     assert found["labels"] == {"column": "done"}
     assert "# note: The labels may also be in another column: kind." in said
+
+
+@pytest.mark.parametrize("offset", range(3))  # the look at its beginning ends inside quotes
+def test_the_look_at_a_large_file_with_excels_first_line_ends_at_a_whole_row(tmp_path, offset):
+    row = f'"{"words " * 8}\n{"words " * 8}";good\r\n'
+    file = tmp_path / "large.csv"
+    file.write_text("sep=;\r\ntext;label\r\n" + offset * 7 * "x" + row * 25_000, newline="")
+    found = look(file)
+    assert found.csv == {}
+    assert (found.names, found.notes) == (["text", "label"], [])
 
 
 def test_an_entry_that_does_not_read_the_file_says_why(capsys):
@@ -612,7 +623,7 @@ def test_a_column_that_may_divide_the_rows_is_named(
     ) in said
     division = yaml.safe_load(f"{{column: {column}, {remedy}}}")
     settings = {"source": "files", "files": "mine.csv", **entry, "split": division}
-    texts = read_texts("mine", parse_dataset(settings), lambda _: content.encode(), tmp_path)
+    texts = read_texts("mine", parse_dataset(settings), lambda _: content.encode())
     assert len(texts.rows["test"]) == 30 // len(values)
 
 

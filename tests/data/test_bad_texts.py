@@ -226,6 +226,12 @@ def texts_of(texts):
             {"format": "fasttext", "labels": {"column": "labels"}},
             [("some text", ["a", "b"]), ("other\tone", ["b"])],
         ),
+        (
+            "spaces.txt",
+            " __label__a  __label__b \tsome  text \n__label__b __label__ is a prefix\n",
+            {"format": "fasttext", "labels": {"column": "labels"}},
+            [("\tsome  text ", ["a", "b"]), ("is a prefix", ["b"])],
+        ),
     ],
     ids=lambda value: (
         value if isinstance(value, str) and "." in value and "\n" not in value else ""

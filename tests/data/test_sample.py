@@ -33,7 +33,7 @@ def test_the_labels_are_goemotions_labels(settings):
 def test_a_group_of_no_label_is_refused(settings, tmp_path):
     entry = settings.datasets["sample"].model_copy(update={"groups": {"mine": {"g": ("jjoy",)}}})
     with pytest.raises(UserError) as refused:
-        fetch.read("sample", entry, tmp_path)
+        fetch.read("sample", entry)
     assert str(refused.value) == "datasets.sample.groups.mine has 'jjoy', which is not a label"
 
 

@@ -258,6 +258,12 @@ def test_a_fault_that_lasts_leaves_a_datasets_folder_as_it_was(datasets, fault):
     assert [path.name for path in folder.iterdir()] == ["old"]
 
 
+def test_a_dataset_is_fetched_again_only_where_its_content_is_wrong(datasets):
+    found = {fault for fault, one in datasets.answers.items() if "fetching it again" in one.said}
+    assert found == {"wrong", "wrong-always"}
+    assert datasets.answers["error-always"].slept == [1, 2, 4]
+
+
 def test_datasets_leaves_no_cache_in_the_project_or_in_the_users_home(datasets):
     assert sorted(path.name for path in datasets.home.iterdir()) == ["data", "hf"]
     assert {path.name for path in (datasets.home / "hf").iterdir()} <= {"hub", "xet"}

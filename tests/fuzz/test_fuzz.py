@@ -245,7 +245,7 @@ def read_own(name, content, folder, **changes):
     raw = {"files": name, "text": "text", "split": {"val": 0.25, "test": 0.25}, **changes}
     settings = config.parse_dataset({"source": "files", **raw})
     with message_of_ten_letters("datasets.mine: "):
-        texts = read_texts("mine", settings, lambda file: content, folder)
+        texts = read_texts("mine", settings, lambda file: content)
         for split, rows in texts.rows.items():
             splits.check(rows, texts.labels, split)
             splits.encode(rows)

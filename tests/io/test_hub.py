@@ -69,8 +69,12 @@ def test_a_mirrors_file_without_a_pin_is_refused_since_nothing_verifies_it(mirro
         from_mirror({"a.json": DIGEST, "sub/b.json": None})
 
 
-def test_a_caller_that_verifies_the_content_itself_needs_no_pin(mirror):
-    assert from_mirror({"a.json": None}, any_bytes=True) == {"a.json": mirror / "a.json"}
+def test_a_mirrors_dataset_needs_no_pins_of_files_since_its_rows_are_pinned(mirror):
+    folder = mirror.parents[2] / "datasets/own/rows"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_bytes(b"any")
+    found = hub.from_hub("dataset", "own/rows", REVISION, {"a.json": None})
+    assert found == {"a.json": folder / "a.json"}
 
 
 def test_a_folder_in_a_files_place_is_missing(mirror):

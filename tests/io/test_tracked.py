@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from goemotions.io.tracked import untracked
+from goemotions.io.tracked import pulled_by, untracked
 
 
 def test_a_tracked_name_that_is_not_utf_8_is_no_obstacle(tmp_path, monkeypatch):
@@ -16,3 +16,5 @@ def test_a_tracked_name_that_is_not_utf_8_is_no_obstacle(tmp_path, monkeypatch):
     subprocess.run(["git", "add", "."], check=True)
     files = [Path(name) for name in ("new.csv", "known.csv", "large.csv", "folder/inside.csv")]
     assert untracked(files) == [Path("new.csv")]
+    pulls = ["dvc pull large.csv", "dvc pull folder/inside.csv"]
+    assert list(map(pulled_by, files)) == [None, None, *pulls]

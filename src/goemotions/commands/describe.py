@@ -1,7 +1,6 @@
 """What to know about a dataset before training: labels, lengths, repeated texts and examples."""
 
 import json
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,8 +102,7 @@ def read(params: Params) -> Texts:
         }
         metadata = json.loads((folder / splits.METADATA).read_text(encoding="utf-8"))
         return Texts(rows, found["train"].labels, list(metadata.get("warnings", [])))
-    with tempfile.TemporaryDirectory() as temporary:
-        return fetch.read(params.dataset, settings, Path(temporary))
+    return fetch.read(params.dataset, settings)
 
 
 def description(params: Params, texts: Texts) -> Description:

@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import sys
-import tempfile
 import textwrap
 from contextlib import suppress
 from pathlib import Path
@@ -112,10 +111,7 @@ def _print_result(texts: Texts) -> None:
 def _try(name: str, entry: dict[str, Any], folder: Path) -> Texts:
     settings = parse_dataset(entry)
     assert isinstance(settings, Table)  # noqa: S101 - which `source: files` makes
-    with tempfile.TemporaryDirectory() as temporary:
-        return read_texts(
-            name, settings, lambda file: (folder / Path(file).name).read_bytes(), Path(temporary)
-        )
+    return read_texts(name, settings, lambda file: (folder / Path(file).name).read_bytes())
 
 
 def _files(path: Path) -> tuple[str, dict[str, Path]]:

@@ -1,30 +1,24 @@
 """Files of delimited text, read strictly.
 
-A pass of Python's strict csv reader counts records and fields; `datasets` then reads the same text
-as strings, and both must agree on every cell that is used.
+A pass of Python's strict csv reader counts records and fields; pandas then reads the same text as
+strings, and both must agree on every cell that is used.
 """
 
 import csv
-import errno
-import glob
 import io
-import logging
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemotions.config.dataset_settings import Csv
 from goemotions.data.faults import Faults, Place, TextsError
 from goemotions.data.notes import count_of
 from goemotions.data.table import Table, check_columns
-from goemotions.errors import first_line, of_disk
+from goemotions.errors import first_line
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pandas
 
 _QUOTE = "csv.quote: '\"'"
 csv.field_size_limit(sys.maxsize)  # Python's own of 131,072 characters would refuse long texts
@@ -37,7 +31,6 @@ def read(
     delimiter: str,
     *,
     settings: Csv,
-    temporary: Path,
     lists: str | None,
 ) -> Table:
     first = 1
@@ -56,9 +49,9 @@ def read(
     cells = {name: [record[index] for record in records] for name, index in where.items()}
     if not lines:
         raise TextsError(f"{file} has a header and no row")
-    read = _by_datasets(text, form, len(names), header=settings.header, temporary=temporary)
+    read = _by_pandas(text, form, len(names), header=settings.header)
     for name, index in where.items():
-        again = read.column(index).to_pylist()
+        again = read[index].tolist()
         if again != cells[name]:
             pairs = enumerate(zip(again, cells[name], strict=False))
             row = next((number for number, (one, two) in pairs if one != two), 0)
@@ -148,50 +141,20 @@ def _unreadable(place: Place, error: str, taken: list[str], form: dict[str, Any]
     return f"{place}: {what}; {remedy}, or set csv.quote: none if quotes are plain characters here"
 
 
-def _by_datasets(
-    text: str, form: dict[str, Any], width: int, *, header: bool, temporary: Path
-) -> "pyarrow.Table":
-    """All columns as strings, by `datasets`, without its output."""
-    import datasets
+def _by_pandas(text: str, form: dict[str, Any], width: int, *, header: bool) -> "pandas.DataFrame":
+    """All columns as text, by number."""
+    import pandas
 
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises what it logs
-    names = [str(index) for index in range(width)]
-    with tempfile.TemporaryDirectory(dir=temporary) as folder:
-        path = Path(folder, "table.csv")
-        path.write_text(text, encoding="utf-8", newline="")
-        try:
-            loaded = datasets.load_dataset(
-                "csv",
-                data_files=glob.escape(str(path.absolute())),
-                split="train",
-                # In a cache that outlives the run, another file of the same path, size and time
-                # would be taken for this one.
-                cache_dir=folder,
-                keep_in_memory=True,
-                names=names,
-                header=0 if header else None,
-                features=datasets.Features(dict.fromkeys(names, datasets.Value("string"))),
-                keep_default_na=False,
-                na_filter=False,
-                index_col=False,
-                sep=form["delimiter"],
-                quotechar=form.get("quotechar", '"'),
-                quoting=form.get("quoting", csv.QUOTE_MINIMAL),
-            )
-        except Exception as error:  # what pandas raises is wrapped, and of many types
-            cause = _cause_of(error)
-            if of_disk(cause):
-                raise cause from None
-            raise TextsError(f"`datasets` does not read the table: {first_line(cause)}") from None
-    return loaded.data.table
-
-
-def _cause_of(error: Exception) -> BaseException:
-    """What `datasets` wrapped, and with an error number what it noticed by itself."""
-    import datasets
-
-    if isinstance(error, OSError) and str(error).startswith("Not enough disk space"):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    wrapped = isinstance(error, datasets.exceptions.DatasetsError)
-    return (error.__cause__ if wrapped else None) or error
+    try:
+        return pandas.read_csv(
+            io.StringIO(text, newline=""),
+            names=range(width),
+            header=0 if header else None,
+            dtype=str,
+            keep_default_na=False,
+            na_filter=False,
+            index_col=False,
+            **form,
+        )
+    except (ValueError, csv.Error) as error:  # pandas' own are ValueErrors
+        raise TextsError(f"pandas does not read the table: {first_line(error)}") from None

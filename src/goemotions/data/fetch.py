@@ -20,7 +20,7 @@ from goemotions.data.labels import Labels
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
 from goemotions.io import hub, publish
-from goemotions.io.tracked import untracked
+from goemotions.io.tracked import pulled_by, untracked
 
 
 def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:
@@ -35,13 +35,14 @@ def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:
     """
     with publish.published(folder) as draft:
         try:
-            texts, contents = _read(name, settings, draft, again=False)
+            texts, contents = _read(name, settings, again=False)
         except UserError as error:
-            if not isinstance(settings, HubDataset) or not hub.online():
+            given_up = isinstance(error, hub.NotFetchedError)
+            if given_up or not isinstance(settings, HubDataset) or not hub.online():
                 raise
             # The Hub client's own cache may be corrupted, and the client does not check it.
             print(f"{error}\nfetching it again", file=sys.stderr)
-            texts, contents = _read(name, settings, draft, again=True)
+            texts, contents = _read(name, settings, again=True)
         splits.write(
             draft,
             contents,
@@ -58,11 +59,10 @@ def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:
     return texts
 
 
-def read(name: str, settings: Dataset, temporary: Path, *, again: bool = False) -> Texts:
+def read(name: str, settings: Dataset, *, again: bool = False) -> Texts:
     """The rows of a dataset from its source, after all checks but the pins.
 
     Args:
-        temporary: a folder for temporary files.
         again: fetch from the Hub what its client has already.
 
     Raises:
@@ -70,22 +70,17 @@ def read(name: str, settings: Dataset, temporary: Path, *, again: bool = False) 
     """
     if isinstance(settings, Table):
         paths = _paths(name, settings, again=again)
-        return read_texts(name, settings, lambda file: _bytes(file, paths[file]), temporary)
+        return read_texts(name, settings, lambda file: _bytes(file, paths[file]))
     if problem := groups_problem(settings.groups, sample.LABELS):
         raise UserError(f"datasets.{name}{problem}")
     labels = Labels(sample.LABELS, groupings=settings.groups)
     return Texts(sample.generate(settings.seed, settings.rows), labels)
 
 
-def _read(
-    name: str, settings: Dataset, draft: Path, *, again: bool
-) -> tuple[Texts, dict[str, bytes]]:
+def _read(name: str, settings: Dataset, *, again: bool) -> tuple[Texts, dict[str, bytes]]:
     """A dataset, and the content of each split's file, as pinned."""
-    texts = read(name, settings, draft, again=again)
-    contents = {}
-    for split, rows in texts.rows.items():
-        splits.check(rows, texts.labels, f"{name}, split {split}")
-        contents[split] = splits.encode(rows)
+    texts = read(name, settings, again=again)
+    contents = {split: splits.encode(rows) for split, rows in texts.rows.items()}
     if isinstance(settings, Table):
         _compare(name, settings, texts, contents)
     return texts, contents
@@ -97,16 +92,16 @@ def _paths(name: str, settings: Table, *, again: bool) -> dict[str, Path]:
     if isinstance(settings, HubDataset):
         # Parquet writers give different bytes for the same rows, so the rows' digests are pinned.
         names: dict[str, str | None] = dict.fromkeys(files)
-        return hub.from_hub(
-            "dataset", settings.repo, settings.revision, names, any_bytes=True, again=again
-        )
+        return hub.from_hub("dataset", settings.repo, settings.revision, names, again=again)
     for file in files:
         if not Path(file).is_file():
-            raise TextsError(
-                f"datasets.{name}: {file} does not exist; if it is elsewhere, copy it into "
-                f"{Path(file).parent}. A temporary or queued experiment sees only files that git "
-                f"or DVC tracks: git add {shlex.quote(file)}"
+            remedy = (
+                f"if it is elsewhere, copy it into {Path(file).parent}. A temporary or queued "
+                f"experiment sees only files that git or DVC tracks: git add {shlex.quote(file)}"
             )
+            if pull := pulled_by(Path(file)):
+                remedy = f"DVC tracks it, so `{pull}` brings it"
+            raise TextsError(f"datasets.{name}: {file} does not exist; {remedy}")
     if missing := untracked([Path(file) for file in files]):
         shown = " ".join(shlex.quote(str(file)) for file in missing)
         raise TextsError(

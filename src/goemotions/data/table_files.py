@@ -7,9 +7,8 @@ field shifts its columns, and an HTML page becomes a table. Here nothing is gues
 import codecs
 import csv
 import re
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from goemotions.config.dataset_settings import FORMATS, Csv
@@ -32,7 +31,6 @@ def read(
     wanted: Iterable[str],
     *,
     settings: Csv,
-    temporary: Path,
     lists: str | None = None,
 ) -> Table:
     """Read the wanted columns of a file.
@@ -43,7 +41,6 @@ def read(
         form: csv, tsv, jsonl, parquet or fasttext.
         wanted: columns; in JSON and parquet a dot walks into objects: `data.text`.
         settings: of csv and tsv.
-        temporary: a folder for temporary files.
         lists: the column whose cells may be text that holds a list, where a dot walks too.
 
     Raises:
@@ -60,9 +57,7 @@ def read(
     if form == "fasttext":
         return _fasttext(file, text, columns)
     delimiter = settings.delimiter or ("\t" if form == "tsv" else ",")
-    return delimited.read(
-        file, text, columns, delimiter, settings=settings, temporary=temporary, lists=lists
-    )
+    return delimited.read(file, text, columns, delimiter, settings=settings, lists=lists)
 
 
 def refuse_what_is_no_table(file: str, content: bytes, form: str) -> None:
@@ -159,8 +154,7 @@ def texts_in(file: str, content: bytes, column: str) -> list[str]:
         )
         delimiter = mark if len(names) > 1 else None  # Excel's first line may say it
         settings = Csv(quote='"', delimiter=delimiter, encoding=encoding)
-    with tempfile.TemporaryDirectory() as temporary:
-        table = read(file, content, form, [column], settings=settings, temporary=Path(temporary))
+    table = read(file, content, form, [column], settings=settings)
     texts = []
     for row, cell in enumerate(table.cells[column], start=1):
         if not isinstance(cell, str):
@@ -242,8 +236,8 @@ def _fasttext(file: str, text: str, wanted: list[str]) -> Table:
         if not content.strip():
             continue
         found, text_part = [], content.removesuffix("\r")
-        while text_part.startswith(FASTTEXT):
-            word, *rest = re.split(r"[ \t]", text_part, maxsplit=1)
+        while (start := text_part.lstrip(" \t")).startswith(FASTTEXT):
+            word, *rest = re.split(r"[ \t]", start, maxsplit=1)
             text_part = rest[0] if rest else ""
             found.append(word.removeprefix(FASTTEXT))
         labels.append(found)

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from goemotions.config.base import SPLITS
@@ -51,32 +50,27 @@ class _Record:
     split: str
 
 
-def read_texts(
-    name: str, settings: Settings, content: Callable[[str], bytes], temporary: Path
-) -> Texts:
+def read_texts(name: str, settings: Settings, content: Callable[[str], bytes]) -> Texts:
     """Read, check, label and divide the rows of an entry.
 
     Args:
         name: the entry's, for messages.
         settings: the entry.
         content: gives the bytes of a file that the entry names.
-        temporary: a folder for temporary files.
 
     Raises:
         TextsError: a file or a row breaks a rule; names file, row, line and rule, the first ten
             rows that break it, and how many do.
     """
     try:
-        return _Reading(settings, content, temporary).run()
+        return _Reading(settings, content).run()
     except TextsError as error:
         raise TextsError(f"datasets.{name}: {error}") from None
 
 
 class _Reading:
-    def __init__(
-        self, settings: Settings, content: Callable[[str], bytes], temporary: Path
-    ) -> None:
-        self.settings, self.content, self.temporary = settings, content, temporary
+    def __init__(self, settings: Settings, content: Callable[[str], bytes]) -> None:
+        self.settings, self.content = settings, content
         self.faults = Faults()
         self.warnings: list[str] = []
         self.files: dict[str, str] = {}
@@ -120,8 +114,7 @@ class _Reading:
             for table in self._tables(files)
         ]
         form = self._form([table for _, table in found])
-        single = form == "one" or (form == "flags" and self.settings.task == "single_label")
-        self.task = self.settings.task or ("single_label" if single else "multi_label")
+        self.task = self.settings.task or ("single_label" if form == "one" else "multi_label")
         for split, table in found:
             yield from self._of_table("train" if split == "all" else split, table, form, names)
         self.faults.check()
@@ -172,7 +165,6 @@ class _Reading:
                 self.settings.file_format(file),
                 wanted,
                 settings=self.settings.csv,
-                temporary=self.temporary,
                 lists=lists,
             )
 

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import shlex
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,9 +140,8 @@ def _refuse_rejected(path: Path, answers: list[Any]) -> None:
 
 def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     settings: dict[str, Any] = {}
-    text = whole[:_LOOK]
-    if excel := re.match(r"sep=(.)\r?\n", text):
-        text = text[excel.end() :]
+    excel = re.match(r"sep=(.)\r?\n", whole)
+    text = whole[excel.end() if excel else 0 :][:_LOOK]
     usual = "\t" if form == "tsv" else ","
     candidates = _candidates(text, usual)
     if not candidates:
@@ -153,10 +151,7 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     even, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
     _refuse_title(file, rows)
     if quote == "none" and even < 0.9:  # the quotes are faulty, rather than plain characters
-        with tempfile.TemporaryDirectory() as temporary:
-            delimited.read(
-                file, whole, [], mark, settings=Csv(), temporary=Path(temporary), lists=None
-            )
+        delimited.read(file, whole, [], mark, settings=Csv(), lists=None)
     if mark != usual and not excel:
         settings["delimiter"] = mark
     notes = []

@@ -22,6 +22,10 @@ from goemotions.io.project import project_folder
 WAITS = (1, 2, 4)  # seconds before another try of a download
 
 
+class NotFetchedError(UserError):
+    """The Hub did not give a file, after all attempts that may help."""
+
+
 def mirror() -> Path | None:
     """The folder that GOEMOTIONS_MIRROR names, taken relative to the project; None when unset.
 
@@ -50,7 +54,6 @@ def from_hub(
     revision: str,
     files: dict[str, str | None],
     *,
-    any_bytes: bool = False,
     again: bool = False,
 ) -> dict[str, Path]:
     """Fetch files of one Hub repository at one revision, from the mirror where there is one.
@@ -59,14 +62,15 @@ def from_hub(
         kind: "dataset" or "model".
         repo: the repository, as owner/name.
         revision: the commit to fetch.
-        files: path inside the repository -> SHA-256, or None where none is pinned.
-        any_bytes: the caller verifies the content itself, so no digest is needed.
+        files: path inside the repository -> SHA-256, or None where none is pinned. A mirror's copy
+            of a model's file needs one; the rows of a dataset have digests of their own.
         again: do not take files from the Hub client's cache.
 
     Returns:
         path inside the repository -> a local file whose digest was checked.
 
     Raises:
+        NotFetchedError: the Hub cannot be reached, or refuses a file.
         UserError: lists every file that is missing or differs, and what to do.
     """
     folder = mirror()
@@ -84,7 +88,8 @@ def from_hub(
                 f"the mirror {root} is missing {', '.join(missing)}; put revision {revision} of "
                 f"{repo} there, or unset GOEMOTIONS_MIRROR to fetch from the Hugging Face Hub"
             )
-        if not any_bytes and (unpinned := [n for n, digest in files.items() if digest is None]):
+        unpinned = [name for name, digest in files.items() if digest is None]
+        if unpinned and kind == "model":
             raise UserError(
                 f"params.yaml pins no SHA-256 for {', '.join(unpinned)} of {repo}, so a mirror's "
                 "copy cannot be verified; unset GOEMOTIONS_MIRROR, or add the digests"
@@ -152,7 +157,7 @@ def _download(kind: str, repo: str, revision: str, name: str, *, again: bool) ->
                 break
         print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr, flush=True)
         time.sleep(wait)
-    raise UserError(
+    raise NotFetchedError(
         f"cannot fetch {name} of the {kind} {repo} at revision {revision} from {ENDPOINT}: "
         f"{reason}. Check the connection and HF_HUB_OFFLINE, or set GOEMOTIONS_MIRROR to a folder "
         f"that holds {kind}s/{repo}/{name}"
