@@ -1,13 +1,12 @@
 """Stage train@<loss>: make models/trained/<loss>. Started by `accelerate launch`."""
 
-import argparse
-
 from goemotions import config
-from goemotions.errors import reported
+from goemotions.errors import stage
+
+INTERRUPTED = "interrupted; the same command resumes from the last checkpoint"
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    with reported(interrupted="interrupted; the same command resumes from the last checkpoint"):
+    with stage(__doc__, interrupted=INTERRUPTED):
         settings = config.load()
         from goemotions.training.fit import train
 

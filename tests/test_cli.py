@@ -238,8 +238,7 @@ def test_predict_in_fewer_bits_is_near_and_not_equal(project, capsys):
 
 def test_predict_does_not_go_on_with_lines_of_another_precision(project):
     folder = project / "models/trained/bce"
-    classifier = Classifier.load(folder)
-    keys = {_key(classifier, None, precision, folder, [], None) for precision in PRECISIONS}
+    keys = {_key(None, precision, folder, [], None) for precision in PRECISIONS}
     assert len(keys) == 3
 
 
@@ -288,7 +287,7 @@ def test_predict_goes_on_only_with_lines_of_the_same_model_thresholds_and_file(
     (folder / "thresholds.json").write_text(json.dumps(content | {"preferred": "per_label"}))
     digests.write_manifest(folder)
     classifier = Classifier.load(folder)
-    key = _key(classifier, classifier.chosen(None), "fp32", folder, [], texts)
+    key = _key(classifier.chosen(None), "fp32", folder, [], texts)
     partial = project / f".labels.{key}.partial"
     partial.write_text('{"marked": true}\n')
     if change:

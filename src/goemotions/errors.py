@@ -79,8 +79,8 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
 
 
 @contextmanager
-def stage(description: str | None) -> Iterator[None]:
+def stage(description: str | None, *, interrupted: str = "interrupted") -> Iterator[None]:
     """Run a stage that takes no arguments: `--help` describes it, and errors are reported."""
     argparse.ArgumentParser(description=description).parse_args()
-    with reported():
+    with reported(interrupted=interrupted):
         yield

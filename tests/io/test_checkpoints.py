@@ -2,7 +2,11 @@
 
 import contextlib
 import os
+import tempfile
 import threading
+from pathlib import Path
+
+import pytest
 
 from goemotions.io.checkpoints import run_checkpoints
 from goemotions.io.locks import take
@@ -71,6 +75,25 @@ def test_a_run_that_trains_now_does_not_count_as_abandoned(tmp_path, monkeypatch
             run = trained.enter_context(run_checkpoints("bce", {"seed": seed}, is_main=True))
             save(run)
         assert [folder.exists() for folder in folders] == [False, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_runs_in_the_same_folder_are_left_alone(monkeypatch):
+    with tempfile.TemporaryDirectory() as place:  # pytest's folders are closed to others
+        Path(place).chmod(0o777)
+        monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", place)
+        with run_checkpoints("bce", {"seed": 1}, is_main=True) as theirs:
+            theirs.complete.mkdir(parents=True)
+            theirs.finish()
+        os.seteuid(65534)
+        try:
+            with run_checkpoints("bce", {"seed": 2}, is_main=True) as ours:
+                ours.complete.mkdir(parents=True)
+                ours.finish()
+        finally:
+            os.seteuid(0)
+        assert theirs.complete.is_dir()
+        assert (ours.folder / "finished").is_file()
 
 
 def test_a_run_waits_while_another_one_removes_its_old_checkpoint(tmp_path, monkeypatch):

@@ -114,24 +114,25 @@ def _check_output(output: Path, trained: Path) -> None:
 def _run(loss: str, *, compared: bool) -> tuple[Experiment | None, str]:
     """The workspace's run of a loss, and what `goemotions compare` concludes about its group.
 
-    The run has the name of the experiment that it is, if it is one.
+    The run has the name of the experiment that it is, if it is one. Without a comparison other
+    experiments are not read, so that an output of the pipeline does not depend on them.
     """
     try:
-        every = experiments.evaluated()
+        every = experiments.evaluated("" if compared else WORKSPACE)
     except UserError:  # no git, for example
         return None, ""
     run = next((one for one in every if one.key == WORKSPACE and one.loss == loss), None)
     if run is None:
         return None, ""
-    recorded = (e for e in every if e.revision and not e.revision.startswith(e.commit))
-    same = next((e for e in recorded if _made_by(e) == _made_by(run)), run)
-    run = replace(run, name=same.name)
     if not compared:
         return run, ""
+    recorded = (e for e in every if e.revision and not e.is_commits)
+    same = next((e for e in recorded if _made_by(e) == _made_by(run)), run)
+    run = replace(run, name=same.name)
     scored, alike = {}, []
     with predictions.reader() as read:
         for one in every:
-            if one.protocol == run.protocol:
+            if one.comparable() == run.comparable():
                 try:
                     scored[one.key] = read(one)
                 except UserError:  # they are not there, or damaged

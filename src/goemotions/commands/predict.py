@@ -67,7 +67,7 @@ def run(
     with tqdm(total=total, unit="text", disable=file is None or not total) as bar:
         results = _classify(classifier, thresholds, source, bar)
         if output is not None:
-            key = _key(classifier, thresholds, precision, folder, texts, file)
+            key = _key(thresholds, precision, folder, texts, file)
             partial = output.with_name(f".{output.name}.{key}.partial")
             _write(output, partial, source, bar, results)
         elif file is not None:
@@ -140,7 +140,6 @@ def _check_files(file: Path | None, output: Path | None, column: str | None) -> 
 
 
 def _key(
-    classifier: Classifier,
     thresholds: Any,
     precision: Precision,
     folder: Path,
@@ -150,8 +149,8 @@ def _key(
     """What determines an output, in twelve characters."""
     state = file.stat() if file else None
     of_input = (str(file), state.st_size, state.st_mtime_ns, texts) if state else texts
-    weights = digests.sha256(folder / "model.safetensors")
-    content = (weights, classifier.max_length, precision, of_input)
+    # The model was checked against its manifest, which has the digest of every file.
+    content = ((folder / digests.MANIFEST).read_bytes(), precision, of_input)
     return hashlib.sha256(
         repr(content).encode("utf-8", "replace")
         + (b"" if thresholds is None else thresholds.tobytes())

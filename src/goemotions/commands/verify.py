@@ -19,7 +19,7 @@ from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
 from goemotions.io.project import links_out_of_the_project
-from goemotions.io.tracked import untracked
+from goemotions.io.tracked import pulled_by, untracked
 from goemotions.models import prepare
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _texts(report: Report, name: str, entry: config.Dataset) -> None:
     files = [Path(file) for file in entry.paths]
     for file in files:
         if not file.is_file():
-            remedy = f"copy it to {shlex.quote(str(file))}"
+            remedy = pulled_by(file) or f"copy it to {shlex.quote(str(file))}"
             report.checks.append(Check(str(file), False, "does not exist", remedy))
     for file in untracked([file for file in files if file.is_file()]):
         found = "is tracked by neither git nor DVC, so experiments would not have it"
@@ -380,7 +380,8 @@ def _teacher(report: Report, settings: config.Params) -> None:
     name, path = settings.teacher, settings.teacher_folder / teacher.LOGITS
     if name != teacher.NONE:
         ok = path.is_file()
-        remedy = f"goemotions teach {name} EXPERIMENT  # or set teacher: {teacher.NONE}"
+        remedy = pulled_by(path)
+        remedy = remedy or f"goemotions teach {name} EXPERIMENT  # or set teacher: {teacher.NONE}"
         found = "the teacher's logits are there" if ok else "does not exist"
         report.checks.append(Check(str(path), ok, found, remedy))
 

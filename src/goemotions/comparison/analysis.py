@@ -301,7 +301,7 @@ def _left_out(
     other = [
         f"{e.name} (as {counts.name})"
         for e, counts in repeated
-        if e.key in scored and not np.array_equal(scored[e.key].logits, scored[counts.key].logits)
+        if not np.array_equal(scored[e.key].logits, scored[counts.key].logits)
     ]
     if not other:
         return []

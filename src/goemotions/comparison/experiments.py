@@ -85,6 +85,18 @@ class Experiment:
         return {k.removeprefix(own): v for k, v in self.protocol.items() if k.startswith(own)}
 
     @property
+    def is_commits(self) -> bool:
+        """Whether it is the run that a commit holds, which is no DVC experiment."""
+        return self.revision is not None and self.revision.startswith(self.commit)
+
+    @property
+    def fetched_by(self) -> str:
+        """The command that brings its files from the DVC remote."""
+        if self.revision is None:
+            return "dvc pull"
+        return "dvc fetch -A" if self.is_commits else f"dvc exp pull <git remote> {self.name}"
+
+    @property
     def command(self) -> str:
         """Makes it again, after `git checkout` of `commit`."""
         return _exp_run(self.changes_from_commit)
@@ -99,7 +111,7 @@ class Experiment:
     def with_seed(self, seed: int) -> str:
         """The same with another seed, in a temporary copy, so that the workspace stays as it is."""
         options = ["--temp"]
-        if self.revision is not None and not self.revision.startswith(self.commit):
+        if self.revision is not None and not self.is_commits:
             name = f"{self.name.removesuffix(f'-{self.seed}')}-{seed}"
             options.append(f"-n {shlex.quote(name)}")
         return self._again({"train.seed": seed}, *options)
@@ -155,7 +167,7 @@ def names_at_head() -> set[str]:
     """The names of the experiments of HEAD, with those that are queued or running.
 
     Raises:
-        UserError: as by `experiments`.
+        UserError: as by `evaluated`.
     """
     with _repository() as repo:
         head, queue = repo.scm.get_rev(), repo.experiments.celery_queue
@@ -315,8 +327,8 @@ def bring(experiment: Experiment, path: str, folder: Path) -> None:
                 raise
             raise UserError(
                 f"{path} of {experiment.name} is not in DVC's cache; fetch it with "
-                f"`dvc exp pull <git remote> {experiment.name}` if it was pushed, or make it again "
-                f"with `{experiment.again()}`"
+                f"`{experiment.fetched_by}` if it was pushed, or make it again with "
+                f"`{experiment.again()}`"
             ) from None
 
 

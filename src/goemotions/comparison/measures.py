@@ -164,7 +164,11 @@ def corrected(experiment: Experiment, run: Scored) -> tuple[Experiment, str]:
     found: dict[str, Any] = {
         name: measure(name, run).value for name in ("macro_f1", "micro_f1", "average_precision")
     }
-    wrong = [name for name, value in found.items() if not _equal(getattr(experiment, name), value)]
+    wrong = [
+        name
+        for name, value in found.items()
+        if not abs(getattr(experiment, name) - value) < 1e-6  # also of NaN
+    ]
     if not wrong:
         return experiment, ""
     low, high = bootstrap.interval(
@@ -181,10 +185,6 @@ def corrected(experiment: Experiment, run: Scored) -> tuple[Experiment, str]:
         f"{name}, but its predictions give {found[name]:.4f}, which is what counts here; {again} "
         "writes the file again.",
     )
-
-
-def _equal(written: float, value: float) -> bool:
-    return abs(written - value) < 1e-6  # false for NaN
 
 
 def _jackknife(value: float, without: Floats) -> Measure:

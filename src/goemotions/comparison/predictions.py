@@ -134,14 +134,10 @@ def _read(files: Any, experiment: Experiment) -> Scored:
     try:
         predictions = _content(files, "metrics/predictions.parquet", experiment)
     except not_cached:
-        bring = (
-            "`dvc pull evaluate`"
-            if experiment.revision is None
-            else f"`dvc exp pull <git remote> {experiment.name}`"
-        )
         raise NotCachedError(
-            f"the predictions of {experiment.name} are not in DVC's cache; fetch them with {bring} "
-            f"if they were pushed, or make them again with `{experiment.again()}`"
+            f"the predictions of {experiment.name} are not in DVC's cache; fetch them with "
+            f"`{experiment.fetched_by}` if they were pushed, or make them again with "
+            f"`{experiment.again()}`"
         ) from None
     curves = {}
     for name in ("training", "validation"):
@@ -185,7 +181,10 @@ def _parse(predictions: bytes, **curves: bytes) -> Scored:
     targets = np.zeros(logits.shape, dtype=bool)
     targets[row, values] = True
     points = {
-        name: [{key: float(value) for key, value in point.items()} for point in _csv(content)]
+        name: [
+            {key: float(value) for key, value in point.items()}
+            for point in csv.DictReader(io.StringIO(content.decode(), newline=""))
+        ]
         for name, content in curves.items()
     }
     return Scored(ids, labels, targets, logits, thresholds, **points)
@@ -198,7 +197,3 @@ def _flat(lists: "ChunkedArray") -> tuple[NDArray[Any], NDArray[np.intp]]:
         raise ValueError("a row has no list")
     row = np.repeat(np.arange(len(column)), column.value_lengths().to_numpy())
     return column.flatten().to_numpy(zero_copy_only=False), row
-
-
-def _csv(content: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))

@@ -155,7 +155,8 @@ def _remove_stale_runs(place: Path, current: Path) -> None:
         with suppress(FileNotFoundError):  # another training has removed it
             ages[path] = path.stat().st_mtime
     for path in sorted(ages, key=lambda path: -ages[path]):
-        with suppress(HeldError), take(_lock(path)):  # who holds it trains now
+        # Who holds it trains now; and another user's can neither be locked nor removed.
+        with suppress(HeldError, PermissionError), take(_lock(path)):
             if (path / _FINISHED).exists() or kept == RUNS_KEPT:
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -95,7 +95,7 @@ def missing_objects(folder: Path, lock: str, loss: str, in_git: set[str]) -> lis
         for out in (out for out in stage.get("outs", []) if out["path"] not in in_git):
             digests, listing = [out["md5"]], object_path(cache, out["md5"])
             if out["md5"].endswith(".dir") and listing.is_file():
-                digests = [one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))]
+                digests = [*_listed(listing).values()]
             missing = [md5 for md5 in digests if not object_path(cache, md5).is_file()]
             found += [(out["path"], md5) for md5 in missing]
     return found
@@ -195,13 +195,13 @@ def _differing(cache: Path, output: Path, md5: str) -> Iterator[tuple[Path, bool
     if _md5(listing) != md5.removesuffix(".dir"):
         yield listing, True
         return
-    for entry in json.loads(listing.read_text(encoding="utf-8")):
+    for name, digest in _listed(listing).items():
         read: dict[tuple[int, int], str] = {}  # a hard link is read once
-        for path in (object_path(cache, entry["md5"]), output / entry["relpath"]):
+        for path in (object_path(cache, digest), output / name):
             if path.is_file():
                 file = path.stat().st_dev, path.stat().st_ino
                 read[file] = read.get(file) or _md5(path)
-                if read[file] != entry["md5"]:
+                if read[file] != digest:
                     yield path, path.is_relative_to(cache)
 
 

@@ -31,11 +31,8 @@ def convert(folder: Path) -> None:
     Raises:
         UserError: spm.model cannot be read, or the fast tokenizer's ids differ from its own.
     """
-    try:
-        import google.protobuf  # noqa: F401  # DebertaV2Converter needs it to read spm.model
-        import sentencepiece
-    except ImportError as error:
-        raise UserError(f"{error.name} is needed to read spm.model; run `make setup`") from None
+    import google.protobuf  # noqa: F401  # DebertaV2Converter needs it, or falls back to tiktoken
+    import sentencepiece
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import DebertaV2Converter
 

@@ -116,7 +116,7 @@ const showSimilar = async (panel, { text }) => {
     for (;;) {
       const model = select.value;
       const found = await ask("/similar", { text, model });
-      if (!panel.isConnected || model !== select.value) return;
+      if (!list.isConnected || model !== select.value) return;
       if (found.texts.length > 0) {
         list.replaceChildren(make("ul", {}, ...found.texts.map((one) =>
           make("li", {}, one.text, make("span", { className: "dim" }, ` ${one.labels.join(", ") || "no label"}, ${one.similarity.toFixed(2)}`)))));

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
 
 from goemotions.comparison import measures
+from goemotions.comparison.conclusion import described
 from goemotions.comparison.experiments import WORKSPACE, Experiment
 from goemotions.config import Params
 from goemotions.config.dataset_settings import Dataset, HubDataset
@@ -68,7 +69,7 @@ def card(model: Published) -> str:
     name = f"{model.params.model}, {model.loss}"
     data = ModelCardData(
         language="en" if known else None,
-        license=_licence(model.params),
+        license=_licence(base),
         library_name="transformers",
         pipeline_tag="text-classification",
         base_model=base,
@@ -115,11 +116,11 @@ def _base(params: Params) -> str | None:
     return BASES.get(params.model, repo)
 
 
-def _licence(params: Params) -> str | None:
+def _licence(base: str | None) -> str | None:
     """Of a base model that this project comes with; None of others."""
-    if params.model.startswith("deberta-v3-"):
+    if base is not None and base.startswith("microsoft/deberta-v3-"):
         return "mit"
-    return "apache-2.0" if params.model in BASES else None
+    return "apache-2.0" if base in BASES.values() else None
 
 
 def _metric_name(metric: str, scores: Mapping[str, float]) -> str:
@@ -213,23 +214,19 @@ def _training(model: Published, base: str | None) -> str:
     settings: dict[str, Any] = model.params.losses[model.loss].model_dump()
     function = getattr(losses, settings.pop("function"))
     equation = (inspect.getdoc(function) or "").split("\n\nArgs:")[0]
-    given = ", ".join(f"{key} {value}" for key, value in settings.items()) or "no settings"
+    given = described(settings) or "no settings"
     lines = [
         "## Training\n",
         f"Base model: {base or model.params.model}. Loss: `{model.loss}` ({given}).\n",
         f"```\n{equation}\n```\n",
     ]
     if (run := model.experiment) is not None:
-        recipe = {
-            key.split(".", 1)[1]: value
+        train = {
+            key.removeprefix("train."): value
             for key, value in run.protocol.items()
-            if key.startswith(("train.", f"recipes.{model.params.model}."))
+            if key.startswith("train.")
         }
-        named = ", ".join(
-            f"{key.removeprefix(model.params.model + '.')} {value}"
-            for key, value in recipe.items()
-            if value is not None
-        )
+        named = described({k: v for k, v in (run.recipe | train).items() if v is not None})
         recorded = "" if run.name == WORKSPACE else f" It is the DVC experiment `{run.name}`."
         lines += [
             f"Seed {run.seed}; {named}.{recorded}\n",

@@ -21,13 +21,8 @@ _WORD = re.compile(r"\S+")
 PAUSE = 0.005  # seconds between them, in which a request that waits takes the lock
 
 
-def words(text: str) -> list[str]:
-    """The words of a text: what white space separates."""
-    return _WORD.findall(text)
-
-
 def without_each(text: str) -> list[str]:
-    """The text without its first word, without its second word, and so on."""
+    """The text without its first word, without its second word, and so on, as `split` has them."""
     spans = [match.span() for match in _WORD.finditer(text)]
     return [text[:start] + text[end:] for start, end in spans]
 

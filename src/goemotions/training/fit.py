@@ -86,8 +86,6 @@ def train(params: Params, loss: str) -> None:
         UserError: a setting is wrong, an input is missing or another process trains this loss;
             or the loss became infinite. models/trained/<loss> is then what it was.
     """
-    if loss not in params.losses:
-        raise UserError(f"loss {loss!r} is unknown; known: {', '.join(params.losses)}")
     launch.check_environment()
     base = _check_base_model(params)
     check_max_length(params)

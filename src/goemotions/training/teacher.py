@@ -1,6 +1,6 @@
 """teachers/<name>: the logits of other models for the training split, to learn from.
 
-It holds logits.npz (`ids`, `digests` of the texts and `labels`, text, and `logits`, float16
+It holds logits.npz (`digests` of the texts and `labels`, text, and `logits`, float16
 [rows, labels]), and teacher.json, which says where they came from.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from goemotions.data.splits import Split
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests, publish
+from goemotions.io.tracked import pulled_by
 
 LOGITS = "logits.npz"
 NONE = "none"  # the name that selects no teacher
@@ -31,7 +32,6 @@ def write(folder: Path, split: Split, logits: NDArray[np.floating], origin: dict
     with publish.published(folder) as draft:
         np.savez_compressed(
             draft / LOGITS,
-            ids=np.array(split.ids),
             digests=np.array(_digests(split)),
             labels=np.array(split.labels.names),
             logits=logits.astype(np.float16),
@@ -43,11 +43,12 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
     """The teacher's logits for rows of the training split, [rows, labels], in the rows' order.
 
     Raises:
-        UserError: there is no such teacher, or it knows other labels, or lacks some of the rows or
-            has them with another text.
+        UserError: there is no such teacher, or it knows other labels, or lacks some of the texts.
     """
     path = folder / LOGITS
     if not path.is_file():
+        if pull := pulled_by(path):
+            raise UserError(f"{path} does not exist; DVC tracks it, so `{pull}` brings it")
         known = sorted(file.parent.name for file in folder.parent.glob(f"*/{LOGITS}"))
         raise UserError(
             f"teacher is {folder.name!r}, and {path} does not exist; make it with `goemotions "
@@ -55,11 +56,9 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
         )
     try:
         with np.load(io.BytesIO(path.read_bytes())) as content:
-            ids, known, labels, logits = (
-                content[name] for name in ("ids", "digests", "labels", "logits")
-            )
-        if logits.shape != (len(ids), len(labels)) or not np.isfinite(logits).all():
-            raise ValueError(f"its logits are not {len(ids)} x {len(labels)} finite numbers")
+            known, labels, logits = (content[name] for name in ("digests", "labels", "logits"))
+        if logits.shape != (len(known), len(labels)) or not np.isfinite(logits).all():
+            raise ValueError(f"its logits are not {len(known)} x {len(labels)} finite numbers")
     except Exception as error:  # whatever damaged bytes make numpy and zipfile raise
         raise UserError(
             f"{path} is damaged ({first_line(error)}); make it again with `goemotions teach "
@@ -70,19 +69,17 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
             f"{path} is for the labels {', '.join(labels[:5].tolist())}..., and the training split "
             "has others; make a teacher from experiments on the selected dataset"
         )
-    places = {
-        row: place for place, row in enumerate(zip(ids.tolist(), known.tolist(), strict=True))
-    }
-    rows = list(zip(split.ids, _digests(split), strict=True))
-    if missing := [row for row in rows if row not in places]:
+    places = {digest: place for place, digest in enumerate(known.tolist())}
+    texts = _digests(split)
+    missing = [row for row, text in zip(split.ids, texts, strict=True) if text not in places]
+    if missing:
         raise UserError(
-            f"{path} is missing {len(missing)} of {len(rows)} training rows, such as "
-            f"{missing[0][0]!r}, or has another text there; make it again with `goemotions teach "
-            f"{folder.name} EXPERIMENT`"
+            f"{path} is missing the texts of {len(missing)} of {len(texts)} training rows, such as "
+            f"{missing[0]!r}; make it again with `goemotions teach {folder.name} EXPERIMENT`"
         )
-    return np.asarray(logits[[places[row] for row in rows]], dtype=np.float32)
+    return np.asarray(logits[[places[text] for text in texts]], dtype=np.float32)
 
 
 def _digests(split: Split) -> list[str]:
-    """Of each row's text, since the ids of rows without one of their own are their numbers."""
+    """Of each row's text, which is all that its logits depend on."""
     return [sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in split.texts]
