@@ -118,6 +118,12 @@ def test_verify_notices_one_flipped_byte(project, capsys, name, remedy):
             "goemotions teach typo EXPERIMENT  # or set teacher: none",
         ),
         (
+            {"teacher": "pushed"},
+            "teachers/pushed/logits.npz",
+            "does not exist",
+            "dvc pull teachers/pushed/logits.npz",
+        ),
+        (
             {"train.max_length": 513},
             "train.max_length",
             "train.max_length is 513; deberta-v3-tiny takes at most 512 tokens: set it to 512 or "
@@ -127,6 +133,8 @@ def test_verify_notices_one_flipped_byte(project, capsys, name, remedy):
     ],
 )
 def test_verify_looks_at_the_settings_of_training(project, capsys, changes, what, found, remedy):
+    (project / "teachers").mkdir(exist_ok=True)
+    (project / "teachers/pushed.dvc").touch()
     raw = yaml.safe_load((project / "params.yaml").read_text())
     for name, value in changes.items():
         *above, last = name.split(".")

@@ -182,6 +182,15 @@ def test_the_name_of_an_experiment_is_quoted_in_a_command():
     assert "'a;b-2'" in command
 
 
+def test_the_files_of_a_run_are_brought_by_the_command_that_dvc_has_for_it():
+    experiment, _ = run("asl", name="a b")
+    assert experiment.fetched_by == "dvc exp pull <git remote> 'a b'"
+    of_commit = dataclasses.replace(experiment, name="main", revision="abcdef0", commit="abcdef")
+    assert of_commit.fetched_by == "dvc fetch --all-commits"
+    of_workspace = dataclasses.replace(experiment, name="workspace", revision=None)
+    assert of_workspace.fetched_by == "dvc pull"
+
+
 def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):
     """Runs that agree over seeds, and losses that differ on few rows."""
     import runs

@@ -94,7 +94,9 @@ class Experiment:
         """The command that brings its files from the DVC remote."""
         if self.revision is None:
             return "dvc pull"
-        return "dvc fetch -A" if self.is_commits else f"dvc exp pull <git remote> {self.name}"
+        if self.is_commits:
+            return "dvc fetch --all-commits"
+        return f"dvc exp pull <git remote> {shlex.quote(self.name)}"
 
     @property
     def command(self) -> str:
