@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import machine, models
 from goemotions import config
+from goemotions.config.dataset_settings import GeneratedDataset
 from goemotions.data import splits
 from goemotions.data.fetch import fetch_dataset
 from goemotions.data.splits import Split
@@ -37,7 +38,7 @@ def run(settings: config.Params) -> dict[str, Rates]:
         tiny = here / "deberta-v3-tiny"
         prepare.cache(tiny.name, settings.models[tiny.name], tiny)
         sample = {"source": "generated", "seed": 0, "rows": {"train": 5_000, "val": 1, "test": 1}}
-        fetch_dataset("sample", config.GeneratedDataset.model_validate(sample), here / "sample")
+        fetch_dataset("sample", GeneratedDataset.model_validate(sample), here / "sample")
         split = splits.read(here / "sample" / "train.jsonl")
         by_texts, memory = _predict(models.trained(tiny, split, here / "trained"), split, here)
         base = models.fresh("deberta-v3-6x768", here)

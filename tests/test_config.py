@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from goemotions import config
+from goemotions.config.dataset_settings import GeneratedDataset, HubDataset
+from goemotions.config.loss_settings import Asl
+from goemotions.config.model_settings import HubModel, PackageModel, ScratchModel
 from goemotions.errors import UserError
 from tools import write_schema
 
@@ -33,7 +36,7 @@ def test_out_of_the_box_asl_trains_deberta_v3_large_on_goemotions(settings):
         "deberta-v3-large",
         "goemotions",
     )
-    assert settings.losses["asl"] == config.Asl(function="asl", gamma_neg=4, gamma_pos=1, clip=0.05)
+    assert settings.losses["asl"] == Asl(function="asl", gamma_neg=4, gamma_pos=1, clip=0.05)
     assert settings.datasets["goemotions"].rows == {"train": 43410, "val": 5426, "test": 5427}
 
 
@@ -42,11 +45,11 @@ def test_every_model_of_the_catalogue_has_a_recipe(settings):
 
 
 def test_the_three_kinds_of_model_source_become_three_types(settings):
-    assert type(settings.models["deberta-v3-large"]) is config.HubModel
-    assert type(settings.models["minilm-l6"]) is config.PackageModel
-    assert type(settings.models["deberta-v3-tiny"]) is config.ScratchModel
-    assert type(settings.datasets["goemotions"]) is config.HubDataset
-    assert type(settings.datasets["sample"]) is config.GeneratedDataset
+    assert type(settings.models["deberta-v3-large"]) is HubModel
+    assert type(settings.models["minilm-l6"]) is PackageModel
+    assert type(settings.models["deberta-v3-tiny"]) is ScratchModel
+    assert type(settings.datasets["goemotions"]) is HubDataset
+    assert type(settings.datasets["sample"]) is GeneratedDataset
 
 
 def test_the_selectors_name_the_folders(raw):

@@ -6,7 +6,7 @@ import datasets
 import pytest
 import yaml
 
-from goemotions import config
+from goemotions.config.dataset_settings import GeneratedDataset
 from goemotions.data import card
 from goemotions.data.fetch import fetch_dataset
 from goemotions.data.labels import Labels
@@ -52,9 +52,7 @@ def test_the_real_goemotions_loads_with_its_splits_and_label_names(settings, rea
 
 def test_texts_that_look_like_something_else_stay_texts(tmp_path):
     """Without the features in README.md, `datasets` would guess other types."""
-    entry = config.GeneratedDataset(
-        source="generated", seed=0, rows={"train": 1, "val": 1, "test": 1}
-    )
+    entry = GeneratedDataset(source="generated", seed=0, rows={"train": 1, "val": 1, "test": 1})
     fetch_dataset("sample", entry, tmp_path / "sample")
     texts = ("007", "null", "[1]", "1e5", "a\u2028b\u0085")
     made = [{"id": str(n), "text": text, "labels": [0]} for n, text in enumerate(texts)]

@@ -8,9 +8,10 @@ import shutil
 
 import pyarrow
 import pytest
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from goemotions import config
+from goemotions.config.dataset_settings import GeneratedDataset
 from goemotions.data import splits
 from goemotions.data.card import dataset_card
 from goemotions.data.fetch import fetch_dataset
@@ -204,24 +205,21 @@ def test_a_mirrors_path_is_no_pattern(mirror, tmp_path, monkeypatch):
     assert counts(fetch_dataset("mine", PINS, tmp_path / "data")) == PINS.rows
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize("left", [0, 10_000])
-def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, left, form):
+def test_a_full_disk_leaves_the_old_folder_and_is_named_as_one(mirror, disk, left):
     folder = disk.folder / "mine"
     folder.mkdir()
     (folder / "old").write_text("1")
-    files = {split: (f"s/{split}.{form}",) for split in FILES}
-    labels = "[0, 1, 2]" if form == "csv" else [0, 1, 2]
+    files = {split: (f"s/{split}.parquet",) for split in FILES}
     table = pyarrow.table(
         {
             "id": [str(n) for n in range(20_000)],
             "text": ["hi" * 100] * 20_000,
-            "labels": [labels] * 20_000,
+            "labels": [[0, 1, 2]] * 20_000,
         }
     )
-    write = csv.write_csv if form == "csv" else parquet.write_table
     for (path,) in files.values():
-        write(table, mirror.parent / path)
+        parquet.write_table(table, mirror.parent / path)
     filler = disk.folder / "filler"
     with contextlib.suppress(OSError), filler.open("wb", 0) as file:
         while True:
@@ -249,7 +247,7 @@ def test_every_file_that_the_mirror_lacks_is_listed(mirror, tmp_path):
 def test_the_sample_needs_no_source(tmp_path, monkeypatch):
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(tmp_path / "nowhere"))
     rows = {"train": 120, "val": 5, "test": 5}
-    settings = config.GeneratedDataset(source="generated", seed=0, rows=rows)
+    settings = GeneratedDataset(source="generated", seed=0, rows=rows)
     assert counts(fetch_dataset("sample", settings, tmp_path / "sample")) == rows
     metadata = json.loads((tmp_path / "sample" / "metadata.json").read_text())
     assert metadata["revision"] is None

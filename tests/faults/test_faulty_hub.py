@@ -33,13 +33,14 @@ slept = []
 time.sleep = slept.append
 from pathlib import Path
 from goemotions import config
+from goemotions.config.model_settings import HubModel
 from goemotions.data.fetch import fetch_dataset
 from goemotions.io import hub
 from goemotions.models.prepare import cache
 from goemotions.errors import UserError
 
 def model(folder, repo, digest):
-    settings = config.HubModel(
+    settings = HubModel(
         source="hub", repo=repo, revision={REVISION!r}, files={{"model.bin": digest}}
     )
     return cache("m", settings, Path(folder))
@@ -375,9 +376,9 @@ def test_mpnet_from_the_hub_is_mpnet_from_its_packages(mpnet, settings, tmp_path
     code = """
 import json, sys
 from pathlib import Path
-from goemotions import config
+from goemotions.config.model_settings import HubModel
 from goemotions.models.prepare import cache
-cache("mpnet-base", config.HubModel(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+cache("mpnet-base", HubModel(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
     contents = {path.name: path.read_bytes() for path in mpnet.iterdir()}
     with serving({name: contents[name] for name in files}) as server:

@@ -4,7 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from goemotions.io.tracked import pulled_by, untracked
+from goemotions.io.project import pulled_by
+from goemotions.io.tracked import untracked
 
 
 def test_a_tracked_name_that_is_not_utf_8_is_no_obstacle(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from transformers import (
     DebertaV2Model,
 )
 
-from goemotions import config
+from goemotions.config.model_settings import HubModel
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 from goemotions.models.prepare import cache, encoder, load_tokenizer
@@ -57,7 +57,7 @@ def pins(source, monkeypatch):
     """The params entry of that repository, with the mirror that holds it set."""
     monkeypatch.setenv("GOEMOTIONS_MIRROR", str(source.parents[2]))
     digests = {path.name: sha256(path) for path in source.iterdir()}
-    return config.HubModel(source="hub", repo="own/deberta", revision="1" * 40, files=digests)
+    return HubModel(source="hub", repo="own/deberta", revision="1" * 40, files=digests)
 
 
 def test_a_hub_model_becomes_safetensors_and_a_fast_tokenizer(pins, source, tiny, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from goemotions import config
-from goemotions.config import Asl, LossSettings
+from goemotions.config.loss_settings import Asl, LossSettings
 from goemotions.training import losses
 
 LOGITS = [[0.0, 2.0, -1.5], [-3.5, 0.7, 1.0]]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goemotions.config import FilesDataset, Params
+from goemotions.config import Params
+from goemotions.config.dataset_settings import FilesDataset
 from goemotions.data import fetch, splits
 from goemotions.data.labels import Labels
 from goemotions.data.notes import repeats

@@ -16,8 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from goemotions.config import TEXTS, Table, load, parse_dataset
-from goemotions.config.dataset_settings import FORMATS
+from goemotions.config import load, parse_dataset
+from goemotions.config.dataset_settings import FORMATS, TEXTS, Table
 from goemotions.data.notes import some
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError

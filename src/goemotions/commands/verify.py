@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemotions import config
+from goemotions.config.dataset_settings import TEXTS, Dataset, FilesDataset, Table
+from goemotions.config.model_settings import ScratchModel
 from goemotions.data import splits
 from goemotions.data.labels import FILE, Labels
 from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
-from goemotions.io.project import links_out_of_the_project
-from goemotions.io.tracked import pulled_by, untracked
+from goemotions.io.project import links_out_of_the_project, pulled_by
+from goemotions.io.tracked import untracked
 from goemotions.models import prepare
 
 if TYPE_CHECKING:
@@ -274,7 +276,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
             Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
         )
         return False
-    pinned: dict[Any, str] = (isinstance(entry, config.Table) and entry.sha256) or {}
+    pinned: dict[Any, str] = (isinstance(entry, Table) and entry.sha256) or {}
     for split in splits.SPLITS:
         path = folder / f"{split}.jsonl"
 
@@ -304,14 +306,14 @@ def _digest(path: Path, wanted: str | None) -> str:
     return f"{digest[:12]}…"
 
 
-def _texts(report: Report, name: str, entry: config.Dataset) -> None:
+def _texts(report: Report, name: str, entry: Dataset) -> None:
     """The folder that fetch_dataset depends on, and the files in it that the entry names."""
-    folder = Path(config.TEXTS, name)
+    folder = Path(TEXTS, name)
     if not folder.is_dir():
         remedy = f"mkdir -p {folder} && touch {folder}/.gitkeep && git add {folder}"
         found = "is missing; fetch_dataset depends on it, also where it is empty"
         report.checks.append(Check(str(folder), False, found, remedy))
-    if not isinstance(entry, config.FilesDataset):
+    if not isinstance(entry, FilesDataset):
         return
     files = [Path(file) for file in entry.paths]
     for file in files:
@@ -329,7 +331,7 @@ def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
     remedy = "dvc repro cache_model"
     required = list(prepare.REQUIRED)
     named = settings.model.startswith("deberta-v3")
-    if isinstance(entry, config.ScratchModel) or prepare.SPM in entry.files:
+    if isinstance(entry, ScratchModel) or prepare.SPM in entry.files:
         required.append(prepare.SPM)
     whole = _present(report, folder, required, remedy)
     if named:

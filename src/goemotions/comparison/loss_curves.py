@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from goemotions.config import LossSettings
+from goemotions.config.loss_settings import LossSettings
 from goemotions.training import losses
 
 GRID = np.linspace(-6, 6, 49)

@@ -20,59 +20,11 @@ from goemotions.config.base import (
     Share,
     Task,
 )
-from goemotions.config.dataset_settings import (
-    TEXTS,
-    Dataset,
-    FilesDataset,
-    GeneratedDataset,
-    HubDataset,
-    Table,
-    place_problem,
-)
-from goemotions.config.loss_settings import (
-    Asl,
-    ClassBalancedFocal,
-    Combined,
-    DistributionBalanced,
-    LossSettings,
-    WeightedBce,
-)
+from goemotions.config.dataset_settings import Dataset, place_problem
+from goemotions.config.loss_settings import LossSettings
 from goemotions.config.messages import choose, explain
-from goemotions.config.model_settings import (
-    HubModel,
-    Model,
-    PackageModel,
-    ScratchModel,
-)
+from goemotions.config.model_settings import Model
 from goemotions.errors import UserError
-
-__all__ = [
-    "TEXTS",
-    "Asl",
-    "ClassBalancedFocal",
-    "Combined",
-    "Dataset",
-    "DistributionBalanced",
-    "Evaluate",
-    "FilesDataset",
-    "GeneratedDataset",
-    "HubDataset",
-    "HubModel",
-    "LossSettings",
-    "Model",
-    "PackageModel",
-    "Params",
-    "Recipe",
-    "ScratchModel",
-    "Table",
-    "Train",
-    "WeightedBce",
-    "check_loss",
-    "load",
-    "parse",
-    "parse_dataset",
-    "parse_loss",
-]
 
 
 class Recipe(Settings):

@@ -20,7 +20,8 @@ from goemotions.data.labels import Labels
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
 from goemotions.io import hub, publish
-from goemotions.io.tracked import pulled_by, untracked
+from goemotions.io.project import pulled_by
+from goemotions.io.tracked import untracked
 
 
 def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:

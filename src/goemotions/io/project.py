@@ -1,6 +1,7 @@
-"""Where the project is, and which of its code determines a stage's output."""
+"""Where the project is, what `dvc add` tracks in it, and which of its code determines an output."""
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from goemotions.io.digests import sha256
@@ -43,3 +44,15 @@ def code_digest(stage: str) -> str:
     ]
     code = {path for part in declared for path in (part.rglob("*.py") if part.is_dir() else [part])}
     return hashlib.sha256("".join(sha256(path) for path in sorted(code)).encode()).hexdigest()
+
+
+def dvc_files(file: Path) -> list[str]:
+    """The files that say, where there is one, that `dvc add` tracks a file or a folder it is in."""
+    return [f"{path}.dvc" for path in (file, *file.parents)]
+
+
+def pulled_by(file: Path) -> str | None:
+    """The command that brings a missing file that DVC tracks so; None for other files."""
+    if any(Path(name).is_file() for name in dvc_files(file)):
+        return f"dvc pull {shlex.quote(str(file))}"
+    return None

@@ -1,10 +1,10 @@
 """Which files git or DVC tracks."""
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from goemotions.io.preflight import git
+from goemotions.io.project import dvc_files
 
 
 def untracked(files: Iterable[Path]) -> list[Path]:
@@ -20,16 +20,4 @@ def untracked(files: Iterable[Path]) -> list[Path]:
     if listed.returncode:  # no git, or no git repository, as with core.no_scm
         return []
     tracked = set(listed.stdout.split("\0"))
-    return [file for file in files if tracked.isdisjoint([str(file), *_dvc_files(file)])]
-
-
-def pulled_by(file: Path) -> str | None:
-    """The command that brings a missing file from the DVC remote; None where `dvc add` has none."""
-    if any(Path(name).is_file() for name in _dvc_files(file)):
-        return f"dvc pull {shlex.quote(str(file))}"
-    return None
-
-
-def _dvc_files(file: Path) -> list[str]:
-    """The names by which DVC tracks a file: beside it, or beside a folder that it is in."""
-    return [f"{path}.dvc" for path in (file, *file.parents)]
+    return [file for file in files if tracked.isdisjoint([str(file), *dvc_files(file)])]

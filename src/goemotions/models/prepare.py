@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goemotions import config
+from goemotions.config.model_settings import HubModel, Model, PackageModel, ScratchModel
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests, hub, packages, publish
 from goemotions.io.silence import silenced
@@ -28,7 +28,7 @@ LARGEST_SIZE = 2**20  # the largest vocabularies have 900,000 tokens
 REQUIRED = ("config.json", SAFETENSORS, "tokenizer.json", "tokenizer_config.json", digests.MANIFEST)
 
 
-def cache(name: str, settings: config.Model, folder: Path) -> None:
+def cache(name: str, settings: Model, folder: Path) -> None:
     """Write models/<model>, completely or not at all; the same inputs give byte-identical files.
 
     Args:
@@ -41,14 +41,14 @@ def cache(name: str, settings: config.Model, folder: Path) -> None:
     """
     with publish.published(folder) as draft:
         origin: dict[str, Any] = {"model": name, "source": settings.source}
-        if isinstance(settings, config.ScratchModel):
+        if isinstance(settings, ScratchModel):
             tiny.write(settings, draft)
             paths: dict[str, Path] = {}
         else:
-            if isinstance(settings, config.HubModel):
+            if isinstance(settings, HubModel):
                 origin |= {"repo": settings.repo, "revision": settings.revision}
                 paths = hub.from_hub("model", settings.repo, settings.revision, settings.files)
-            elif isinstance(settings, config.PackageModel):
+            elif isinstance(settings, PackageModel):
                 origin |= {"distribution": settings.distribution}
                 paths = packages.from_package(
                     settings.distribution, settings.folder, settings.files

@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from goemotions import config
+from goemotions.config.model_settings import ScratchModel
 from goemotions.data import sample
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
@@ -29,7 +29,7 @@ DEBERTA_V3: dict[str, Any] = {
 _TEXTS = {"train": 4000, "val": 1, "test": 1}
 
 
-def write(settings: config.ScratchModel, folder: Path) -> None:
+def write(settings: ScratchModel, folder: Path) -> None:
     """Write config.json, model.safetensors, spm.model and the tokenizer's files into `folder`.
 
     Raises:
@@ -63,7 +63,7 @@ def write(settings: config.ScratchModel, folder: Path) -> None:
             DebertaV2Model(config).save_pretrained(folder)
 
 
-def _sentencepiece(settings: config.ScratchModel) -> bytes:
+def _sentencepiece(settings: ScratchModel) -> bytes:
     import sentencepiece
 
     model = io.BytesIO()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from goemotions.config import (
+from goemotions.config.loss_settings import (
     ClassBalancedFocal,
     Combined,
     DistributionBalanced,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from goemotions.data.splits import Split
 from goemotions.errors import UserError, first_line
 from goemotions.io import digests, publish
-from goemotions.io.tracked import pulled_by
+from goemotions.io.project import pulled_by
 
 LOGITS = "logits.npz"
 NONE = "none"  # the name that selects no teacher
