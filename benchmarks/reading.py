@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from goemotions.config import Table as Entry
 from goemotions.config import parse_dataset
+from goemotions.config.dataset_settings import Table as Entry
 from goemotions.data import splits
 from goemotions.data.texts import read_texts
 from goemotions.errors import UserError

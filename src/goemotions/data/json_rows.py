@@ -1,7 +1,7 @@
 """Files of JSON: one object a line, or a list of objects.
 
-Read by Python's parser, with every value as it is written: `datasets` can only infer types, and
-makes numbers of texts.
+Read by Python's parser, with every value as it is written: readers of tables infer types, and make
+numbers of texts.
 """
 
 import json
