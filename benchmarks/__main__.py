@@ -181,7 +181,8 @@ def _sections(options: argparse.Namespace, data: Path, here: Path) -> Any:
             f"{name}, {precision}": Task("parts", precision, str(base), str(data), 6.0, 1).run()
             for name, base in bases.items()
             for precision in PARTS.get(name, ("bf16",))
-            if precision != "bf16" or uses_bf16("auto")
+            # The profiler measures CPUs only.
+            if (precision != "bf16" or uses_bf16("auto")) and not torch.cuda.is_available()
         }
     }
     if "minilm-l6" in bases:

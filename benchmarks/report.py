@@ -123,7 +123,8 @@ def _tables(found: Found) -> Iterator[str]:
     yield "### Targets\n"
     yield from _table(("what", "wanted", "measured"), _targets(found))
     yield "\n### What each technique gains\n"
-    yield from _table(("training ours without", "model", "speed", "memory"), _techniques(found))
+    header = ("technique", "model", "speed, with / without it", "memory, with / without it")
+    yield from _table(header, _techniques(found))
     for title, rows in found["contenders"].items():
         yield f"\n### {title[0].upper()}{title[1:]}\n"
         yield from _table(COLUMNS, ([name, *_cells(row)] for name, row in rows.items()))

@@ -52,7 +52,7 @@ def test_what_only_experiments_need_is_a_warning(capsys):
     verify.show(report, as_json=False)
     assert capsys.readouterr().out.endswith(
         "WARN git: is shallow\n\nTraining can start: dvc repro\n"
-        "Experiments would fail or not be recorded. What fixes that:\n  git fetch --unshallow\n"
+        "Experiments would fail or not be recorded. To fix it:\n  git fetch --unshallow\n"
     )
     assert not verify.Report([check], only_experiments=True).ok
 
@@ -149,9 +149,7 @@ def test_verify_prints_the_commands_that_fix_it_for_people(project, capsys):
     assert cli.main(["verify"]) == 1
     out = capsys.readouterr().out
     assert "FAIL models/deberta-v3-tiny: missing" in out
-    assert out.rstrip().endswith(
-        "Training cannot start yet. What fixes it:\n  dvc repro cache_model"
-    )
+    assert out.rstrip().endswith("Training cannot start yet. To fix it:\n  dvc repro cache_model")
 
 
 def test_predict_uses_the_folders_own_thresholds(project, capsys):
@@ -447,7 +445,7 @@ def test_predict_holds_its_output_also_where_the_file_system_has_no_flock(projec
     third = start()
     _, error = third.communicate()
     assert third.returncode == 0
-    assert error.count("warning: this file system has no flock") == 1
+    assert error.count("warning: this file system does not support flock") == 1
     lines = (project / "labels").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in lines] == texts
     assert not list(project.glob(".labels.*"))

@@ -95,7 +95,7 @@ def test_texts_whose_words_the_model_does_not_know_are_warned_of(own, capsys):
     params = own / "params.yaml"
     settings = yaml.safe_load(params.read_text()) | {"model": "deberta-v3-tiny"}
     params.write_text(yaml.safe_dump(settings))
-    warning = "of the tokens are unknown to deberta-v3-tiny, which is then blind to these words"
+    warning = "of the tokens are unknown to deberta-v3-tiny, which cannot tell these words apart"
     assert not [one for one in described(capsys, "pets")["warnings"] if warning in one]
     path = own / "texts/pets/train.csv"
     path.write_text(TRAIN.replace("a ", "очень хорошая кошка и собака "), encoding="utf-8")
@@ -616,10 +616,10 @@ def test_a_column_that_may_divide_the_rows_is_named(
     entry, said = guessed_of(capsys, tmp_path, content)
     assert entry == {"text": "text", "labels": {"column": "label"}}
     assert (
-        f"# note: The column {column!r} may say which rows are for what, but its values are no "
-        f"words for train, val and test ({shown}), so this entry divides the rows by shares. "
-        f"To use the column, set split: {{column: {column}, {remedy}}}, with the values that mean "
-        "it.\n"
+        f"# note: The column {column!r} may say which rows are for what, but its values are not "
+        f"names of splits such as train, val and test ({shown}), so this entry divides the rows by "
+        f"shares. To use the column, set split: {{column: {column}, {remedy}}}, and correct which "
+        "values belong to which split.\n"
     ) in said
     division = yaml.safe_load(f"{{column: {column}, {remedy}}}")
     settings = {"source": "files", "files": "mine.csv", **entry, "split": division}

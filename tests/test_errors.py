@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from goemotions.errors import UserError, reported
 
@@ -17,6 +18,13 @@ def test_a_user_error_ends_in_its_message_on_stderr_and_status_1(capsys):
 def test_any_other_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), reported():
         1 / 0  # noqa: B018
+
+
+def test_a_full_gpu_is_said_without_a_traceback(capsys):
+    with pytest.raises(SystemExit) as ended, reported():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    assert ended.value.code == 1
+    assert "error: the GPU's memory is full; end what uses it" in capsys.readouterr().err
 
 
 def test_an_interrupt_ends_without_a_traceback(capsys):

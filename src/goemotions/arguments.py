@@ -80,7 +80,7 @@ def _add_compare(commands: Any) -> None:
         description="Compare the losses of all DVC experiments and the workspace: which may be "
         "the best, how each compares with a baseline loss (better, worse, equivalent or "
         "undecided), with 95% intervals over test rows and seeds, and which run would help most. "
-        "Runs that differ in anything but loss and seed are in separate tables. "
+        "Runs whose settings differ in more than the loss and the seed are in separate tables. "
         "docs/statistics.md explains the numbers.",
     )
     parser.add_argument(
@@ -201,8 +201,8 @@ def _add_teach(commands: Any) -> None:
         "teach",
         help="average the logits of experiments into a teacher for a smaller model",
         description="Compute the logits of experiments' trained models for the training split of "
-        "the selected dataset, and write their mean to teachers/NAME. A model learns from them "
-        "along with the labels with `dvc exp run -S teacher=NAME`.",
+        "the selected dataset, and write their mean to teachers/NAME. To train a model on "
+        "them as well as on the labels: `dvc exp run -S teacher=NAME`.",
     )
     parser.add_argument("name", metavar="NAME", help="name of the teacher")
     parser.add_argument(
@@ -228,7 +228,7 @@ def _add_tune(commands: Any) -> None:
         "losses",
         nargs="*",
         metavar="LOSS",
-        help="entries of `losses`; with --best or --repeat only these (default: all that ran)",
+        help="losses to tune; with --best or --repeat: only these (default: all that were tried)",
     )
     parser.add_argument(
         "--draws", type=int, default=6, help="tries of each loss (default: %(default)s)"
@@ -324,8 +324,8 @@ def _add_until_sure(group: Any) -> None:
     group.add_argument(
         "--until-sure",
         action="store_true",
-        help="take no more seeds of a loss whose difference from --baseline is decided, or cannot "
-        "be decided with the seeds given; docs/statistics.md explains the test",
+        help="stop adding seeds for a loss once its difference from --baseline is decided, or is "
+        "unlikely to be decided with the seeds given; docs/statistics.md explains the test",
     )
     group.add_argument("--baseline", metavar="LOSS", help="with --until-sure; default: bce")
     for option, kind, value in (("--metric", str, "macro_f1"), ("--margin", float, 0.005)):

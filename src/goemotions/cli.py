@@ -165,7 +165,9 @@ def _sweep(options: argparse.Namespace) -> int:
     _check_least(options, cpus=1, gpus=0, at_most=1, patience=0)
     for name in ("baseline", "metric", "margin"):
         if getattr(options, name) is not None and not options.until_sure:
-            raise UserError(f"--{name} says when --until-sure stops; give that, too, or neither")
+            raise UserError(
+                f"--{name} has an effect only with --until-sure; add that, or leave --{name} out"
+            )
     return sweep.run(
         options.settings,
         sweep.Options(

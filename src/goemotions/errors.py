@@ -72,6 +72,13 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
         )
         sys.exit(1)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            print(
+                "error: the GPU's memory is full; end what uses it, or compute on the CPU: put "
+                "CUDA_VISIBLE_DEVICES= before the same command",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         if not of_disk(error):
             raise
         print(f"error: {error}; fix that and run the same command again", file=sys.stderr)

@@ -207,7 +207,7 @@ def test_where_rows_bound_what_can_be_decided_no_run_helps(monkeypatch):
     (comparison,) = analyse(*made)
     assert comparison.pairs[0].difference.from_seeds == pytest.approx(0, abs=1e-9)
     assert comparison.next_run is None
-    assert comparison.conclusion.count("Rows, not seeds, limit what can still be decided.") == 1
+    assert comparison.conclusion.count("the test split limits what can be decided.") == 1
     assert "On this test split no number of seeds detects" in comparison.conclusion
 
 

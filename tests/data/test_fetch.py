@@ -111,7 +111,7 @@ def test_nothing_else_lies_beside_the_folder(mirror, tmp_path):
             PINS.model_copy(update={"rows": {**PINS.rows, "val": 7}}),
             "mine, split val: rows is 1, but datasets.mine.rows.val pins 7; the source does not "
             f"hold revision {'0' * 40}. Fetch it again, or correct the mirror; if the entry was "
-            "changed on purpose, correct or remove its pins",
+            "changed on purpose, correct or remove its rows",
         ),
         (
             PINS.model_copy(update={"sha256": {**PINS.sha256, "test": "f" * 64}}),

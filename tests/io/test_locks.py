@@ -21,8 +21,8 @@ with reported(), only_one(Path(sys.argv[1]), "the model"):
     sys.stdin.read()
 """
 NO_FLOCK = (
-    "warning: this file system has no flock, so a file that names its process is used as a lock; "
-    "one that a killed process of another machine or container left must be removed by hand\n"
+    "warning: this file system does not support flock, so a lock file is used instead. If a "
+    "process on another machine or in another container was killed, remove its lock file by hand\n"
 )
 ANSWERS = [
     {},

@@ -148,7 +148,7 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
     report = clone.run(goemotions, "verify", "--cache", ok=False).stdout
     for name in names:
         assert f"FAIL {name}: is not what dvc.lock records" in report
-    commands = report.split("What fixes it:\n")[1].splitlines()
+    commands = report.split("To fix it:\n")[1].splitlines()
     assert [command.split(" /")[0] for command in commands[:3]] == ["  rm -f"] * 3
     assert [command.split()[:2] for command in commands[3:]] == [["rm", "-rf"]] * 3
     clone.params({"train.seed": 8})
@@ -178,7 +178,7 @@ def test_a_lock_file_that_dvc_half_wrote_is_named_by_verify(clone):
     assert "Unable to read RWLock-file" in clone.dvc("repro", "evaluate", ok=False)
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     report = clone.run(goemotions, "verify", ok=False).stdout
-    assert report.endswith("What fixes it:\n  rm -f .dvc/tmp/rwlock\n")
+    assert report.endswith("To fix it:\n  rm -f .dvc/tmp/rwlock\n")
     path.unlink()
     clone.dvc("repro", "evaluate")
 
@@ -196,6 +196,6 @@ def test_a_run_that_dvc_did_not_get_to_record_is_named_by_verify(clone):
     assert "join() argument must be str" in clone.dvc("repro", "evaluate", ok=False)
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     report = clone.run(goemotions, "verify", ok=False).stdout
-    assert report.endswith(f"What fixes it:\n  rmdir {shlex.quote(str(run.parent))}\n")
+    assert report.endswith(f"To fix it:\n  rmdir {shlex.quote(str(run.parent))}\n")
     run.parent.rmdir()
     clone.dvc("repro", "evaluate")

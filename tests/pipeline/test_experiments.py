@@ -93,7 +93,7 @@ def test_every_kind_of_experiment_records_its_macro_f1(clone, shared_cache):
         clone.git("show", f"{found['asl', 1]['revision']}:dvc.lock")
     )
     said = clone.goemotions("export", "--output", "published", ok=False)
-    assert "models/trained/asl is of another run than dvc.lock records" in said
+    assert "models/trained/asl is not from the run that dvc.lock records" in said
 
 
 def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_page(

@@ -27,7 +27,7 @@ def verify(clone, *, ok):
     """What `goemotions verify` says, by the clone's own code, and the commands it ends with."""
     clone.env["PYTHONPATH"] = str(clone.folder / "src")
     report = clone.run(str(clone.folder / ".venv/bin/goemotions"), "verify", ok=ok).stdout
-    return report, report.partition("What fixes it:\n")[2].splitlines()
+    return report, report.partition("To fix it:\n")[2].splitlines()
 
 
 def follow(clone, commands):

@@ -67,7 +67,7 @@ def test_each_loss_has_its_tries_and_the_best_is_repeated(clone, in_process):
     committed = (clone.folder / "params.yaml").read_text()
     clone.params({"train.max_length": 16})
     other = in_process(clone, "tune", "--repeat", "1", ok=False)
-    assert "no experiment whose name begins with tune- has the model (deberta-v3-tiny)" in other
+    assert "no experiment called tune-... fits params.yaml: the model (deberta-v3-tiny)" in other
     compared = ("compare", "--only", "tune-", "--own-recipes", "--json")
     (comparison,) = json.loads(in_process(clone, *compared))["comparisons"]
     assert "-S train.max_length=64 -S train.seed=2" in comparison["next_run"]

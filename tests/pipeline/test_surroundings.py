@@ -189,7 +189,7 @@ def test_without_git_everything_works_that_needs_none(made):
     shutil.rmtree(clone.folder / ".git")
     start = f"git init && {COMMIT}"
     output = clone.goemotions("verify", ok=False)
-    assert output.endswith(f"Training cannot start yet. What fixes it:\n  {start}\n")
+    assert output.endswith(f"Training cannot start yet. To fix it:\n  {start}\n")
     assert start in clone.goemotions("compare", ok=False)
     assert clone.goemotions("predict", "thank you").startswith("thank you\n")
     assert "is not a git repository" in clone.dvc("repro", ok=False)
@@ -233,7 +233,7 @@ def test_a_user_id_without_a_name_is_named_where_dvc_fails_at_it(made):
     dvc = str(clone.folder / ".venv/bin/dvc")
     assert "getpwuid" in clone.run(*nameless, dvc, "status", ok=False).stdout
     output = clone.run(*nameless, goemotions, "verify", ok=False).stdout
-    assert output.endswith("What fixes it:\n  export USER=me\n")
+    assert output.endswith("To fix it:\n  export USER=me\n")
     runs = clone.run(*nameless, goemotions, "compare", "--json").stdout
     assert json.loads(runs)["runs"][0]["name"] == "workspace"
     make = ("make", "-o", ".venv/bin/goemotions", "demo", "LOSSES=bce")

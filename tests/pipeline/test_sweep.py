@@ -538,7 +538,10 @@ WRONG = {
     "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
     "--metric is 'f2'; there are macro_f1,": ("--until-sure", "--metric", "f2"),
     "--margin is 0; it must be above 0": ("--until-sure", "--margin", "0"),
-    "--metric says when --until-sure stops; give that, too, or neither": ("--metric", "micro_f1"),
+    "--metric has an effect only with --until-sure; add that, or leave --metric out": (
+        "--metric",
+        "micro_f1",
+    ),
     "--remote is 'there'; git has origin": ("--address", "127.0.0.1:9", "--remote", "there"),
 }
 
@@ -554,7 +557,10 @@ def test_a_sweep_needs_a_commit_that_is_pushed_and_ray(sweeper, in_process, monk
     assert 'a sweep needs Ray: pip install -e ".[sweep]"' in in_process(sweeper, "sweep", ok=False)
     sweeper.params({"train.seed": 5})
     changed = in_process(sweeper, "sweep", *cluster, ok=False)
-    assert "params.yaml is changed, and a sweep runs a commit: `git commit -a`" in changed
+    assert (
+        "params.yaml has uncommitted changes, and a sweep runs the last commit: run `git commit -a`"
+        in changed
+    )
     sweeper.git("commit", "-qam", "not pushed")
     commit = sweeper.git("rev-parse", "HEAD")[:7]
     unknown = in_process(sweeper, "sweep", *cluster, ok=False)

@@ -204,7 +204,9 @@ def test_variables_left_over_from_a_launcher_are_named(workspace, monkeypatch, l
     for name, value in left.items():
         monkeypatch.setenv(name, value)
     names = " ".join(re.findall(r"\w+(?= is)", named))
-    message = rf"{named}: a launcher sets that .*, but none .*\. Run `unset {names}` and the same"
+    message = (
+        rf"{named}: launchers such as torchrun set that, but .*\. Run `unset {names}` and the same"
+    )
     with pytest.raises(UserError, match=message):
         fit.train(config.parse(settings()), "bce")
 
@@ -226,9 +228,17 @@ def test_a_left_over_variable_ends_the_stage_with_one_error(workspace, tmp_path)
     )  # fmt: skip
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert stderr.startswith("error: LOCAL_RANK is '0': a launcher sets that")
+    assert stderr.startswith("error: LOCAL_RANK is '0': launchers such as torchrun set that")
     assert len(stderr.splitlines()) == 1
     assert stdout == ""
+
+
+def test_more_processes_than_visible_gpus_are_refused(workspace, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    fit.launch.check_processes(2)  # on CPUs any number may share them
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"2 processes started for 1 visible GPU\(s\); run"):
+        fit.launch.check_processes(2)
 
 
 @pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])

@@ -62,7 +62,7 @@ def test_without_a_decay_there_is_no_average():
     average = WeightAverage(model, 0.0)
     model.weight.data.fill_(4.0)
     average.on_step_end(None, None, None)
-    assert average.average is None
+    assert average.weights == []
     with average.applied():
         assert model.weight.item() == 4
 
@@ -139,6 +139,16 @@ def test_one_extreme_gradient_does_not_raise_the_limit_and_a_new_level_does():
     assert found[0] == pytest.approx(2)
     assert found[20:] == pytest.approx([10] * 90)
     assert len(clipping.norms) == 100
+
+
+def test_after_a_spike_the_usual_norms_still_count():
+    clipping, found = Clipping(2), []
+    for norm in [1] * 40 + [1e5, 900, torch.inf, 900, 1]:
+        gradient = torch.full((4,), norm / 2)
+        clipping.clip([gradient])
+        found.append(gradient.norm().item())
+    assert found[:42] == pytest.approx([1] * 40 + [2, 2])
+    assert found[43:] == pytest.approx([2, 1])
 
 
 def test_a_first_step_without_a_gradient_sets_no_limit():

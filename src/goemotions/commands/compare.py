@@ -71,7 +71,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
         if prefix:
             none = f"no evaluated experiment's name begins with {prefix!r}"
             raise UserError(f"{none}; see `dvc exp show`{lost}")
-        raise UserError(f"no experiment has an evaluation yet; run `dvc exp run -S loss=bce`{lost}")
+        raise UserError(f"no experiment has an evaluation yet; run `dvc exp run`{lost}")
     kept, scored = [], {}
     with predictions.reader() as read:
         for experiment in tqdm(found, desc="predictions", unit="run", leave=False, disable=None):

@@ -120,8 +120,8 @@ def description(params: Params, texts: Texts) -> Description:
     warnings = list(texts.warnings)
     if unknown > _UNKNOWN:
         warnings.append(
-            f"{unknown:.0%} of the tokens are unknown to {params.model}, which is then blind to "
-            "these words; choose a model for the language of the texts"
+            f"{unknown:.0%} of the tokens are unknown to {params.model}, which cannot tell these "
+            "words apart; choose a model for the language of the texts"
         )
     repeated = repeats(texts.rows)
     most = params.train.max_length
@@ -293,7 +293,10 @@ def _show_rows(console: "Console", found: Description) -> None:
             soft_wrap=True,
         )
     if found.unit == "words":
-        console.print("To count tokens instead, run dvc repro cache_model first.")
+        console.print(
+            "To count tokens instead, first set `model` in params.yaml and run "
+            "`dvc repro cache_model`."
+        )
     console.print()
     within = sum(found.within.values())
     console.print(f"rows with a text that an earlier row of their split has: {within:,}")

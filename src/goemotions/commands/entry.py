@@ -102,8 +102,8 @@ def _print_result(texts: Texts) -> None:
         if warning.startswith("texts that have other labels"):
             print(
                 "# note: If a text with several labels has a row for each of them, set `id` to a "
-                "column that is the same in these rows, which may be that of the texts, and add "
-                "`same_id: union` and `task: multi_label`.",
+                "column with the same value in all of these rows (the column of texts will do), "
+                "and add `same_id: union` and `task: multi_label`.",
                 file=sys.stderr,
             )
 
@@ -238,10 +238,10 @@ def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[st
     values = sorted({str(cell).strip() for cell in look.column(column)})
     if len(values) > 1:
         look.notes.append(
-            f"The column {column!r} may say which rows are for what, but its values are no words "
-            f"for train, val and test ({', '.join(values)}), so this entry divides the rows by "
-            f"shares. To use the column, set split: {{column: {column}, "
+            f"The column {column!r} may say which rows are for what, but its values are not "
+            f"names of splits such as train, val and test ({', '.join(values)}), so this entry "
+            f"divides the rows by shares. To use the column, set split: {{column: {column}, "
             f"train: {json.dumps(values[:-1])}, val: 0.1, test: {json.dumps(values[-1])}}}, "
-            "with the values that mean it."
+            "and correct which values belong to which split."
         )
     return {"split": {**shares, "seed": 0}}

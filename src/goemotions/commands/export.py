@@ -84,9 +84,9 @@ def _check_training(params: Params, loss: str, trained: Path) -> None:
     outs = {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
     if dvc_cache.has_changed(Path(), outs.get(str(trained), ""), trained / digests.MANIFEST):
         raise UserError(
-            f"{trained} is of another run than dvc.lock records, which the card would describe; "
-            f"bring that one's back with `dvc checkout {trained}`, or take all of an experiment "
-            "with `dvc exp apply <name>`"
+            f"{trained} is not from the run that dvc.lock records and that the model card would "
+            f"describe; restore that run's model with `dvc checkout {trained}`, or a whole "
+            "experiment with `dvc exp apply <name>`"
         )
     recorded = stage["params"]["params.yaml"]
     settings = params.losses[loss].model_dump()
@@ -95,7 +95,7 @@ def _check_training(params: Params, loss: str, trained: Path) -> None:
         if (was := recorded.get(setting)) != value:
             raise UserError(
                 f"{trained} was trained with {setting} {was}, and params.yaml has {value}; set it "
-                f"to what it was, or train again with `dvc exp run -S loss={loss}`"
+                f"back to {was}, or train again with `dvc exp run -S loss={loss}`"
             )
 
 

@@ -115,7 +115,8 @@ def _write(
             with suppress(HeldError), take(stale):  # another process may still write it
                 stale.unlink()
     except KeyboardInterrupt:
-        print(f"\n{partial} has what is done; the same command resumes there", file=sys.stderr)
+        continued = "has the results so far; run the same command to continue"
+        print(f"\n{partial} {continued}", file=sys.stderr)
         raise
     except HeldError as held:
         raise UserError(f"another process writes {output}; wait for it{held}") from None

@@ -83,7 +83,7 @@ def load(
         if not folders:
             raise UserError(
                 "models/trained has no trained model; run `dvc repro`, or name experiments: "
-                "`goemotions serve --experiments NAME`; `goemotions compare` lists them"
+                "`goemotions serve --experiments NAME`; `dvc exp list --all-commits` lists them"
             )
     if both := sorted(set(folders) & set(chosen)):
         raise UserError(

@@ -176,8 +176,8 @@ def find_places(remote: str | None) -> Places:
         raise UserError(str(problem))
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
         raise UserError(
-            f"{changed.split()[1]} is changed, and a sweep runs a commit: `git commit -a`, or "
-            "`git stash`"
+            f"{changed.split()[1]} has uncommitted changes, and a sweep runs the last commit: run "
+            "`git commit -a` or `git stash` first"
         )
     commit = _git("rev-parse", "HEAD")
     if remote is None:

@@ -164,10 +164,10 @@ def repeat(params: Params, losses: list[str], seeds: int) -> None:
             chosen.setdefault(run.loss, run)
     if not chosen:
         raise UserError(
-            f"no experiment whose name begins with {PREFIX} has the model ({params.model}), the "
-            f"dataset ({params.dataset}) and the other settings of params.yaml, except for those "
-            "that are drawn; see `goemotions tune --best`, and select what was tried, or run "
-            "`goemotions tune LOSS ...`"
+            f"no experiment called {PREFIX}... fits params.yaml: the model ({params.model}), the "
+            f"dataset ({params.dataset}) and all settings that are not drawn must be the same. "
+            "`goemotions tune --best` shows what was tried; select that model and dataset in "
+            "params.yaml, or run `goemotions tune LOSS ...`"
         )
     known = experiments.names_at_head()
     for run in chosen.values():

@@ -128,22 +128,21 @@ def show(report: Report, *, as_json: bool) -> None:
     console.print()
     failed = [check for check in report.checks if not check.ok and not check.experiments]
     if any(check.stops for check in failed):
-        console.print("[bold red]Training cannot start yet.[/] What fixes it:")
+        console.print("[bold red]Training cannot start yet.[/] To fix it:")
     elif failed:
-        console.print(
-            "[bold red]Training can start, but DVC's cache is damaged.[/] What removes that:"
-        )
+        console.print("[bold red]Training can start, but DVC's cache is damaged.[/] To fix it:")
     elif not report.only_experiments:
         console.print("[green]Training can start:[/] dvc repro")
     _show_commands(console, failed)
     if not all(check.stops for check in failed):
         console.print(
-            "Then experiments lack these files. Fetch them with `dvc exp pull <git remote> NAME` "
-            "if they were pushed; if not, run that experiment again.",
+            "After that, these files are missing from the experiments that use them. Fetch them "
+            "with `dvc exp pull <git remote> NAME` if they were pushed; if not, run that "
+            "experiment again.",
             soft_wrap=True,
         )
     if lost := [check for check in report.checks if not check.ok and check.experiments]:
-        console.print("[bold red]Experiments would fail or not be recorded.[/] What fixes that:")
+        console.print("[bold red]Experiments would fail or not be recorded.[/] To fix it:")
         _show_commands(console, lost)
 
 

@@ -70,7 +70,9 @@ def conclude(
             )
     helpful = _most_helpful(rows, undecided, runs, margin)
     if helpful is None:
-        sentences.append("Rows, not seeds, limit what can still be decided.")
+        sentences.append(
+            "More seeds would not help: the size of the test split limits what can be decided."
+        )
         return " ".join(sentences), None
     return " ".join(sentences), _command(by_loss[helpful])
 

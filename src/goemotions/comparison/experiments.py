@@ -197,8 +197,8 @@ def _repository() -> Iterator[Any]:
         ) from None
     except LockError as error:
         raise UserError(
-            f"cannot list experiments: {first_line(error)}; where `dvc repro` or `dvc exp run` is "
-            "at work in this folder, wait until it has ended"
+            f"cannot list experiments: {first_line(error)}; if `dvc repro` or `dvc exp run` is "
+            "running in this folder, wait until it ends"
         ) from None
     except DvcException as error:
         raise UserError(f"cannot list experiments: {first_line(error)}") from None
@@ -298,7 +298,9 @@ def named(name: str) -> Experiment:
     """
     matching = [one for one in evaluated(name) if one.name == name]
     if not matching:
-        raise UserError(f"no evaluated experiment is called {name!r}; see `goemotions compare`")
+        raise UserError(
+            f"no evaluated experiment is called {name!r}; see `dvc exp list --all-commits`"
+        )
     return matching[0]
 
 

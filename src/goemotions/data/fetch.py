@@ -139,9 +139,9 @@ def _compare(name: str, pins: Table, texts: Texts, contents: dict[str, bytes]) -
                 f"datasets.{name}.{setting}.{split} pins {pinned}"
             )
             if isinstance(pins, FilesDataset):
-                raise UserError(f"{message}; a file has changed. Restore it, or correct the pin")
+                raise UserError(f"{message}; a file has changed. Restore it, or correct {setting}")
             raise UserError(
                 f"{message}; the source does not hold revision {pins.revision}. "  # type: ignore[attr-defined]
                 "Fetch it again, or correct the mirror; if the entry was changed on purpose, "
-                "correct or remove its pins"
+                f"correct or remove its {setting}"
             )

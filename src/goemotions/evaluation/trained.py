@@ -103,6 +103,8 @@ class Classifier:
                 if ours
                 else _of_transformers(folder, precision, device)
             )
+        except (torch.OutOfMemoryError, torch.AcceleratorError):  # of the GPU, not of the folder
+            raise
         except Exception as error:  # whatever a folder of another make makes them raise
             raise UserError(f"{folder} does not load: {first_line(error)}; {_REMEDY}") from None
         padding = config.get("pad_token_id") or 0

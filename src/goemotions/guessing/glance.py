@@ -158,7 +158,7 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     if quote == "none":
         settings["quote"] = "none"
         notes.append(
-            "As quotes, the quotes in this file do not pair up, so they are taken for plain "
+            "The quotation marks in this file do not pair up, so they are read as ordinary "
             "characters. Check whether any text begins with a quote that was never closed."
         )
     width = len(rows[0])

@@ -47,13 +47,21 @@ def check_environment() -> None:
 def check_processes(started: int) -> None:
     """Check that as many processes train together as `accelerate config` asks for.
 
-    On CPUs `accelerate launch` can start one process where several were asked for, silently.
+    On CPUs `accelerate launch` can start one process where several were asked for, silently; on
+    GPUs it can start more than there are GPUs to see, and NCCL then ends with a traceback.
 
     Raises:
         UserError: there are more or fewer.
     """
+    import torch
     from accelerate.commands.config import config_args
 
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.accelerator.device_count()
+    if here > gpus > 0:
+        raise UserError(
+            f"{here} processes started for {gpus} visible GPU(s); run `accelerate config` again, "
+            "or change CUDA_VISIBLE_DEVICES"
+        )
     path = Path(config_args.default_config_file)
     asked = config_args.load_config_from_file(None).num_processes if path.is_file() else None
     # torchrun sets TORCHELASTIC_RUN_ID: who starts the processes by hand means that number.
@@ -84,7 +92,7 @@ def _check_launcher_variables() -> None:
     if left:
         listed = ", ".join(f"{name} is {value!r}" for name, value in left.items())
         raise UserError(
-            f"{listed}: a launcher sets that for each of several processes, but none started this "
+            f"{listed}: launchers such as torchrun set that, but this process was not started by "
             f"one. Run `unset {' '.join(left)}` and the same command again; several processes are "
             "started by `torchrun`, or by `accelerate launch` after `accelerate config`"
         )
@@ -95,11 +103,18 @@ def main() -> None:
     try:
         from accelerate.commands import launch
         from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
         try:
             launch.main()
         except SignalException as stopped:  # from torchrun, which has stopped its processes
             sys.exit(128 + stopped.sigval)
+        except ChildFailedError as failed:  # also from torchrun; the process has said why
+            for rank, failure in failed.failures.items():
+                if failure.exitcode < 0:  # a signal's number
+                    ended = f"process {rank} was ended by {failure.signal_name()}"
+                    print(f"error: {ended}", file=sys.stderr)
+            sys.exit(1)
     except KeyboardInterrupt:
         psutil.wait_procs(psutil.Process().children())
         sys.exit(130)

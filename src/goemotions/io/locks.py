@@ -79,9 +79,8 @@ def take(path: Path, patience: float = 0) -> AbstractContextManager[object]:
         if error.errno not in _NO_FLOCK:
             raise
     warn_once(
-        "this file system has no flock, so a file that names its process is used as a "
-        "lock; one that a killed process of another machine or container left must be removed by "
-        "hand"
+        "this file system does not support flock, so a lock file is used instead. If a process on "
+        "another machine or in another container was killed, remove its lock file by hand"
     )
     return _take_without_flock(path.with_name(f"{path.name}.soft"), patience)
 

@@ -42,7 +42,7 @@ class Problem:
     stops: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what} {self.found}. What fixes that: {self.remedy}"
+        return f"{self.what} {self.found}. To fix it: {self.remedy}"
 
 
 def problems(project: Path) -> list[Problem]:

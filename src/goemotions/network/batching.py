@@ -155,8 +155,9 @@ class MicroBatches:
             larger = "" if self.batches == 1 else "raise it, or "
             raise UserError(
                 f"train.batch_size is {batch_size}: too few of {len(lengths)} rows for {processes} "
-                f"processes x {micro_batches} gradient accumulation steps; {larger}change "
-                "`accelerate config`"
+                f"processes x {micro_batches} gradient accumulation steps; {larger}use fewer "
+                "processes (`accelerate config`) or a lower "
+                "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
             )
 
     def set_epoch(self, epoch: int) -> None:

@@ -5,6 +5,7 @@ import torch
 WINDOW = 100  # steps
 QUANTILE = 0.9  # of their norms
 NEGLIGIBLE = 1 / 1000  # of the largest norm; smaller ones are not counted
+SPIKE = 10  # times the limit; larger norms count as that
 
 
 class Clipping:
@@ -23,7 +24,7 @@ class Clipping:
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
-        self.norms = torch.empty(0)  # of the last steps, before they were clipped
+        self.norms = torch.empty(0)  # of the last steps, before they were clipped at the limit
 
     def clip(self, gradients: list[torch.Tensor]) -> torch.Tensor:
         """Clip all gradients of a step in place, without waiting for a GPU.
@@ -33,12 +34,15 @@ class Clipping:
         """
         norm = torch.nn.utils.get_total_norm(gradients)
         norms = self.norms.to(norm.device)
+        limit = torch.full_like(norm, torch.inf)
         if len(norms):
             counted = torch.where(norms > NEGLIGIBLE * norms.max(), norms, torch.nan)
             usual = counted.nanquantile(QUANTILE)
-            limit = torch.where(usual > 0, self.factor * usual, torch.inf)  # none if all were 0
+            limit = torch.where(usual > 0, self.factor * usual, limit)  # none if all were 0
             torch._foreach_mul_(gradients, (limit / norm).clamp(max=1))
-        self.norms = torch.cat([norms, norm[None]])[-WINDOW:]
+        # Beside a norm a thousand times as large, all usual ones would look negligible.
+        counts = torch.minimum(norm, SPIKE * limit)
+        self.norms = torch.cat([norms, counts[None]])[-WINDOW:]
         return norm
 
     def state_dict(self) -> dict[str, torch.Tensor]:

@@ -106,7 +106,7 @@ def train(params: Params, loss: str) -> None:
         raise UserError(
             f"losses.{loss}.function compares the rows of a batch, so splitting a batch over "
             f"{arguments.world_size} process(es) and {accumulation} part(s) would change the loss; "
-            "use one process and no gradient accumulation (`accelerate config`)"
+            "use one process and unset ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
         )
     lock = only_one(run.folder.parent / f".{run.folder.name}.lock", str(run.folder))
     with lock if arguments.process_index == 0 else nullcontext():
@@ -159,8 +159,8 @@ def _with_smaller_parts(run: _Run, arguments: TrainingArguments) -> TrainingArgu
             remedy = f"lower train.batch_size, since {run.loss} cannot be computed in parts"
         elif several and rows > 1:
             remedy = (
-                "set more gradient accumulation steps in `accelerate config`, or lower "
-                "train.max_length"
+                f"set ACCELERATE_GRADIENT_ACCUMULATION_STEPS={2 * accumulation} for the command, "
+                "or lower train.max_length"
             )
         raise UserError(f"the GPU's memory is too small for {rows} row(s) at a time; {remedy}")
     print(
@@ -283,7 +283,7 @@ def _determined_by(run: _Run, arguments: TrainingArguments) -> dict[str, Any]:
         "recipe": params.recipes[params.model].model_dump(),
         "loss": params.losses[run.loss].model_dump(),
         "processes": [arguments.world_size, arguments.gradient_accumulation_steps],
-        "device": str(torch.accelerator.current_accelerator()),
+        "device": arguments.device.type,
         "bf16": arguments.bf16,
         "versions": [torch.__version__, transformers.__version__],
         "data": [digests.sha256(path) for path in data],

@@ -178,7 +178,7 @@ def two_way(logits: Tensor, targets: Tensor, *, temperature: float) -> Tensor:
         positive = temperature * _log_sum_exp(-z / temperature, y, dim)
         value = F.softplus(_log_sum_exp(z, 1 - y, dim) + positive)
         kept = y.any(dim) & (1 - y).any(dim)
-        total = total + value[kept].sum() / kept.sum().clamp(min=1)
+        total = total + value.where(kept, 0).sum() / kept.sum().clamp(min=1)
     return total
 
 

@@ -70,6 +70,12 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self.resuming = resuming
         self.add_callback(resuming)
 
+    def _prepare_input(self, data: Any) -> Any:
+        # The loader is not accelerate's, so the Trainer would wait for every batch's copy.
+        if isinstance(data, torch.Tensor) and self.args.device.type == "cuda":
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         groups = classifier.parameter_groups(self.model, self.recipe, self.args.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, fused=True)
@@ -233,13 +239,16 @@ def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArgume
 def uses_bf16(precision: str) -> bool:
     """Whether matrix products are autocast to bfloat16.
 
-    "auto" does so where the hardware computes in it: on GPUs, and on CPUs with AVX512-BF16 or AMX.
+    "auto" does so where the hardware computes in it: on NVIDIA's GPUs, and on CPUs with AVX512-BF16
+    or AMX. On other accelerators it was never tried, so there "auto" is float32.
 
     Raises:
         UserError: bf16 was asked for and the GPU does not have it.
     """
     if torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif torch.accelerator.is_available():
+        supported = False
     else:  # torch has no public function for it
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and torch.cuda.is_available() and not supported:
