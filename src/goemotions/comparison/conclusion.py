@@ -68,7 +68,7 @@ def conclude(
                 f"By average precision (`--metric average_precision`) it takes {_number_of(other)}"
                 + (f", and only {listed(left)} may be the best." if fewer else ".")
             )
-    helpful = _most_helpful(rows, undecided, runs, margin)
+    helpful = _most_helpful(rows, pairs, runs, margin)
     if helpful is None:
         sentences.append(
             "More seeds would not help: the size of the test split limits what can be decided."
@@ -173,7 +173,7 @@ def _number_of(plan: statistics.Plan) -> str:
 
 
 def _most_helpful(
-    rows: Sequence[Row], undecided: Sequence[Pair], runs: Mapping[str, Runs], margin: float
+    rows: Sequence[Row], pairs: Sequence[Pair], runs: Mapping[str, Runs], margin: float
 ) -> str | None:
     """The loss of which one more seed lowers the noise of the undecided pairs most.
 
@@ -181,18 +181,32 @@ def _most_helpful(
     None where the noise of rows alone would leave every pair undecided.
     """
     candidates = {row.loss for row in rows if row.may_be_best}
+    undecided = [pair for pair in pairs if pair.verdict == "undecided"]
+    open_to_seeds = _open_to_seeds(pairs, margin)
+    open_to_seeds |= _open_to_seeds([row.against for row in rows if row.against], margin)
     between = [pair for pair in undecided if {pair.loss, pair.other} <= candidates]
     of = statistics.spreads(runs)
     gain = dict.fromkeys(runs, 0.0)
     for pair in between or undecided:
-        of_rows = replace(pair.difference, from_seeds=0.0, freedom=None)
-        if min(of_rows.p(), statistics.equivalence(of_rows, margin)) >= LEVEL:
+        if {pair.loss, pair.other} not in open_to_seeds:
             continue
         for loss in (pair.loss, pair.other):
             seeds = len(runs[loss].scores)
             gain[loss] += of[loss].variance / (seeds * (seeds + 1))
     best = max(gain, key=lambda loss: gain[loss])
     return best if gain[best] > 0 else None
+
+
+def _open_to_seeds(family: Sequence[Pair], margin: float) -> set[frozenset[str]]:
+    """The pairs of a family for Holm's correction that the noise of rows alone lets be decided."""
+    of_rows = [replace(pair.difference, from_seeds=0.0, freedom=None) for pair in family]
+    ps = statistics.holm([one.p() for one in of_rows])
+    equivalent = statistics.holm([statistics.equivalence(one, margin) for one in of_rows])
+    return {
+        frozenset((pair.loss, pair.other))
+        for pair, p, same in zip(family, ps, equivalent, strict=True)
+        if min(p, same) < LEVEL
+    }
 
 
 def _command(runs: Sequence[Experiment]) -> str:

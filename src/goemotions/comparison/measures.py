@@ -2,7 +2,7 @@
 
 How far a score would be another on other rows is told by leaving each row out in turn, the
 jackknife (Efron and Tibshirani 1993, chapter 11). For macro-F1 its standard error agrees with the
-bootstrap's within a few per cent, also where labels are rare, and it needs no draws.
+bootstrap's within a few per cent, except where labels have only a few rows, and it needs no draws.
 """
 
 from collections.abc import Iterable
