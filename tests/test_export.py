@@ -90,7 +90,7 @@ def test_a_model_for_short_texts_is_converted(project, most):
     ("recorded", "message"),
     [
         ({"model": "minilm-l6"}, "with model minilm-l6, and params.yaml has deberta-v3-tiny; set"),
-        ({"dataset": "mine"}, "with dataset mine, and params.yaml has sample; set it to"),
+        ({"dataset": "mine"}, "with dataset mine, and params.yaml has sample; set it back"),
         (
             {"losses.bce": {"function": "bce", "smoothing": 0.5}},
             "with losses.bce {'function': 'bce', 'smoothing': 0.5}, and params.yaml has {'function",

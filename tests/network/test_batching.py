@@ -142,8 +142,8 @@ def test_processes_and_micro_batches_share_the_batches_of_one(processes, micro_b
 
 
 def test_more_parts_than_rows_are_refused():
-    for rows, remedy in ((100, "raise it, or change"), (3, "change")):
-        said = f"batch_size is 4: too few of {rows} rows for 2 processes x 3 .*; {remedy} `accel"
+    for rows, remedy in ((100, "raise it, or use"), (3, "use")):
+        said = f"batch_size is 4: too few of {rows} rows for 2 processes x 3 .*; {remedy} fewer"
         with pytest.raises(UserError, match=said):
             MicroBatches(lengths_of(rows), 4, 0, micro_batches=3, processes=2)
 
