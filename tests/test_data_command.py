@@ -293,6 +293,8 @@ def test_the_printed_entry_reads_the_file_once_it_is_in_its_folder(own, raw, cap
     _, entry, said = guessed(capsys, folder / "06_words.csv")
     assert "mkdir" not in said
     assert "# git add texts/06_words params.yaml; git commit" in said
+    command = "dvc exp run --temp -n 06_words-1 -S dataset=06_words -S model=minilm-l6"
+    assert f"# {command} -S loss=cross_entropy\n" in said
     raw["datasets"]["06_words"] = {"source": "files", **entry}
     (own / "params.yaml").write_text(yaml.safe_dump(raw))
     assert described(capsys, "06_words")["rows"] == {"train": 12, "val": 2, "test": 2}
