@@ -50,7 +50,7 @@ demo: setup  ## train five losses as DVC experiments on the generated sample, of
 	@echo "  dvc metrics diff demo-bce demo-asl      two losses, metric by metric"
 	@echo "  dvc plots diff demo-bce demo-asl        their curves, as a page"
 	@echo "  goemotions serve --experiments demo-bce demo-asl    try them in a browser"
-	@echo "  dvc exp run --temp -n first-bce -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"
+	@echo "  dvc exp run --temp -n minilm-bce -S loss=bce -S model=minilm-l6    the real dataset, from the Hub"
 
 test: setup  ## run the tests
 	$(BIN)/pytest -n auto --dist worksteal

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import threading
 
 import pytest
 import uvicorn
@@ -17,7 +18,7 @@ from goemotions.serving import app, batcher, explanations
 
 
 def test_whoever_asks_is_told_why_the_training_texts_cannot_be_read(made, monkeypatch):
-    def fail(neighbours, computing):
+    def fail(neighbours, computing, stopping):
         raise RuntimeError("the memory is full")
 
     monkeypatch.setattr(explanations.Neighbours, "prepare", fail)
@@ -99,6 +100,21 @@ def test_the_texts_of_a_client_that_has_hung_up_are_dropped(application, models)
 
     assert asyncio.run(asyncio.wait_for(scenario(), 300)) == [499, 200]
     assert models.texts == ["stays"]
+
+
+def test_the_preparation_of_similar_texts_ends_before_the_server_does(made, tmp_path):
+    """A thread that is still in torch when Python exits ends the process with an abort."""
+    models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
+    application = app.build(models, hosts=["*"], comparison=tmp_path / "none.html")
+    models._computing.acquire()
+    with TestClient(application) as client:
+        answer = client.post("/similar", json={"text": "thanks", "model": "bce"}).json()
+        release = [models._stopping.wait, models._computing.release]
+        threading.Thread(target=lambda: [act() for act in release]).start()
+    assert [thread.is_alive() for thread in models._preparing] == [False]
+    neighbours = models._neighbours["bce"]
+    assert answer["done"] == 0
+    assert (neighbours.done, neighbours.ready) == (explanations.CHUNK, False)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,14 @@ class Models:
         self._starting = threading.Lock()  # requests run in several threads
         self._neighbours: dict[str, Neighbours] = {}
         self._failed: dict[str, Exception] = {}
+        self._stopping = threading.Event()
+        self._preparing: list[threading.Thread] = []
+
+    def close(self) -> None:
+        """End what prepares similar texts: a thread that is still in torch at exit would abort."""
+        self._stopping.set()
+        for thread in self._preparing:
+            thread.join()
 
     @property
     def labels(self) -> list[str]:
@@ -163,7 +171,8 @@ class Models:
                         "in params.yaml and start the server again"
                     )
                 self._neighbours[name] = Neighbours(self.classifiers[name], split)
-                threading.Thread(target=self._prepare, args=[name], daemon=True).start()
+                self._preparing.append(threading.Thread(target=self._prepare, args=[name]))
+                self._preparing[-1].start()
             found = self._neighbours[name]
         texts = []
         if found.ready:
@@ -174,7 +183,7 @@ class Models:
 
     def _prepare(self, name: str) -> None:
         try:
-            self._neighbours[name].prepare(self._computing)
+            self._neighbours[name].prepare(self._computing, self._stopping)
         except Exception as error:  # told to whoever asks next
             with self._starting:
                 del self._neighbours[name]
@@ -196,6 +205,7 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         running = asyncio.create_task(batcher.run())
         yield
         running.cancel()
+        models.close()
 
     app = FastAPIOffline(
         title="goemotions", lifespan=lifespan, max_body_size=MAX_BYTES, redoc_url=None

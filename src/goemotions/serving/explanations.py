@@ -2,9 +2,8 @@
 
 import copy
 import re
-import time
+import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +74,12 @@ class Neighbours:
         """Training texts to embed."""
         return len(self._rows)
 
-    def prepare(self, computing: Any) -> None:
+    def prepare(self, computing: threading.Lock, stopping: threading.Event) -> None:
         """Embed the training split; `done` says how far it is.
 
         Args:
-            computing: a lock that is held while a chunk is computed.
+            computing: held while a chunk is computed.
+            stopping: ends it before the next chunk.
         """
         found = []
         for start in range(0, self.total, CHUNK):
@@ -87,7 +87,8 @@ class Neighbours:
             with computing:
                 found.append(self._embed(chunk))
             self.done += len(chunk)
-            time.sleep(PAUSE)
+            if stopping.wait(PAUSE):
+                return
         self._vectors = np.concatenate(found)
 
     def nearest(self, text: str, count: int) -> list[tuple[str, list[str], float]]:
