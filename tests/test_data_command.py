@@ -242,7 +242,7 @@ def test_an_entry_names_the_task_where_its_form_does_not_say_it(capsys, tmp_path
     (tmp_path / "my rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, found, said = guessed(capsys, tmp_path / "my rows.jsonl")
     assert found["task"] == "single_label"
-    assert f"cp '{tmp_path}/my rows.jsonl' texts/my_rows; git add" in said
+    assert f"cp '{tmp_path}/my rows.jsonl' texts/my_rows && git add" in said
 
 
 def test_other_columns_that_may_hold_the_labels_are_named(capsys, tmp_path):
@@ -292,7 +292,7 @@ def test_the_printed_entry_reads_the_file_once_it_is_in_its_folder(own, raw, cap
     shutil.copy(CASES / "06_words.csv", folder)
     _, entry, said = guessed(capsys, folder / "06_words.csv")
     assert "mkdir" not in said
-    assert "# git add texts/06_words params.yaml; git commit" in said
+    assert "# git add texts/06_words params.yaml && git commit" in said
     command = "dvc exp run --temp -n 06_words-1 -S dataset=06_words -S model=minilm-l6"
     assert f"# {command} -S loss=cross_entropy\n" in said
     raw["datasets"]["06_words"] = {"source": "files", **entry}

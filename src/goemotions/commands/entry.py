@@ -66,11 +66,11 @@ def show(path: Path) -> bool:
     _print_result(texts)
     folder = f"{TEXTS}/{name}"
     outside = [str(f) for f in files.values() if f.parent.resolve() != Path(folder).resolve()]
-    copy = f"mkdir -p {folder}; cp {shlex.join(outside)} {folder}; " if outside else ""
+    copy = f"mkdir -p {folder} && cp {shlex.join(outside)} {folder} && " if outside else ""
     loss = "cross_entropy" if texts.labels.single else "bce"
     print(
         "# To use it, paste the entry below the line `datasets:` of params.yaml; then\n"
-        f"# {copy}git add {folder} params.yaml; git commit -m {name}\n"
+        f"# {copy}git add {folder} params.yaml && git commit -m {name}\n"
         "# To train on it:\n"
         f"# dvc exp run --temp -n {name}-1 -S dataset={name} -S model=minilm-l6 -S loss={loss}",
         file=sys.stderr,
