@@ -171,8 +171,9 @@ class Models:
                         "in params.yaml and start the server again"
                     )
                 self._neighbours[name] = Neighbours(self.classifiers[name], split)
-                self._preparing.append(threading.Thread(target=self._prepare, args=[name]))
-                self._preparing[-1].start()
+                thread = threading.Thread(target=self._prepare, args=[name], daemon=True)
+                self._preparing.append(thread)
+                thread.start()
             found = self._neighbours[name]
         texts = []
         if found.ready:
