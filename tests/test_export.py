@@ -151,7 +151,9 @@ def test_the_card_has_what_the_hub_reads(exported):
 def test_the_card_says_of_other_data_and_models_only_what_is_known(settings):
     goemotions = settings.datasets["goemotions"]
     assert isinstance(goemotions, HubDataset)
-    german = settings.models["deberta-v3-base"].model_copy(update={"repo": "someone/else"})
+    german = settings.models["deberta-v3-base"].model_copy(
+        update={"repo": "someone/deberta-v3-german"}
+    )
     for repo, known in (("google-research-datasets/go_emotions", True), ("tweet_eval", False)):
         dataset = goemotions.model_copy(update={"repo": repo})
         assert model_card.of_goemotions(dataset) is known
