@@ -87,3 +87,17 @@ def test_every_loss_and_no_other_is_listed(settings):
 def test_the_models_and_datasets_of_the_readme_are_those_of_params_yaml(settings):
     assert listed("README.md", "| `model` | where it comes from |") == set(settings.models)
     assert listed("README.md", "| `dataset` | what it is |") == set(settings.datasets)
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")),
+    ids=lambda document: document.name,
+)
+def test_every_row_of_a_table_has_as_many_cells_as_its_header(document):
+    lines = [line.strip() for line in document.read_text(encoding="utf-8").splitlines()] + [""]
+    rules = [n for n, line in enumerate(lines) if re.fullmatch(r"\|( ?-+ ?\|)+", line)]
+    for rule in rules:
+        end = next(n for n in range(rule, len(lines)) if not lines[n].startswith("|"))
+        assert {row.count("|") for row in lines[rule - 1 : end]} == {lines[rule].count("|")}
+    assert len(rules) == sum("| ---" in line or "|---" in line for line in lines)

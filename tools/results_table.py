@@ -8,6 +8,7 @@ get a table of that name, with a column for their settings, where each loss has 
 import argparse
 import functools
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,10 +29,9 @@ KEPT = (
     "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit", "command",
 )  # fmt: skip
 AS_COMMITTED = "as in params.yaml of that commit"
-SUMMARY = ("loss", "runs", "macro-F1", "95% interval", "average precision", "on validation")
 COLUMNS = (
-    "loss", "seed", "macro-F1", "95% interval", "micro-F1", "average precision", "on validation",
-    "seconds", "commit",
+    "loss", "seeds", "average precision on validation", "on test", "macro-F1 on test", "95%",
+    "commit",
 )  # fmt: skip
 ELSEWHERE = (
     "loss=",
@@ -85,7 +85,10 @@ def _key(run: Run) -> str:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Markdown: for each dataset, model, teacher and other settings, their losses and runs."""
+    """Markdown: a table for each dataset, model, teacher and settings that all losses share.
+
+    A row has the means over the seeds of one loss, and of one choice of its own settings.
+    """
     lines: list[str] = []
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -95,16 +98,9 @@ def table(runs: Sequence[Run]) -> str:
         recipe = [run["recipe"]] if "recipe" in run else _others(run)
         heading = ", ".join([f"{run['model']} on {run['dataset']}{taught}", *recipe])
         groups.setdefault(heading + (f", limited: {limited}" if limited else ""), []).append(run)
-    for heading, group in groups.items():
-        lines += ["", f"### {heading}", ""]
-        settings = {(run["loss"], _own(run)) for run in group}
-        if len(settings) > len({run["loss"] for run in group}):
-            lines += _search(group)
-            continue
-        own = "recipe" in group[0]
-        lines += [*_rows(SUMMARY + ("settings",) * own, _by_loss(group, own)), ""]
-        best_first = sorted(group, key=lambda run: -run["macro_f1"])
-        lines += _rows(COLUMNS, [_cells(run) for run in best_first])
+    for heading, group in sorted(groups.items(), key=lambda item: item[1][0]["model"]):
+        columns = COLUMNS + ("settings",) * ("recipe" in group[0])
+        lines += ["", f"### {heading}", "", *_rows(columns, _by_loss(group))]
     return "\n".join([*lines, ""])
 
 
@@ -121,50 +117,31 @@ def _own(run: Run) -> str:
     return ", ".join(short) or AS_COMMITTED
 
 
-def _search(group: Sequence[Run]) -> list[str]:
-    """A row for each run: the losses by their best one, by average precision on validation."""
-    tries: dict[str, list[Run]] = {}
-    for run in sorted(group, key=lambda run: -(run["validation_average_precision"] or 0)):
-        tries.setdefault(run["loss"], []).append(run)
-    return _rows(
-        ("loss", "on validation", "average precision", "macro-F1", "settings"),
-        [
-            [
-                run["loss"],
-                _number(run["validation_average_precision"]),
-                _number(run["average_precision"]),
-                _number(run["macro_f1"]),
-                _own(run),
-            ]
-            for runs in tries.values()
-            for run in runs
-        ],
-    )
-
-
-def _by_loss(group: Sequence[Run], own: bool) -> list[list[str]]:
-    """A row of cells for each loss, the highest mean macro-F1 first; `own`: with its settings."""
-    by_loss: dict[str, list[Run]] = {}
+def _by_loss(group: Sequence[Run]) -> list[list[str]]:
+    """A row of cells for each loss and its settings; the best average precision first."""
+    alike: dict[tuple[str, str], list[Run]] = {}
     for run in group:
-        by_loss.setdefault(run["loss"], []).append(run)
+        alike.setdefault((run["loss"], _own(run) if "recipe" in run else ""), []).append(run)
 
-    def average(runs: list[Run], key: str) -> float | None:
-        values = [run[key] for run in runs if run.get(key) is not None]
-        return mean(values) if len(values) == len(runs) else None
+    def average(runs: list[Run], key: str) -> float:
+        return mean(math.nan if run.get(key) is None else run[key] for run in runs)
+
+    def rank(item: tuple[tuple[str, str], list[Run]]) -> float:
+        score = average(item[1], "validation_average_precision")
+        return math.inf if math.isnan(score) else -score
 
     return [
         [
             loss,
-            str(len(runs)),
+            ", ".join(str(seed) for seed in sorted(run["seed"] for run in runs)),
+            _number(average(runs, "validation_average_precision")),
+            _number(average(runs, "average_precision")),
             _number(average(runs, "macro_f1")),
             _interval([run["macro_f1"] for run in runs]),
-            _number(average(runs, "average_precision")),
-            _number(average(runs, "validation_average_precision")),
-            *([_own(runs[0])] if own else []),
+            ", ".join(sorted({run["commit"] for run in runs})),
+            *([settings] if "recipe" in runs[0] else []),
         ]
-        for loss, runs in sorted(
-            by_loss.items(), key=lambda item: -mean(run["macro_f1"] for run in item[1])
-        )
+        for (loss, settings), runs in sorted(alike.items(), key=rank)
     ]
 
 
@@ -176,22 +153,8 @@ def _interval(scores: list[float]) -> str:
     return f"{max(mean(scores) - half, 0):.4f} to {min(mean(scores) + half, 1):.4f}"
 
 
-def _cells(run: Run) -> list[str]:
-    return [
-        run["loss"],
-        str(run["seed"]),
-        _number(run["macro_f1"]),
-        f"{run['macro_f1_low']:.4f} to {run['macro_f1_high']:.4f}",
-        _number(run["micro_f1"]),
-        _number(run.get("average_precision")),
-        _number(run.get("validation_average_precision")),
-        "" if run["seconds"] is None else f"{run['seconds']:,.0f}",
-        run["commit"],
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def write(source: Path, target: Path) -> None:
