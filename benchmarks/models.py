@@ -13,6 +13,7 @@ from goemotions.data import splits
 from goemotions.data.splits import Split
 from goemotions.io import digests
 from goemotions.io.silence import silenced
+from goemotions.metrics.thresholds import METHODS
 from goemotions.models import prepare, tiny
 from goemotions.network.classifier import build_classifier
 
@@ -78,7 +79,9 @@ def trained(base: Path, split: Split, to: Path) -> Path:
         {
             "preferred": "global",
             "max_length": config.load().train.max_length,
-            "methods": {"global": {"probabilities": dict.fromkeys(split.labels.names, 0.5)}},
+            "methods": dict.fromkeys(METHODS, {"logits": dict.fromkeys(split.labels.names, 0.0)}),
+            "short_text": True,
+            "limits": {},
         },
     )
     digests.write_manifest(to)

@@ -137,24 +137,17 @@ def judged(runs: dict[str, Runs]) -> dict[str, list[Estimate]]:
     baseline, *others = runs
     of = statistics.spreads(runs)
     own = {loss: _own(loss, runs) for loss in runs}
-    variance, freedom = (np.array([one]) for one in statistics.pooled(runs) or (0.0, 1))
+    variance, freedom = (np.array([one]) for one in statistics.pooled(runs))
     shared = {loss: Spread(variance, freedom, one.apart) for loss, one in of.items()}
-    found = {}
-    for method in METHODS:
-        estimates = []
-        for loss in others:
-            a, b = runs[loss], runs[baseline]
-            if method == "ours":
-                one = statistics.estimate(a, of[loss], b, of[baseline])
-            elif method == "shared":
-                one = statistics.estimate(a, shared[loss], b, shared[baseline])
-            elif method == "welch":
-                one = statistics.estimate(a, own[loss], b, own[baseline])
-            else:
-                one = _normal(a.mean - b.mean, _standard_error(method, a, b))
-            estimates.append(one)
-        found[method] = estimates
-    return found
+    spreads = {"ours": of, "shared": shared, "welch": own}
+
+    def estimate(method: str, loss: str) -> Estimate:
+        a, b = runs[loss], runs[baseline]
+        if method in spreads:
+            return statistics.estimate(a, spreads[method][loss], b, spreads[method][baseline])
+        return _normal(a.mean - b.mean, _standard_error(method, a, b))
+
+    return {method: [estimate(method, loss) for loss in others] for method in METHODS}
 
 
 def _own(loss: str, runs: dict[str, Runs]) -> Spread | None:
@@ -235,22 +228,16 @@ def main() -> None:
     every = cells()
     chunks = 10
     size = -(-options.experiments // chunks)
-    with ProcessPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(every) * chunks) as bar:
-        waiting = {
-            (number, chunk): pool.submit(run, cell, size, 1000 * number + chunk)
-            for number, cell in enumerate(every)
-            for chunk in range(chunks)
-        }
-        for one in waiting.values():
-            one.add_done_callback(lambda _: bar.update())
-        found = []
-        for number, cell in enumerate(every):
-            parts = [waiting[number, chunk].result() for chunk in range(chunks)]
-            scores = {
-                method: tuple(np.mean([part[method] for part in parts], axis=0))
-                for method in METHODS
-            }
-            found.append((cell, scores))
+    tasks = [
+        (cell, size, 1000 * n + chunk) for n, cell in enumerate(every) for chunk in range(chunks)
+    ]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        parts = list(tqdm(pool.map(run, *zip(*tasks, strict=True)), total=len(tasks)))
+    found = []
+    for n, cell in enumerate(every):
+        of_cell = parts[n * chunks : (n + 1) * chunks]
+        means = {m: tuple(np.mean([part[m] for part in of_cell], axis=0)) for m in METHODS}
+        found.append((cell, means))
     text = table(found, size * chunks)
     between.put(options.target, BEGIN, END, text)
     print(text)

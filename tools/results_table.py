@@ -19,13 +19,13 @@ from typing import Any
 from scipy import stats
 
 from goemotions.comparison import experiments, measures, predictions
-from goemotions.comparison.conclusion import limits
+from goemotions.comparison.conclusion import LIMITS, limits
 from goemotions.errors import UserError, reported
 from tools import between
 
 BEGIN, END = "<!-- made by `make results` from results.json -->", "<!-- end -->"
 KEPT = (
-    "dataset", "model", "teacher", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
+    "dataset", "model", "loss", "seed", "macro_f1", "macro_f1_low", "macro_f1_high",
     "micro_f1", "average_precision", "validation_average_precision", "seconds", "commit", "command",
 )  # fmt: skip
 AS_COMMITTED = "as in params.yaml of that commit"
@@ -70,11 +70,8 @@ def add(source: Path, prefix: str, recipe: str | None = None) -> int:
 
 def _kept(experiment: Run) -> Run:
     protocol = experiment["protocol"]
-    run = {key: experiment[key] for key in KEPT if key in experiment}
-    run["teacher"] = protocol.get("teacher", "none")
-    limited = {
-        key: protocol[key] for key in ("train.rows", "train.max_minutes") if protocol.get(key)
-    }
+    run = {key: experiment[key] for key in KEPT} | {"teacher": protocol.get("teacher", "none")}
+    limited = {key: protocol[key] for key in LIMITS if protocol.get(key) is not None}
     return run | ({"protocol": limited} if limited else {})
 
 
@@ -178,6 +175,8 @@ def main() -> None:
     parser.add_argument("--add", metavar="PREFIX", help="first add these experiments")
     parser.add_argument("--recipe", metavar="TEXT", help="what the settings of these are called")
     options = parser.parse_args()
+    if options.recipe and not options.add:
+        parser.error("--recipe is about the experiments that --add adds")
     if options.add:
         added = add(options.source, options.add, options.recipe)
         print(f"{options.source}: {added} experiment(s) added")

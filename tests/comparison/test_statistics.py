@@ -114,7 +114,6 @@ def test_spreads_by_hand():
         assert one.freedom == pytest.approx(expected)
     assert statistics.pooled(scores_only([1, 3], [2], [4, 4])) == (1.0, 2)
     assert statistics.spreads(scores_only([1], [2])) == {}
-    assert statistics.pooled(scores_only([1], [2])) is None
 
 
 def test_what_the_spread_over_seeds_includes_is_removed_from_the_noise_of_rows():

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
@@ -42,20 +41,16 @@ def test_the_trained_folders_tokenizer_is_the_one_it_was_trained_with(project):
     assert AutoTokenizer.from_pretrained(trained)(list(PROBES))["input_ids"] == expected
 
 
-def test_thresholds_that_an_older_folder_does_not_have_are_refused_by_name(project):
+def test_a_folder_without_the_thresholds_of_a_method_is_refused(project):
     folder = project / "models/trained/bce"
     content = json.loads((folder / "thresholds.json").read_text())
-    content["methods"]["shrunk"] = content["methods"].pop("calibrated")
-    (folder / "thresholds.json").write_text(json.dumps(content | {"preferred": "shrunk"}))
+    del content["methods"]["calibrated"]
+    (folder / "thresholds.json").write_text(json.dumps(content))
     digests.write_manifest(folder)
-    classifier = Classifier.load(folder)
-    assert len(classifier.chosen(None)) == 28
-    with pytest.raises(UserError) as refused:
-        classifier.chosen("calibrated")
-    assert str(refused.value) == (
-        "the trained model has no 'calibrated' thresholds, only per_label, global, shrunk; choose "
-        "one of these, or train it again"
-    )
+    with pytest.raises(
+        UserError, match=r"does not hold thresholds .* \(KeyError\('calibrated'\)\)"
+    ):
+        Classifier.load(folder)
 
 
 def test_two_labels_whose_names_transformers_leaves_out_are_found(project):
@@ -66,11 +61,10 @@ def test_two_labels_whose_names_transformers_leaves_out_are_found(project):
     (folder / "config.json").write_text(json.dumps(content))
     thresholds = json.loads((folder / "thresholds.json").read_text())
     for method in thresholds["methods"].values():
-        del method["logits"]  # as in a folder of older code
-        method["probabilities"] = {"LABEL_0": 0.5, "LABEL_1": 0.25}
+        method["logits"] = {"LABEL_0": 0.0, "LABEL_1": -1.5}
     (folder / "thresholds.json").write_text(json.dumps(thresholds))
     digests.write_manifest(folder)
     names = AutoConfig.from_pretrained(folder).id2label
     classifier = Classifier.load(folder)
     assert classifier.labels == list(names.values()) == ["LABEL_0", "LABEL_1"]
-    assert classifier.chosen("global").tolist() == [0, pytest.approx(np.log(1 / 3))]
+    assert classifier.chosen("global").tolist() == [0, -1.5]

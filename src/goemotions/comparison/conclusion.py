@@ -126,11 +126,9 @@ def _verdicts(rows: Sequence[Row], baseline: str, margin: float) -> list[str]:
 def planned_seeds(runs: Mapping[str, Runs], baseline: str, difference: float) -> statistics.Plan:
     """The seeds per loss that a difference from the baseline needs, as far as these runs tell.
 
-    Raises:
-        ValueError: no loss has two seeds.
+    One of the losses must have two seeds.
     """
-    if (known := statistics.pooled(runs)) is None:
-        raise ValueError("no loss has two seeds")
+    variance, freedom = statistics.pooled(runs)
     of = statistics.spreads(runs)
     from_rows = [
         statistics.estimate(runs[loss], of[loss], runs[baseline], of[baseline]).from_rows
@@ -140,8 +138,8 @@ def planned_seeds(runs: Mapping[str, Runs], baseline: str, difference: float) ->
     return statistics.plan(
         difference,
         from_rows=float(np.median(from_rows)),
-        variance=known[0],
-        freedom=known[1],
+        variance=variance,
+        freedom=freedom,
         level=LEVEL / (len(runs) - 1),
         losses=len(runs),
     )

@@ -18,11 +18,25 @@ from goemotions.comparison.statistics import Runs
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.metrics import bootstrap
-from goemotions.metrics.f1 import Bools, Floats, counts, f1_of_counts, ranking
+from goemotions.metrics.f1 import (
+    Bools,
+    Floats,
+    counts,
+    f1_of_counts,
+    label_mean,
+    ranking,
+    with_positives,
+)
 from goemotions.metrics.scores import grouped
 
 DEFAULT = "macro_f1"
-PLAIN = ("macro_f1", "micro_f1", "weighted_f1", "average_precision", "neg_log_loss")
+PLAIN = {
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "weighted_f1": "weighted F1",
+    "average_precision": "average precision",
+    "neg_log_loss": "log loss (negative)",
+}
 UNBOUNDED = "neg_log_loss"  # all others lie between 0 and 1
 OF_PROBABILITIES = ("average_precision", "neg_log_loss")  # others are of decisions
 
@@ -79,13 +93,7 @@ def check_margin(margin: float) -> None:
 
 def title(name: str) -> str:
     """What a measure is called in sentences and tables."""
-    return {
-        "macro_f1": "macro-F1",
-        "micro_f1": "micro-F1",
-        "weighted_f1": "weighted F1",
-        "average_precision": "average precision",
-        "neg_log_loss": "log loss (negative)",
-    }.get(name, name)
+    return PLAIN.get(name, name)
 
 
 def measure(name: str, run: Scored) -> Measure:
@@ -129,24 +137,8 @@ def macro_f1(decisions: Bools, targets: Bools) -> Measure:
     """Of the labels with positives; both are [rows, labels]."""
     if not targets.any():
         return Measure(0.0, np.zeros(len(targets)))
-    hits, predicted, actual = counts(decisions, targets)
-
-    # Without a row, a label's F1 depends only on whether the row is given the label and has it.
-    def without(given: int, present: int) -> Floats:
-        every = f1_of_counts(hits - given * present, predicted - given, actual - present)
-        return np.where(actual > 0, every, 0.0)
-
-    neither, given, present = without(0, 0), without(1, 0), without(0, 1)
-    total = (
-        neither.sum()
-        + decisions @ (given - neither)
-        + targets @ (present - neither)
-        + (decisions & targets) @ (without(1, 1) - given - present + neither)
-    )
-    occurring = (actual > 0).sum()
-    return _jackknife(
-        float(f1_of_counts(hits, predicted, actual)[actual > 0].mean()), total / occurring
-    )
+    every, without = _f1(decisions, targets)
+    return _jackknife(label_mean(every, targets), with_positives(without, targets).mean(1))
 
 
 def label_f1(decisions: Bools, targets: Bools, label: int) -> Measure:
@@ -200,8 +192,15 @@ def _mean(of_rows: Floats) -> Measure:
 def _f1(decisions: Bools, targets: Bools) -> tuple[Floats, Floats]:
     """F1 of each label, [labels], and without each row, [rows, labels]."""
     hits, predicted, actual = counts(decisions, targets)
-    return f1_of_counts(hits, predicted, actual), f1_of_counts(
-        hits - (decisions & targets), predicted - decisions, actual - targets
+
+    # Without a row, a label's F1 depends only on whether the row is given the label and has it.
+    def without(given: int, present: int) -> Floats:
+        return f1_of_counts(hits - given * present, predicted - given, actual - present)
+
+    return without(0, 0), np.where(
+        targets,
+        np.where(decisions, without(1, 1), without(0, 1)),
+        np.where(decisions, without(1, 0), without(0, 0)),
     )
 
 

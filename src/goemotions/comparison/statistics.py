@@ -7,10 +7,10 @@ and the t distribution allows for what is still not known. docs/statistics.md ha
 a table of how often the intervals cover the truth.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import count
 
 import numpy as np
 from scipy import stats
@@ -145,12 +145,13 @@ def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread]:
     return found
 
 
-def pooled(runs: Mapping[str, Runs]) -> tuple[float, int] | None:
-    """The variance over seeds of all losses together, with its degrees of freedom."""
+def pooled(runs: Mapping[str, Runs]) -> tuple[float, int]:
+    """The variance over seeds of all losses together, with its degrees of freedom.
+
+    One of the losses must have two seeds.
+    """
     several = [one for one in runs.values() if len(one.scores) > 1]
     freedom = np.array([len(one.scores) - 1 for one in several])
-    if not several:
-        return None
     variance = freedom @ [np.var(one.scores, ddof=1) for one in several]
     apart = freedom @ np.array([one.apart for one in several])
     return float(max(variance, apart) / freedom.sum()), int(freedom.sum())
@@ -394,11 +395,7 @@ def plan(
         low = int(np.ceil(max(2 * variance / left, 2.0)))  # enough by the normal distribution
         if low > 1000:  # from which Student's t hardly differs
             return float(low)
-        high = low
-        while not is_enough(high, variance):
-            low, high = high + 1, 2 * high
-        tried = range(low, high)
-        return float(low + bisect_left(tried, True, key=lambda one: is_enough(one, variance)))
+        return float(next(seeds for seeds in count(low) if is_enough(seeds, variance)))
 
     ratios = freedom / stats.chi2.ppf([1 - LEVEL / 2, LEVEL / 2], freedom)
     low, middle, high = (least(variance * ratio) for ratio in (ratios[0], 1, ratios[1]))

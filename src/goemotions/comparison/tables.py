@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from goemotions.comparison import measures
 from goemotions.comparison.analysis import Comparison, why_separate
@@ -48,12 +49,7 @@ def show(
         print(json.dumps(content, indent=2))
         return
     for comparison in comparisons:
-        if form == "markdown":
-            _markdown(comparison)
-        elif form == "latex":
-            _latex(comparison)
-        else:
-            _terminal(comparison)
+        {"tables": _terminal, "markdown": _markdown, "latex": _latex}[form](comparison)
     if form == "tables":
         from rich.console import Console
 
@@ -192,26 +188,9 @@ def _heading(column: str, comparison: Comparison) -> str:
     }.get(column, column)
 
 
-def _difference(row: Row) -> str:
-    return "" if row.against is None else f"{row.against.difference.value:+.4f}"
-
-
-def _its_interval(row: Row) -> str:
-    if row.against is None or row.against.p is None:  # without it the noise of seeds is not known
-        return ""
-    return f"{row.against.difference.low:+.3f}, {row.against.difference.high:+.3f}"
-
-
-def _p(row: Row) -> str:
-    if row.against is None or row.against.p is None:
-        return ""
-    return "<0.001" if row.against.p < 0.001 else f"{row.against.p:.3f}"
-
-
-def _improvement(row: Row) -> str:
-    if row.against is None or row.against.improvement is None:
-        return ""
-    return f"{row.against.improvement.value:.2f}"
+def _judged(cell: Callable[[Any], str]) -> Callable[[Row], str]:
+    """A cell of the pair with the baseline; empty where the noise of seeds is not known."""
+    return lambda row: cell(row.against) if row.against and row.against.verdict else ""
 
 
 def _minutes(row: Row) -> str:
@@ -226,12 +205,14 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "score": lambda row: f"{row.score.value:.4f}",
     "±": lambda row: "" if row.spread is None else f"{row.spread:.4f}",
     "interval": lambda row: f"{row.score.low:.3f}–{row.score.high:.3f}",
-    "difference": _difference,
-    "its interval": _its_interval,
-    "p": _p,
-    "P(>)": _improvement,
+    "difference": lambda row: "" if row.against is None else f"{row.against.difference.value:+.4f}",
+    "its interval": _judged(
+        lambda pair: f"{pair.difference.low:+.3f}, {pair.difference.high:+.3f}"
+    ),
+    "p": _judged(lambda pair: "<0.001" if pair.p < 0.001 else f"{pair.p:.3f}"),
+    "P(>)": _judged(lambda pair: f"{pair.improvement.value:.2f}"),
     "g": lambda row: "" if row.g is None else f"{row.g:+.1f}",
     "best": lambda row: "" if row.best is None else f"{row.best:.2f}",
-    "verdict": lambda row: "" if row.against is None else (row.against.verdict or ""),
+    "verdict": _judged(lambda pair: pair.verdict),
     "min": _minutes,
 }

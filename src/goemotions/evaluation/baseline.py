@@ -9,7 +9,7 @@ from goemotions.data import splits
 from goemotions.io import digests
 from goemotions.metrics.f1 import Floats
 from goemotions.metrics.scores import headline
-from goemotions.metrics.thresholds import fit, preferred, selected
+from goemotions.metrics.thresholds import fit, preferred
 
 DIGITS = 4  # that are the same on every CPU, unless a row lies at a threshold
 
@@ -30,7 +30,8 @@ def evaluate_baseline(data: Path, path: Path, settings: Evaluate) -> dict[str, f
     thresholds: list[Floats] | list[None] = [None, None]
     if not labels.single:
         fits = fit(logits["val"], read["val"].targets)
-        method = selected(settings.thresholds, preferred(fits))
+        chosen = settings.thresholds
+        method = preferred(fits) if chosen == "cross_validated" else chosen
         thresholds = [np.array(fits[one].logits) for one in (method, "per_label")]
     scores = headline(
         logits["test"],

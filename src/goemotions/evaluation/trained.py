@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logit
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from goemotions.errors import UserError, first_line
 from goemotions.io import digests
 from goemotions.io.silence import silenced
 from goemotions.metrics.f1 import decide, probabilities
+from goemotions.metrics.thresholds import METHODS
 from goemotions.network import batching, inference
 from goemotions.network.batching import Collator, Rows
 from goemotions.network.inference import Network, Precision
@@ -78,14 +78,16 @@ class Classifier:
         except Exception as error:  # tokenizers raises nothing more specific
             raise UserError(f"{folder} does not load: {first_line(error)}; {_REMEDY}") from None
         try:
+            methods = {} if single else {name: content["methods"][name] for name in METHODS}
             thresholds = {
-                method: _logits(entry, labels) for method, entry in content["methods"].items()
+                method: np.array([entry["logits"][label] for label in labels], dtype=float)
+                for method, entry in methods.items()
             }
             preferred, max_length = content["preferred"], int(content["max_length"])
-            limits = dict(content.get("limits", {}))
+            limits = dict(content["limits"])
             if not single:
                 thresholds[preferred]
-            ours = bool(content.get("short_text", True)) and inference.supports(config)
+            ours = bool(content["short_text"]) and inference.supports(config)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'thresholds.json'} does not hold thresholds for the model's labels "
@@ -114,20 +116,8 @@ class Classifier:
         )  # fmt: skip
 
     def chosen(self, method: str | None) -> NDArray[np.float64] | None:
-        """Thresholds, as logits, of a method or of the preferred one; None in single-label data.
-
-        Raises:
-            UserError: the folder, which older code wrote, has no thresholds of that method.
-        """
-        if self.single:
-            return None
-        name = method or str(self.preferred)
-        if name not in self.thresholds:
-            raise UserError(
-                f"the trained model has no {name!r} thresholds, only {', '.join(self.thresholds)}; "
-                "choose one of these, or train it again"
-            )
-        return self.thresholds[name]
+        """Thresholds, as logits, of a method or of the preferred one; None in single-label data."""
+        return None if self.single else self.thresholds[method or str(self.preferred)]
 
     def check_labels(self, labels: Labels, trained: str, data: Path) -> None:
         """Raise UserError where this model, called `trained`, is for other labels than `data`."""
@@ -165,13 +155,6 @@ class Classifier:
                 "labels": [label for _, label, on in scored if on],
                 "probabilities": {label: round(share, 6) for share, label, _ in scored},
             }
-
-
-def _logits(method: dict[str, Any], labels: list[str]) -> NDArray[np.float64]:
-    """A method's thresholds from thresholds.json, where older folders have probabilities alone."""
-    if "logits" in method:
-        return np.array([method["logits"][label] for label in labels], dtype=float)
-    return np.asarray(logit([float(method["probabilities"][label]) for label in labels]))
 
 
 def _of_transformers(

@@ -48,12 +48,7 @@ def decide(logits: NDArray[np.floating], thresholds: Floats | None) -> Bools:
     """
     if thresholds is not None:
         return np.asarray(logits >= thresholds)
-    return one_hot(logits.argmax(1), logits.shape[1])
-
-
-def one_hot(indices: NDArray[np.integer], labels: int) -> Bools:
-    """[rows, labels] with one True in each row, from [rows]."""
-    return np.asarray(indices[:, None] == np.arange(labels))
+    return np.asarray(logits.argmax(1)[:, None] == np.arange(logits.shape[1]))
 
 
 def counts(decisions: Bools, targets: Bools) -> tuple[Any, Any, Any]:

@@ -52,11 +52,6 @@ def preferred(fits: dict[str, Fit]) -> str:
     return max(reversed(METHODS), key=lambda method: fits[method].macro_f1)
 
 
-def selected(setting: str, preferred_method: str) -> str:
-    """The method that the setting `evaluate.thresholds` selects."""
-    return preferred_method if setting == "cross_validated" else setting
-
-
 def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single: bool) -> float:
     """Macro-F1 on validation, cross-validated over thresholds where the data needs them.
 
@@ -72,12 +67,19 @@ def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single:
 
 def _every_method(scores: Floats, targets: Bools) -> dict[str, Floats]:
     """Method -> the thresholds that it fits, in logits, [labels]."""
-    shared = _best_shared(scores, targets)
-    # A label without positives has no best threshold of its own.
-    own = targets.any(0)
+    order = np.argsort(-scores, axis=0, kind="stable")  # each label's highest score first
+    ranked, actual = (np.take_along_axis(x, order, axis=0) for x in (scores, targets))
+    predicted = np.arange(1, len(ranked) + 1)[:, None]
+    value = f1_of_counts(actual.cumsum(0), predicted, actual.sum(0))
+    # Expected means the expected true positives, over what is predicted and expected positives.
+    slope, intercept = calibration(scores, targets)
+    hits = sigmoid(slope * ranked + intercept).cumsum(0)
+    expected = f1_of_counts(hits, predicted, hits[-1])
+    shared = _best_shared(ranked, value)
+    own = targets.any(0)  # a label without positives has no best threshold of its own
     return {
-        "per_label": np.where(own, _best_per_label(scores, targets), shared),
-        "calibrated": np.where(own, _best_calibrated(scores, targets), shared),
+        "per_label": np.where(own, _best_cut(ranked, value), shared),
+        "calibrated": np.where(own, _best_cut(ranked, expected), shared),
         "global": np.full(scores.shape[1], shared),
     }
 
@@ -101,40 +103,13 @@ def _cross_validate(scores: Floats, targets: Bools) -> dict[str, float]:
     return total
 
 
-def _best_per_label(scores: Floats, targets: Bools) -> Floats:
-    """The cut with the highest F1 of each label, in logits, [labels]."""
-    ranked, actual = _ranked(scores, targets)
-    value = f1_of_counts(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
-    return _best_cut(ranked, value)
-
-
-def _best_calibrated(scores: Floats, targets: Bools) -> Floats:
-    """The cut with the highest expected F1 of each label, in logits, [labels].
-
-    Expected means the expected true positives, over what is predicted and the expected positives.
-    """
-    slope, intercept = calibration(scores, targets)
-    ranked = -np.sort(-scores, axis=0)
-    expected = sigmoid(slope * ranked + intercept).cumsum(0)
-    value = f1_of_counts(expected, np.arange(1, len(ranked) + 1)[:, None], expected[-1])
-    return _best_cut(ranked, value)
-
-
-def _best_shared(scores: Floats, targets: Bools) -> float:
-    """The one cut for all labels with the highest macro-F1, in logits."""
-    ranked, actual = _ranked(scores, targets)
-    value = f1_of_counts(actual.cumsum(0), np.arange(1, len(ranked) + 1)[:, None], actual.sum(0))
+def _best_shared(ranked: Floats, value: Floats) -> float:
+    """The one cut for all labels with the highest macro-F1; the arguments are `_best_cut`'s."""
     # As the cut falls past a score, the F1 of that score's label changes and no other.
     change = np.diff(value, axis=0, prepend=0.0)
     order = np.argsort(-ranked, axis=None, kind="stable")
     total = change.ravel()[order].cumsum()
     return float(_best_cut(ranked.ravel()[order][:, None], total[:, None])[0])
-
-
-def _ranked(scores: Floats, targets: Bools) -> tuple[Floats, Bools]:
-    """Each label's scores, the highest first, and its targets in the same order."""
-    order = np.argsort(-scores, axis=0, kind="stable")
-    return np.take_along_axis(scores, order, axis=0), np.take_along_axis(targets, order, axis=0)
 
 
 def _best_cut(ranked: Floats, value: Floats) -> Floats:
