@@ -79,7 +79,7 @@ def trained(base: Path, split: Split, to: Path) -> Path:
         {
             "preferred": "global",
             "max_length": config.load().train.max_length,
-            "methods": dict.fromkeys(METHODS, {"logits": dict.fromkeys(split.labels.names, 0.0)}),
+            "methods": {key: {"logits": dict.fromkeys(split.labels.names, 0.0)} for key in METHODS},
             "short_text": True,
             "limits": {},
         },

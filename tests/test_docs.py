@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,11 @@ def test_the_models_and_datasets_of_the_readme_are_those_of_params_yaml(settings
     sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")),
     ids=lambda document: document.name,
 )
-def test_every_row_of_a_table_has_as_many_cells_as_its_header(document):
-    lines = [line.strip() for line in document.read_text(encoding="utf-8").splitlines()] + [""]
-    rules = [n for n, line in enumerate(lines) if re.fullmatch(r"\|( ?-+ ?\|)+", line)]
-    for rule in rules:
-        end = next(n for n in range(rule, len(lines)) if not lines[n].startswith("|"))
-        assert {row.count("|") for row in lines[rule - 1 : end]} == {lines[rule].count("|")}
-    assert len(rules) == sum("| ---" in line or "|---" in line for line in lines)
+def test_tables_have_a_header_and_rows_of_as_many_cells(document):
+    lines = [line.strip() for line in document.read_text(encoding="utf-8").splitlines()]
+    tables = [list(rows) for of_table, rows in groupby(lines, lambda s: s[:1] == "|") if of_table]
+    for _, rule, *_ in tables:
+        assert re.fullmatch(r"\|( ?-+ ?\|)+", rule)
+    for rows in tables:
+        assert len({row.count("|") for row in rows}) == 1
+    assert sum("---|" in line or "--- |" in line for line in lines) == len(tables)
