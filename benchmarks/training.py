@@ -254,8 +254,9 @@ def _ours(
         batching.POOL = 1  # sorts within a batch only
     if contender.without == twice:
         short_text.RECOMPUTED = 2**63
-    batches = trainer.training_batches(rows, train.batch_size, Collator(padding_id), arguments)
-    return trainer.LossTrainer(classifier, arguments, loss, recipe, train, batches, rows), rows
+    collator = Collator(padding_id)
+    loop = trainer.LossTrainer(classifier, arguments, loss, recipe, train, rows, rows, collator)
+    return loop, rows
 
 
 def _plain(

@@ -113,7 +113,7 @@ BAD = [
     ("/predict", {"text": "a"}, 422, "texts: Field required"),
     ("/predict", {"texts": ["a"], "model": "b"}, 422, "model: Extra inputs are not permitted"),
     ("/predict", {"texts": ["\ud800"]}, 422,
-     "texts[0]: Value error, it has half of a surrogate pair, which is not a character"),
+     "texts[0]: Input should be a valid string, unable to parse raw data as a unicode string"),
     ("/predict", {"texts": ["a"], "\ud83d": 1}, 422,
      "body: Input should be a valid string, unable to parse raw data as a unicode string"),
     ("/words", {"text": " "}, 422, "text has 0 words; it must have 1 to 200 to be explained"),

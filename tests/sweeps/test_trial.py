@@ -90,3 +90,10 @@ def test_a_trial_of_another_version_ends_before_anything_is_cloned(tmp_path):
         with pytest.raises(FailedError, match=r"^transformers is \S+, and 0\.1 where"):
             action()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_is_not_utf_8_is_read(tmp_path):
+    one = trial(tmp_path)
+    one.place.mkdir(exist_ok=True)
+    code = r"import sys; sys.stdout.buffer.write(b'caf\xe9')"
+    assert one._call(sys.executable, "-c", code) == "caf\ufffd"

@@ -63,6 +63,10 @@ class Report:
     environment: dict[str, str] = field(default_factory=dict)
     only_experiments: bool = False
 
+    def add(self, what: object, ok: bool, found: str, remedy: str = "", **kind: bool) -> None:
+        """Put a check into the report."""
+        self.checks.append(Check(str(what), ok, found, remedy, **kind))
+
     @property
     def ok(self) -> bool:
         """Whether nothing failed; what only experiments need counts where nothing else is asked."""
@@ -79,7 +83,7 @@ def run(settings: config.Params, *, whole_cache: bool = False) -> Report:
     report = Report(environment=_environment())
     if absent := [name for name in PACKAGES if report.environment[name] == "not installed"]:
         found = f"{', '.join(absent)} not installed"
-        report.checks.append(Check("packages", False, found, "make setup"))
+        report.add("packages", False, found, "make setup")
     _experiments(report)
     preflight.name_user()
     _links(report)
@@ -160,19 +164,11 @@ def _experiments(report: Report) -> None:
         return
     found = preflight.problems(Path())
     for problem in found:
-        report.checks.append(
-            Check(
-                problem.what,
-                False,
-                problem.found,
-                problem.remedy,
-                stops=problem.stops,
-                experiments=not problem.stops,
-            )
-        )
+        kind = {"stops": problem.stops, "experiments": not problem.stops}
+        report.add(problem.what, False, problem.found, problem.remedy, **kind)
     if not found:
         what = "temporary and queued experiments"
-        report.checks.append(Check(what, True, "DVC can run and record them here"))
+        report.add(what, True, "DVC can run and record them here")
 
 
 def _links(report: Report) -> None:
@@ -183,7 +179,7 @@ def _links(report: Report) -> None:
         remedy = f"rm {path}"
         if path.parts[0] == "metrics":  # small files, some of which only git keeps
             remedy += f" && cp -R {shlex.quote(str(target))} {path}"
-        report.checks.append(Check(str(path), False, found, remedy))
+        report.add(path, False, found, remedy)
     large = [target for path, target in links.items() if path.parts[0] != "metrics"]
     if not large or not Path(".dvc/config").is_file():
         return
@@ -193,7 +189,7 @@ def _links(report: Report) -> None:
         move = f"mv {shlex.quote(str(cache))} {new} && " if cache.is_dir() else ""
         remedy = f"{move}dvc cache dir --local {new} && dvc config --local cache.type symlink"
         found = "is in the project; on the other disk it would keep the large files there"
-        report.checks.append(Check("DVC's cache", False, found, remedy))
+        report.add("DVC's cache", False, found, remedy)
 
 
 def _locks(report: Report) -> None:
@@ -207,7 +203,7 @@ def _locks(report: Report) -> None:
         except OSError as error:
             found = f"this file system has no flock, which DVC locks itself with: {error.strerror}"
             remedy = "rm -f .dvc/tmp/lock && dvc config --local core.hardlink_lock true"
-            report.checks.append(Check(".dvc/tmp/lock", False, found, remedy))
+            report.add(".dvc/tmp/lock", False, found, remedy)
 
 
 def _killed_dvc(report: Report) -> None:
@@ -218,24 +214,24 @@ def _killed_dvc(report: Report) -> None:
     except FileNotFoundError:
         pass
     except ValueError:
-        report.checks.append(Check(str(path), False, "was half-written by DVC", f"rm -f {path}"))
+        report.add(path, False, "was half-written by DVC", f"rm -f {path}")
     if Path(".dvc/config").is_file():
         for path in dvc_cache.empty_runs(Path()):
             remedy = f"rmdir {shlex.quote(str(path))}"
-            report.checks.append(Check(str(path), False, "was left empty by DVC", remedy))
+            report.add(path, False, "was left empty by DVC", remedy)
 
 
 def _recorded(report: Report, *, whole_cache: bool) -> None:
     what = "what dvc.lock records of data/ and models/"
     here = Path()
     if not (here / "dvc.lock").is_file():
-        report.checks.append(Check(what, True, "no dvc.lock yet"))
+        report.add(what, True, "no dvc.lock yet")
         return
     try:
         found = list(dvc_cache.differences(here))
     except Exception as error:  # a damaged dvc.lock, or no repository of DVC
         found_there = f"unreadable: {first_line(error)}"
-        report.checks.append(Check(what, False, found_there, "git checkout dvc.lock"))
+        report.add(what, False, found_there, "git checkout dvc.lock")
         return
     for file in sorted(found, key=lambda file: not file.in_cache):
         if file.in_cache:
@@ -246,17 +242,17 @@ def _recorded(report: Report, *, whole_cache: bool) -> None:
             remedy = (
                 f"rm -rf {shlex.quote(str(file.output))} && dvc repro {shlex.quote(file.stage)}"
             )
-        report.checks.append(Check(str(file.path), False, found_there, remedy))
+        report.add(str(file.path), False, found_there, remedy)
     if not found:
-        report.checks.append(Check(what, True, "nothing here or in DVC's cache differs from it"))
+        report.add(what, True, "nothing here or in DVC's cache differs from it")
     if whole_cache:
         wrong = set(dvc_cache.damaged(here)) - {file.path for file in found}
         for path in sorted(wrong):
             remedy = f"rm -f {shlex.quote(str(path))}"
             found_there = "does not match its name"
-            report.checks.append(Check(str(path), False, found_there, remedy, stops=False))
+            report.add(path, False, found_there, remedy, stops=False)
         if not wrong:
-            report.checks.append(Check("every object of DVC's cache", True, "unchanged"))
+            report.add("every object of DVC's cache", True, "unchanged")
 
 
 def _dataset(report: Report, settings: config.Params) -> bool:
@@ -271,9 +267,7 @@ def _dataset(report: Report, settings: config.Params) -> bool:
         metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
         recorded, rows = dict(metadata["sha256"]), dict(metadata["rows"])
     except (ValueError, KeyError, TypeError) as error:
-        report.checks.append(
-            Check(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
-        )
+        report.add(f"{folder}/metadata.json", False, f"unreadable: {error!r}", remedy)
         return False
     pinned: dict[Any, str] = (isinstance(entry, Table) and entry.sha256) or {}
     for split in splits.SPLITS:
@@ -311,18 +305,18 @@ def _texts(report: Report, name: str, entry: Dataset) -> None:
     if not folder.is_dir():
         remedy = f"mkdir -p {folder} && touch {folder}/.gitkeep && git add {folder}"
         found = "is missing; fetch_dataset depends on it, also where it is empty"
-        report.checks.append(Check(str(folder), False, found, remedy))
+        report.add(folder, False, found, remedy)
     if not isinstance(entry, FilesDataset):
         return
     files = [Path(file) for file in entry.paths]
     for file in files:
         if not file.is_file():
             remedy = pulled_by(file) or f"copy it to {shlex.quote(str(file))}"
-            report.checks.append(Check(str(file), False, "does not exist", remedy))
+            report.add(file, False, "does not exist", remedy)
     for file in untracked([file for file in files if file.is_file()]):
         found = "is tracked by neither git nor DVC, so experiments would not have it"
         remedy = f"git add {shlex.quote(str(file))}"
-        report.checks.append(Check(str(file), False, found, remedy))
+        report.add(file, False, found, remedy)
 
 
 def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
@@ -334,13 +328,13 @@ def _model(report: Report, settings: config.Params, data_ok: bool) -> None:
         required.append(prepare.SPM)
     whole = _present(report, folder, required, remedy)
     if named:
-        report.checks.append(Check("vocab.json, merges.txt", True, NO_VOCAB_JSON))
+        report.add("vocab.json, merges.txt", True, NO_VOCAB_JSON)
     if not whole:
         return
     try:
         pins = read_manifest(folder, remedy)
     except UserError as error:
-        report.checks.append(Check(f"{folder}/{MANIFEST}", False, str(error), remedy))
+        report.add(f"{folder}/{MANIFEST}", False, str(error), remedy)
         return
     for name, pin in pins.items():
 
@@ -384,7 +378,7 @@ def _teacher(report: Report, settings: config.Params) -> None:
         remedy = pulled_by(path)
         remedy = remedy or f"goemotions teach {name} EXPERIMENT  # or set teacher: {teacher.NONE}"
         found = "the teacher's logits are there" if ok else "does not exist"
-        report.checks.append(Check(str(path), ok, found, remedy))
+        report.add(path, ok, found, remedy)
 
 
 def _build_loss(settings: config.Params, data_ok: bool) -> str:
@@ -419,15 +413,15 @@ def _present(report: Report, folder: Path, names: list[str], remedy: str) -> boo
         found = f"is missing {', '.join(missing)}; has {', '.join(present)}"
     else:
         found = f"all {len(names)} required files are there"
-    report.checks.append(Check(str(folder), not missing, found, remedy))
+    report.add(folder, not missing, found, remedy)
     return not missing
 
 
 def _run(report: Report, what: str, check: Callable[[], str], remedy: str) -> None:
     try:
-        report.checks.append(Check(what, True, check(), remedy))
+        report.add(what, True, check(), remedy)
     except Exception as error:  # whatever a damaged file makes a library raise is a finding
-        report.checks.append(Check(what, False, first_line(error), remedy))
+        report.add(what, False, first_line(error), remedy)
 
 
 def _environment() -> dict[str, str]:

@@ -68,7 +68,8 @@ def validation_macro_f1(logits: NDArray[np.floating], targets: Bools, *, single:
 def _every_method(scores: Floats, targets: Bools) -> dict[str, Floats]:
     """Method -> the thresholds that it fits, in logits, [labels]."""
     order = np.argsort(-scores, axis=0, kind="stable")  # each label's highest score first
-    ranked, actual = (np.take_along_axis(x, order, axis=0) for x in (scores, targets))
+    ranked = np.take_along_axis(scores, order, axis=0)
+    actual = np.take_along_axis(targets, order, axis=0)
     predicted = np.arange(1, len(ranked) + 1)[:, None]
     value = f1_of_counts(actual.cumsum(0), predicted, actual.sum(0))
     # Expected means the expected true positives, over what is predicted and expected positives.

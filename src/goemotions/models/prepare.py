@@ -39,37 +39,33 @@ def cache(name: str, settings: Model, folder: Path) -> None:
     Raises:
         UserError: a source file is missing, is not the pinned one, or cannot be converted.
     """
+    origin = settings.model_dump(
+        include={"source", "repo", "revision", "distribution", "distributions"}
+    )
     with publish.published(folder) as draft:
-        origin: dict[str, Any] = {"model": name, "source": settings.source}
+        paths: dict[str, Path] = {}
         if isinstance(settings, ScratchModel):
             tiny.write(settings, draft)
-            paths: dict[str, Path] = {}
+        elif isinstance(settings, HubModel):
+            paths = hub.from_hub("model", settings.repo, settings.revision, settings.files)
+        elif isinstance(settings, PackageModel):
+            paths = packages.from_package(settings.distribution, settings.folder, settings.files)
         else:
-            if isinstance(settings, HubModel):
-                origin |= {"repo": settings.repo, "revision": settings.revision}
-                paths = hub.from_hub("model", settings.repo, settings.revision, settings.files)
-            elif isinstance(settings, PackageModel):
-                origin |= {"distribution": settings.distribution}
-                paths = packages.from_package(
-                    settings.distribution, settings.folder, settings.files
-                )
-            else:
-                origin |= {"distributions": settings.distributions}
-                paths = packages.from_archive(
-                    settings.distributions, settings.setup, settings.folder, settings.files, draft
-                )
-            for file, path in paths.items():
-                if file != PICKLE and path != draft / file:
-                    shutil.copyfile(path, draft / file)
-            if PICKLE in paths:
-                weights.convert(paths[PICKLE], draft / SAFETENSORS)
-            if SPM in paths:
-                tokenizer.convert(draft)
-            elif "tokenizer_config.json" in paths:
-                tokenizer.use_shared_name(draft)
+            paths = packages.from_archive(
+                settings.distributions, settings.setup, settings.folder, settings.files, draft
+            )
+        for file, path in paths.items():
+            if file != PICKLE and path != draft / file:
+                shutil.copyfile(path, draft / file)
+        if PICKLE in paths:
+            weights.convert(paths[PICKLE], draft / SAFETENSORS)
+        if SPM in paths:
+            tokenizer.convert(draft)
+        elif "tokenizer_config.json" in paths:
+            tokenizer.use_shared_name(draft)
         sources = digests.of_files(paths)
         (draft / PICKLE).unlink(missing_ok=True)  # from an archive
-        digests.write_manifest(draft, **origin, files=sources)
+        digests.write_manifest(draft, model=name, **origin, files=sources)
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(
                 f"models.{name}.files makes no {', '.join(missing)}; list the source files that "

@@ -12,6 +12,7 @@ at padding tokens.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -37,6 +38,8 @@ class Window(NamedTuple):
         return projected if self.spread is None else projected[self.spread]
 
 
+@cache
+@torch.inference_mode(False)  # training needs what validation met first
 def window(length: int, table: int, buckets: int, furthest: int, device: torch.device) -> Window:
     """What a text of `length` tokens reads of a table of `table` rows.
 

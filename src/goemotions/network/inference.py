@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from goemotions.network import disentangled
-from goemotions.network.disentangled import Window
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -113,7 +112,6 @@ class Network:
         self.layers = [_Layer(self, name, last=name == layers[-1]) for name in layers]
         self.pool = self.linear([self.names.pool], "fp32")
         self.classify = self.linear([self.names.classify], "fp32")
-        self.windows: dict[int, Window] = {}
 
     @classmethod
     def load(cls, folder: Path, precision: Precision, device: torch.device) -> "Network":
@@ -201,14 +199,10 @@ class Network:
 
     def _disentangled(self, length: int, padding: Tensor) -> _Attention:
         table = self.norm(self.weights[f"{self.encoder}.rel_embeddings.weight"], self.encoder)
-        if length not in self.windows:
-            furthest = self.config["max_relative_positions"]
-            if furthest < 1:
-                furthest = self.config["max_position_embeddings"]
-            self.windows[length] = disentangled.window(
-                length, len(table), self.config["position_buckets"], furthest, table.device
-            )
-        window = self.windows[length]
+        buckets, furthest = self.config["position_buckets"], self.config["max_relative_positions"]
+        if furthest < 1:
+            furthest = self.config["max_position_embeddings"]
+        window = disentangled.window(length, len(table), buckets, furthest, table.device)
         rows = table[window.rows]
 
         def attend(layer: "_Layer", query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -65,22 +65,14 @@ class _Encoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers is untyp
     def forward(self, hidden_states: Tensor, attention_mask: Tensor, **_: Any) -> BaseModelOutput:
         """Only the first token of the last layer: [batch, 1, hidden]."""
         table = self.get_rel_embedding()
-        window = self._window(hidden_states.shape[1], hidden_states.device)
+        length, size = hidden_states.shape[1], self.rel_embeddings.num_embeddings
+        buckets, furthest = self.position_buckets, self.max_relative_positions
+        window = disentangled.window(length, size, buckets, furthest, hidden_states.device)
         padding = ~attention_mask.bool()
         for layer in self.layer[:-1]:
             hidden_states = _sparing(partial(_layer, layer), hidden_states, table, window, padding)
         hidden_states = _layer(self.layer[-1], hidden_states, table, window, padding, last=True)
         return BaseModelOutput(last_hidden_state=hidden_states, hidden_states=(hidden_states,))
-
-    def _window(self, length: int, device: torch.device) -> Window:
-        known: dict[tuple[int, torch.device], Window] = self.__dict__.setdefault("_windows", {})
-        if (length, device) not in known:
-            size = self.rel_embeddings.num_embeddings
-            with torch.inference_mode(False):  # training needs what validation met first
-                known[length, device] = disentangled.window(
-                    length, size, self.position_buckets, self.max_relative_positions, device
-                )
-        return known[length, device]
 
 
 def _layer(

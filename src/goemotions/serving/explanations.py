@@ -26,18 +26,6 @@ def without_each(text: str) -> list[str]:
     return [text[:start] + text[end:] for start, end in spans]
 
 
-def effects(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much each word raises each logit, [words, labels]: occlusion.
-
-    As by Zeiler and Fergus 2014 (arXiv 1311.2901, section 4.2) for patches of images: the logit of
-    the whole text minus that of the text without the word.
-
-    Args:
-        logits: of the whole text and then of `without_each`, [1 + words, labels].
-    """
-    return np.asarray(logits[0] - logits[1:])
-
-
 class Neighbours:
     """Texts of the training split that are most similar to a text, as a classifier sees them.
 
@@ -45,7 +33,8 @@ class Neighbours:
     texts that are equal except for white space and case only the first is kept.
 
     Attributes:
-        done: training texts that have been embedded so far.
+        total: training texts to embed.
+        done: those that have been embedded so far.
     """
 
     def __init__(self, classifier: Classifier, split: Split) -> None:
@@ -61,18 +50,13 @@ class Neighbours:
         for row, text in enumerate(split.texts):
             first.setdefault(" ".join(text.lower().split()), row)
         self._rows = list(first.values())
-        self._vectors: NDArray[np.float32] | None = None
-        self.done = 0
+        self._vectors = np.empty((0, 0), dtype=np.float32)  # until all are embedded
+        self.total, self.done = len(self._rows), 0
 
     @property
     def ready(self) -> bool:
         """Whether the training split is prepared."""
-        return self._vectors is not None
-
-    @property
-    def total(self) -> int:
-        """Training texts to embed."""
-        return len(self._rows)
+        return len(self._vectors) > 0
 
     def prepare(self, computing: threading.Lock, stopping: threading.Event) -> None:
         """Embed the training split; `done` says how far it is.
@@ -94,13 +78,8 @@ class Neighbours:
     def nearest(self, text: str, count: int) -> list[tuple[str, list[str], float]]:
         """The `count` most similar texts, each with its labels and the cosine, best first.
 
-        An exact search.
-
-        Raises:
-            ValueError: the training split is not prepared yet.
+        An exact search, for which the training split must be ready.
         """
-        if self._vectors is None:
-            raise ValueError("prepare() first")
         cosines = self._vectors @ self._embed([text])[0]
         best = np.argsort(-cosines, kind="stable")[:count]
         names = self._split.labels.names

@@ -94,7 +94,7 @@ class Cluster:
         waiting = list(reversed(jobs))
         running: dict[Any, str] = {}
         view = View(len(jobs))
-        with view:
+        with view.live or nullcontext():
             while waiting or running:
                 while waiting and len(running) < (resources.at_most or len(jobs)):
                     job = waiting.pop()
@@ -231,15 +231,7 @@ class View:
         self._trials, self._started = trials, time.monotonic()
         self._ended: dict[str, Answer] = {}
         console = Console(file=sys.stderr)
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
-
-    def __enter__(self) -> None:
-        if self._live:
-            self._live.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self.live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
     def ended(self, name: str, answer: Answer) -> None:
         """Show that a trial ended."""
@@ -254,7 +246,7 @@ class View:
         Args:
             board: what it said last, by its name.
         """
-        if not self._live:
+        if not self.live:
             return
         running = {name: said for name, said in board.items() if name not in self._ended}
         failed = sum(answer.error is not None for answer in self._ended.values())
@@ -270,4 +262,4 @@ class View:
         for name, said in running.items():
             shown = (str(said.get(key, "")) for key in ("machine", "step", "loss", "doing"))
             table.add_row(name, *shown)
-        self._live.update(table)
+        self.live.update(table)

@@ -287,7 +287,7 @@ class Trial:
                     break
                 if last := last_point(curve):
                     say(step=last[0], loss=last[1])
-        with self.output.open() as log:
+        with self.output.open(errors="replace") as log:
             log.seek(start)
             printed = log.read()
         if process.returncode:
@@ -349,16 +349,12 @@ def main() -> None:
             try:
                 trial.check() if order["check"] else trial.run()
             except Exception as error:  # whatever it is, the user reads it and nothing runs on
-                answer = _failure(error) | {"log": trial.log()}
+                answer = {"error": str(error) or repr(error), "log": trial.log()}
             trial.end()
     except Exception as error:  # its folder cannot be written
-        answer = _failure(error)
+        answer = {"error": str(error) or repr(error), "log": ""}
     seconds = time.monotonic() - started
     say(**answer, machine=socket.gethostname(), seconds=seconds)
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    return {"error": str(error) or repr(error), "log": ""}
 
 
 if __name__ == "__main__":

@@ -247,8 +247,9 @@ def _build(run: _Run, arguments: TrainingArguments) -> tuple[trainer.LossTrainer
         short_text.enable(classifier)
         dropout.enable(classifier)
     collator = Collator(vocabulary.padding)
-    batches = trainer.training_batches(train_rows, params.train.batch_size, collator, arguments)
-    loop = trainer.LossTrainer(classifier, arguments, loss, recipe, params.train, batches, val_rows)
+    loop = trainer.LossTrainer(
+        classifier, arguments, loss, recipe, params.train, train_rows, val_rows, collator
+    )
     if arguments.process_index > 0:  # dropout masks of its own, now that all models are the same
         torch.manual_seed(params.train.seed + arguments.process_index)
     return loop, vocabulary

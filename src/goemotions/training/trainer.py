@@ -32,8 +32,12 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         model: a sequence classifier, which is moved to the arguments' device.
         recipe: gives the learning rates and the average's decay.
         settings: give the teacher's share of the loss, the temperature and the clipping.
-        batches: of the training split, from `training_batches`.
+        train: the training split.
         val: the validation split.
+        collator: makes batches of either.
+
+    Raises:
+        UserError: a batch has fewer rows than there are processes and micro-batches.
     """
 
     def __init__(
@@ -43,19 +47,30 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         loss: Loss,
         recipe: Recipe,
         settings: Train,
-        batches: EpochLoader,
+        train: Rows,
         val: Rows,
+        collator: Collator,
     ) -> None:
+        batches = MicroBatches(
+            train.lengths,
+            settings.batch_size,
+            arguments.seed,
+            micro_batches=arguments.gradient_accumulation_steps,
+            process=arguments.process_index,
+            processes=arguments.world_size,
+        )
+        self.batches = EpochLoader(
+            train,
+            batch_sampler=batches,
+            collate_fn=collator,
+            pin_memory=torch.cuda.is_available(),
+        )
         super().__init__(
-            model,
-            arguments,
-            data_collator=batches.collate_fn,
-            train_dataset=batches.dataset,
-            eval_dataset=val,
+            model, arguments, data_collator=collator, train_dataset=train, eval_dataset=val
         )
         # compute_loss scales the loss over the global batch, whatever the model's forward takes.
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
-        self.loss, self.recipe, self.settings, self.batches = loss, recipe, settings, batches
+        self.loss, self.recipe, self.settings = loss, recipe, settings
         self.average, self.best = WeightAverage(self.model, recipe.ema_decay), BestEpoch()
         self.clipping = Clipping(settings.gradient_clipping)
         self.resuming: Resuming | None = None
@@ -89,30 +104,29 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self,
         model: Any,
         inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
-    ) -> Any:
+        *,
+        num_items_in_batch: torch.Tensor,
+    ) -> torch.Tensor:
         inputs = dict(inputs)
         targets, taught = inputs.pop("labels"), inputs.pop("taught", None)
         # Here and not by accelerate, whose autocast would be on in validation, too.
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
-            outputs = model(**inputs)
-        predicted = outputs.logits.float()
+            predicted = model(**inputs).logits
+        predicted = predicted.float()
         loss = self.loss(predicted, targets)
         if taught is not None:
             share, single = self.settings.teacher_share, is_single_label(self.model)
             temperature = self.settings.temperature
             apart = distillation(predicted, taught, temperature=temperature, single=single)
             loss = (1 - share) * loss + share * apart
-        if num_items_in_batch is not None:
-            # The mean over the global batch: this micro-batch's share of its entries, times the
-            # processes, over which DDP averages. Right also where the last batch is uneven.
-            loss = loss * (targets.numel() / num_items_in_batch) * self.args.world_size
+        # The mean over the global batch: this micro-batch's share of its entries, times the
+        # processes, over which DDP averages. Right also where the last batch is uneven.
+        part: torch.Tensor = loss * (targets.numel() / num_items_in_batch) * self.args.world_size
         step = torch.full_like(self.broken_step, self.state.global_step + 1)
         self.broken_step = torch.where(
-            loss.detach().isfinite(), self.broken_step, torch.minimum(self.broken_step, step)
+            part.detach().isfinite(), self.broken_step, torch.minimum(self.broken_step, step)
         )
-        return (loss, outputs) if return_outputs else loss
+        return part
 
     def _clip_grad_norm(self, model: Any) -> torch.Tensor:  # instead of the Trainer's fixed limit
         found = [parameter.grad for parameter in model.parameters()]
@@ -176,32 +190,6 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         assert self.resuming is not None  # noqa: S101  # for mypy: only then it is due
         write = partial(super()._save_checkpoint, model, trial)
         self.resuming.save(write, self.state.global_step, is_main=self.is_world_process_zero())
-
-
-def training_batches(
-    rows: Rows, batch_size: int, collator: Collator, arguments: TrainingArguments
-) -> EpochLoader:
-    """The batches of the training split, as far as this process computes them.
-
-    Args:
-        batch_size: rows per optimizer step, over all processes and micro-batches.
-
-    Raises:
-        UserError: a batch has fewer rows than there are processes and micro-batches.
-    """
-    return EpochLoader(
-        rows,
-        batch_sampler=MicroBatches(
-            rows.lengths,
-            batch_size,
-            arguments.seed,
-            micro_batches=arguments.gradient_accumulation_steps,
-            process=arguments.process_index,
-            processes=arguments.world_size,
-        ),
-        collate_fn=collator,
-        pin_memory=torch.cuda.is_available(),
-    )
 
 
 def arguments(train: Train, recipe: Recipe, accumulation: int) -> TrainingArguments:
