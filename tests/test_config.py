@@ -123,6 +123,18 @@ def test_the_selectors_name_the_folders(raw):
             "revision is 'main'; it must be a commit, 40 hexadecimal digits",
         ),
         ("datasets/goemotions/revision", "main", "revision is 'main'; it must be a commit, 40"),
+        (
+            "datasets/mine",
+            {
+                "source": "files",
+                "files": "texts/other/all.csv",
+                "text": "text",
+                "labels": {"column": "label"},
+                "split": {"val": 0.1, "test": 0.1},
+            },
+            "datasets.mine has the file 'texts/other/all.csv'; files of labelled texts must be in "
+            "texts/mine/",
+        ),
         ("models/minilm-l6/source", "pypi", "source is 'pypi'; choose one of: hub, package, arch"),
         ("datasets/sample/source", "scratch", "datasets.sample.source is 'scratch'; choose one of"),
         (

@@ -237,6 +237,27 @@ def test_files_of_the_other_splits_are_found_beside_a_file(capsys, tmp_path):
     }
 
 
+def test_files_of_the_other_splits_are_found_where_the_word_of_the_split_occurs_twice(
+    capsys, tmp_path
+):
+    for split in ("train", "test"):
+        rows = [f"{split} number {n}\t{('good', 'bad')[n % 2]}\n" for n in range(6)]
+        (tmp_path / f"{split}_latest.tsv").write_text("".join(rows))
+    name, found, _ = guessed(capsys, tmp_path / "test_latest.tsv")
+    assert name == "latest"
+    assert found["files"] == {
+        "train": "texts/latest/train_latest.tsv",
+        "test": "texts/latest/test_latest.tsv",
+    }
+
+
+def test_a_delimiter_that_differs_from_excels_first_line_is_in_the_entry(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("sep=;\ntext,label\n" + "some words,good\n" * 9)
+    found = look(file)
+    assert (found.csv, found.names) == ({"delimiter": ","}, ["text", "label"])
+
+
 def test_an_entry_names_the_task_where_its_form_does_not_say_it(capsys, tmp_path):
     rows = [{"text": f"text number {n}", "label": ("good", "bad")[n % 2]} for n in range(30)]
     (tmp_path / "my rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

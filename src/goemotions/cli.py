@@ -41,15 +41,18 @@ def _check_least(options: argparse.Namespace, **least: float) -> None:
 
 def _data(options: argparse.Namespace) -> int:
     from goemotions import config
-    from goemotions.commands import describe, entry
 
     if options.entry:
+        from goemotions.commands import entry
+
         if options.dataset or options.html or options.json:
             raise UserError(
                 "--entry cannot be combined with a dataset, --html or --json; run "
                 "`goemotions data --entry FILE` alone"
             )
         return 0 if entry.show(options.entry) else 1
+    from goemotions.commands import describe
+
     params = describe.with_dataset(config.load(any_loss=True), options.dataset)
     found = describe.description(params, describe.read(params))
     describe.show(found, as_json=options.json)

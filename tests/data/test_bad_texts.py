@@ -334,6 +334,9 @@ CELLS = {
     "an_id_out_of_range": (
         {"column": "a", "names": ["n", "p"], "ids": 1}, "x,0,", "a is '0'; it must be a whole number from 1 to 2",
     ),
+    "an_id_of_5000_digits": (
+        {"column": "a", "names": ["n", "p"], "ids": 1}, f"x,{'1' * 5000},", "it must be a whole number from 1 to 2",
+    ),
     "a_list_as_a_name": (
         {"column": "a", "names": ["n", "p"]}, "x,['n'],", "it looks like a list: set cell: list",
     ),
@@ -494,6 +497,7 @@ SETTINGS = {
     "a_number_beside_a_header": ({"text": 1}, "text is the number 1, a column's place where csv.header is false"),
     "a_delimiter": ({"csv": {"delimiter": "_!_"}}, "csv.delimiter is '_!_'; it must be one character"),
     "an_encoding": ({"csv": {"encoding": "utf-9"}}, "csv.encoding is 'utf-9'; it must be an encoding's name"),
+    "an_encoding_of_bytes": ({"csv": {"encoding": "hex"}}, "csv.encoding is 'hex'; it must be an encoding's name"),
     "a_task": ({"task": "multilabel"}, "task is 'multilabel'; did you mean multi_label?"),
     "a_drop_that_is_no_list": ({"drop": "no_text"}, "drop is 'no_text'; it must be a list"),
     "a_drop": ({"drop": ["no_texts"]}, "did you mean no_text?"),

@@ -4,10 +4,13 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from scipy.sparse import csr_array
 
 from goemotions.config import Params
 from goemotions.config.dataset_settings import FilesDataset
@@ -17,10 +20,6 @@ from goemotions.data.notes import repeats
 from goemotions.data.splits import SPLITS, Row
 from goemotions.data.texts import Texts
 from goemotions.errors import UserError
-
-if TYPE_CHECKING:
-    import scipy.sparse
-    from rich.console import Console
 
 _EXAMPLES = 3  # texts of each label
 _SHOWN = 120  # characters of a text
@@ -156,10 +155,8 @@ def description(params: Params, texts: Texts) -> Description:
     )
 
 
-def _together(rows: list[Row], count: int) -> "scipy.sparse.csr_array":
+def _together(rows: list[Row], count: int) -> csr_array:
     """How many rows have both labels, sparse, [labels, labels]."""
-    from scipy.sparse import csr_array
-
     columns = np.array([label for row in rows for label in row.labels], dtype=np.int64)
     bounds = np.cumsum([0, *(len(row.labels) for row in rows)])
     ones = np.ones(len(columns), dtype=np.int64)
@@ -168,7 +165,7 @@ def _together(rows: list[Row], count: int) -> "scipy.sparse.csr_array":
 
 
 def _labels(
-    rows: dict[str, list[Row]], labels: Labels, together: "scipy.sparse.csr_array"
+    rows: dict[str, list[Row]], labels: Labels, together: csr_array
 ) -> list[LabelDescription]:
     counts = {
         split: Counter(label for row in part for label in row.labels)
@@ -236,8 +233,6 @@ def show(found: Description, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(found), indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
-
     console = Console(highlight=False, emoji=False)  # a text may hold `:joy:`
     rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
     task = found.task.replace("_", "-")
@@ -246,18 +241,10 @@ def show(found: Description, *, as_json: bool) -> None:
     _show_rows(console, found)
     _show_examples(console, found)
     for warning in found.warnings:
-        console.print(f"[yellow]warning:[/] {_plain(warning)}", soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _show_labels(console: "Console", found: Description) -> None:
-    from rich.table import Table
-
+def _show_labels(console: Console, found: Description) -> None:
     table = Table(box=None, pad_edge=False, title="Labels", title_justify="left")
     table.add_column("label")
     for split in found.rows:
@@ -269,7 +256,7 @@ def _show_labels(console: "Console", found: Description) -> None:
     for label in shown:
         often = f"{label.often_with[0]} {label.often_with[1]:.0%}" if label.often_with else ""
         counts = [f"{count:,}" for count in label.rows.values()]
-        table.add_row(_plain(label.label), *counts, f"{label.share:.2%}", _plain(often))
+        table.add_row(escape(label.label), *counts, f"{label.share:.2%}", escape(often))
     console.print(table)
     if len(shown) < len(ordered):
         console.print(
@@ -279,7 +266,7 @@ def _show_labels(console: "Console", found: Description) -> None:
     console.print()
 
 
-def _show_rows(console: "Console", found: Description) -> None:
+def _show_rows(console: Console, found: Description) -> None:
     """Labels per row, lengths and repeated texts."""
     for split, counts in found.labels_per_row.items():
         shown = ", ".join(f"{rows:,} with {labels}" for labels, rows in counts.items())
@@ -305,15 +292,15 @@ def _show_rows(console: "Console", found: Description) -> None:
     console.print(f"texts with different labels in different rows: {found.other_labels:,}")
     for text, rows in found.differing[:3]:
         labels = " | ".join(", ".join(row) or "none" for row in rows[:4])
-        console.print(f"  {_plain(text)}  [dim]{_plain(labels)}[/]", soft_wrap=True)
+        console.print(f"  {escape(text)}  [dim]{escape(labels)}[/]", soft_wrap=True)
     console.print()
 
 
-def _show_examples(console: "Console", found: Description) -> None:
+def _show_examples(console: Console, found: Description) -> None:
     for label in found.labels[: _TABLE - 20]:
-        console.print(f"[bold]{_plain(label.label)}[/]")
+        console.print(f"[bold]{escape(label.label)}[/]")
         for text in label.examples:
-            console.print(f"  {_plain(text)}", soft_wrap=True)
+            console.print(f"  {escape(text)}", soft_wrap=True)
     console.print()
 
 

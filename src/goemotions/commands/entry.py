@@ -122,15 +122,10 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
     stem = path.stem.lower()
     found = {"train": path}
     for words in _SPLIT_WORDS.values():
-        for word in sorted(words, key=len, reverse=True):
-            if re.search(rf"(^|[^a-z]){word}([^a-z]|$)", stem):
-                start = stem.rindex(word)
-                found = _siblings(path, start, start + len(word)) or found
-                stem = stem[:start] + stem[start + len(word) :]
-                break
-        else:
-            continue
-        break
+        if word := re.search(rf"(?<![a-z])({'|'.join(words)})(?![a-z])", stem):
+            found = _siblings(path, *word.span()) or found
+            stem = stem[: word.start()] + stem[word.end() :]
+            break
     parts = path.resolve().parent.parts
     name = parts[-1] if len(parts) > 1 and parts[-2] == TEXTS else stem
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or "mine", found

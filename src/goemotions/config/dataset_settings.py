@@ -327,20 +327,11 @@ def groups_problem(
 
 def place_problem(name: str, dataset: Dataset) -> str | None:
     """Which of a user's files lies outside texts/<dataset>, on which fetch_dataset depends."""
-    if not isinstance(dataset, FilesDataset):
-        return None
-    listed = [
-        (f"files.{split}" if split != "all" else "files", file)
-        for split, files in dataset.files.items()
-        for file in files
-    ]
-    if isinstance(dataset.labels.names, str):
-        listed.append(("labels.names", dataset.labels.names))
-    for setting, file in listed:
+    for file in dataset.paths if isinstance(dataset, FilesDataset) else ():
         parts = PurePosixPath(file).parts
         if parts[:2] != (TEXTS, name) or len(parts) < 3 or ".." in parts:
             return (
-                f".{setting} is {file!r}; files of labelled texts must be in {TEXTS}/{name}/, "
+                f" has the file {file!r}; files of labelled texts must be in {TEXTS}/{name}/, "
                 "on whose content the pipeline depends; move it there"
             )
     return None

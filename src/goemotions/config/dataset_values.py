@@ -1,6 +1,6 @@
 """Forms of values that only entries of `datasets` have, each checked and brought to one shape."""
 
-import codecs
+from collections import Counter
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -28,8 +28,9 @@ def _words(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise allowed("text, or a list of texts")
     words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
-    if twice := [word for word in words if words.count(word) > 1]:
-        raise refused(f" has {twice[0]!r} twice")
+    word, times = Counter(words).most_common(1)[0]
+    if times > 1:
+        raise refused(f" has {word!r} twice")
     return words
 
 
@@ -44,16 +45,9 @@ def _names(value: Any) -> str | tuple[str, ...]:
     """A file with one name a line, or a list of names."""
     if isinstance(value, str):
         return value
-    if not isinstance(value, list | tuple):
-        raise allowed("a list of names, or a file with one name a line")
-    words = tuple(_word(one, f"[{index}]") for index, one in enumerate(value))
+    words = _words(value)
     if bad := [word for word in words if not word.strip() or word != word.strip()]:
         raise refused(f" has {bad[0]!r}, which is blank or has leading or trailing spaces")
-    seen: set[str] = set()
-    for word in words:
-        if word in seen:
-            raise refused(f" has {word!r} twice")
-        seen.add(word)
     if not 2 <= len(words) <= MOST_LABELS:
         raise refused(f" has {len(words):,} names; there must be 2 to {MOST_LABELS:,}")
     return words
@@ -90,8 +84,7 @@ def _quote(value: Any) -> str:
 
 def _encoding(value: Any) -> str:
     try:
-        codecs.lookup(value)
-        b"".decode(value)
+        "".encode(value)  # refuses hex and the like, too, which are no encodings of text
         return str(value)
     except (LookupError, TypeError, ValueError):
         raise allowed("an encoding's name, such as utf-8, cp1252 or utf-16") from None

@@ -139,7 +139,7 @@ def _by_id(word: str, names: Sequence[str], first: int) -> str | None:
     if word == "-1":  # how the Hub's test splits say that nobody has annotated the row
         return None
     last = first + len(names) - 1
-    if not re.fullmatch(r"\d+", word) or not first <= int(word) <= last:
+    if not re.fullmatch(r"\d{1,18}", word) or not first <= int(word) <= last:
         raise CellError(f"is {word!r}; it must be a whole number from {first} to {last}")
     return names[int(word) - first]
 

@@ -28,18 +28,16 @@ class CellError(Exception):
     """What a cell holds breaks a rule: "tags is 'x'; it must be ..."."""
 
 
-@dataclass
-class _Rule:
-    found: list[str]
-    remedy: str
-    total: int = 0
-
-
 class Faults:
-    """The rows that break rules: the first ten of each rule, and how many there are in all."""
+    """The rows that break a rule: the first ten, and how many there are in all.
+
+    Of several rules only the one that is broken first is reported.
+    """
 
     def __init__(self) -> None:
-        self._rules: dict[str, _Rule] = {}
+        self._rule: str | None = None
+        self._lines: list[str] = []
+        self._total = 0
 
     def add(self, rule: str, place: Place, what: str, remedy: str = "") -> None:
         """Note one row.
@@ -50,17 +48,18 @@ class Faults:
             what: what is wrong there, to follow a colon.
             remedy: what to do about it.
         """
-        entry = self._rules.setdefault(rule, _Rule([], remedy))
-        entry.total += 1
-        if entry.total == 1:
-            entry.found.append(f"{place}: {what}" + (f"; {remedy}" if remedy else ""))
-        elif entry.total <= SHOWN:
-            entry.found.append(f"  {place}: {what}")
+        self._rule = self._rule or rule
+        if rule != self._rule:
+            return
+        self._total += 1
+        if self._total == 1:
+            self._lines.append(f"{place}: {what}" + (f"; {remedy}" if remedy else ""))
+        elif self._total <= SHOWN:
+            self._lines.append(f"  {place}: {what}")
 
     def check(self) -> None:
-        """Raise TextsError for the rule that was broken first, if one was."""
-        for rule in self._rules.values():
-            lines = rule.found
-            if rule.total > 1:
-                lines = [*lines, f"  {rule.total:,} rows in all"]
-            raise TextsError("\n".join(lines))
+        """Raise TextsError if a rule was broken."""
+        if self._total > 1:
+            self._lines.append(f"  {self._total:,} rows in all")
+        if self._lines:
+            raise TextsError("\n".join(self._lines))

@@ -52,30 +52,26 @@ def objects(file: str, text: str) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         TextsError: the text is not that.
     """
-    faults = Faults()
-    rows = list(_each(file, text, faults))
-    faults.check()
-    if not rows:
-        raise TextsError(f"{file} holds no row")
-    return rows
-
-
-def _each(file: str, text: str, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
-    parts = _items(file, text) if text.lstrip().startswith("[") else _json_lines(text)
-    for row, (line, parse) in enumerate(parts, start=1):
-        place = Place(file, row, line)
+    faults, rows = Faults(), []
+    listed = text.lstrip().startswith("[")
+    parts = _items(file, text) if listed else _lines(text)
+    for row, (line, part) in enumerate(parts, start=1):
         try:
-            value = parse()
+            value = part if listed else _DECODER.decode(part)
             if not isinstance(value, dict):
                 raise ValueError('a row must be an object, such as {"text": ..., "label": ...}')
         except (ValueError, RecursionError) as error:
             if row == 1 and text.lstrip().startswith("{") and text.strip().count("\n"):
                 error = _as_a_whole(text) or error
-            faults.add("json", place, first_line(error))
+            faults.add("json", Place(file, row, line), first_line(error))
             if row == 1:
                 faults.check()
             continue
-        yield line, value
+        rows.append((line, value))
+    faults.check()
+    if not rows:
+        raise TextsError(f"{file} holds no row")
+    return rows
 
 
 def _as_a_whole(text: str) -> ValueError | None:
@@ -97,10 +93,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
     for line, content in enumerate(text.split("\n"), start=1):
         if content.strip():
-            yield line, lambda content=content: _DECODER.decode(content)
+            yield line, content
 
 
 def _items(file: str, text: str) -> Iterator[tuple[int, Any]]:
@@ -125,7 +122,7 @@ def _items(file: str, text: str) -> Iterator[tuple[int, Any]]:
                 raise ValueError("the list is not closed" if not mark else f"{mark!r} after a row")
         except (ValueError, RecursionError) as error:
             raise TextsError(f"{Place(file, row, line)}: {first_line(error)}") from None
-        yield line, lambda value=value: value
+        yield line, value
         if mark == "]":
             if text[position + 1 :].strip():
                 raise TextsError(f"{Place(file, row, line)}: something follows the list of rows")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from goemotions.data.notes import count_of, empty_names, labels_have, some, warn
 from goemotions.data.splits import Row
 from goemotions.data.table import Table
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DROP = {"no_text": "no text", "no_label": "no label", "not_annotated": "not annotated"}
 
 
@@ -80,11 +82,11 @@ class _Reading:
     def run(self) -> Texts:
         listed = self._names()
         records = list(self._records(listed))
-        records = self._united(self._kept(records, "no_text", "not_annotated", "no_label"))
+        records = self._united(self._kept(records))
         names = self._label_names(records, listed)
         if self.settings.groups and (problem := groups_problem(self.settings.groups, names)):
             raise TextsError(f"{problem.removeprefix('.')}; the labels are {some(names)}")
-        records = self._kept(records, "no_label")  # of those whose labels were set aside
+        records = self._kept(records)  # without those whose labels were set aside
         labels = Labels(names, self.task, self.settings.groups)
         rows = self._divided(records, labels)
         self.warnings += warnings(rows, labels)
@@ -221,11 +223,11 @@ class _Reading:
             self.faults.add("split", place, what, remedy)
         return values.get(word, "train")
 
-    def _kept(self, records: list[_Record], *kinds: str) -> list[_Record]:
-        """The records but those of some kinds, which are dropped or refused."""
+    def _kept(self, records: list[_Record]) -> list[_Record]:
+        """The records that lack nothing; others are dropped or refused."""
         kept, dropped = [], Counter[str]()
         for record in records:
-            kind = self._lack(record, kinds)
+            kind = self._lack(record)
             if kind is None:
                 kept.append(record)
             elif kind in self.settings.drop:
@@ -249,14 +251,14 @@ class _Reading:
             raise TextsError("no row is left; check the entry's text, labels and drop")
         return kept
 
-    def _lack(self, record: _Record, kinds: Sequence[str]) -> str | None:
-        if "no_text" in kinds and not record.text.strip():
+    def _lack(self, record: _Record) -> str | None:
+        if not record.text.strip():
             return "no_text"
-        if "not_annotated" in kinds and record.labels is None:
+        if record.labels is None:
             return "not_annotated"
         # Multi-label data keeps rows without a label, unless the entry drops them.
         counts = self.task == "single_label" or "no_label" in self.settings.drop
-        return "no_label" if "no_label" in kinds and counts and not record.labels else None
+        return "no_label" if counts and not record.labels else None
 
     def _united(self, records: list[_Record]) -> list[_Record]:
         """Records of one id and one text as one, where the entry says so; else ids are unique."""
@@ -352,23 +354,15 @@ def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
     if len(pieces) > 1:
         pieces = [piece for piece in pieces if piece.strip()]
     text = " ".join(pieces)
-    if not _encodes(text):
+    if _SURROGATE.search(text):
         raise CellError("the text holds half of a surrogate pair, which is not a character")
     return text
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _identity(cell: Any) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, str | int) and str(cell).strip() and _encodes(str(cell)):
+    if isinstance(cell, str | int) and str(cell).strip() and not _SURROGATE.search(str(cell)):
         return str(cell)
     raise CellError(f"the id is {cell!r}; it must be text or a whole number")
 
@@ -376,14 +370,12 @@ def _identity(cell: Any) -> str:
 def _flags(
     table: Table, columns: Sequence[str], index: int, settings: Settings
 ) -> list[str] | None:
-    found: list[str] = []
-    annotated = True
+    found: dict[str, bool | None] = {}
     for column in columns:
         try:
-            is_set = cells.flag(table.cells[column][index], settings.labels)
+            found[column] = cells.flag(table.cells[column][index], settings.labels)
         except CellError as error:
             raise CellError(f"{column} {error}") from None
-        if is_set:
-            found.append(column)
-        annotated = annotated and is_set is not None
-    return found if annotated else None
+    if None in found.values():
+        return None
+    return [column for column, is_set in found.items() if is_set]

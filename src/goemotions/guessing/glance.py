@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import itertools
 import json
 import re
 import shlex
@@ -142,17 +143,12 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     settings: dict[str, Any] = {}
     excel = re.match(r"sep=(.)\r?\n", whole)
     text = whole[excel.end() if excel else 0 :][:_LOOK]
-    usual = "\t" if form == "tsv" else ","
-    candidates = _candidates(text, usual)
-    if not candidates:
-        for mark in table.DELIMITERS:
-            _refuse_title(file, _parsed(text, mark, '"'))
-        raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
-    even, _, _, _, mark, quote, rows = max(candidates, key=lambda found: found[:4])
-    _refuse_title(file, rows)
-    if quote == "none" and even < 0.9:  # the quotes are faulty, rather than plain characters
+    usual = excel[1] if excel else "\t" if form == "tsv" else ","
+    mark, quote, rows = _columns(file, text, usual)
+    # If widths differ much without quotes, the quotes are faulty, rather than plain characters.
+    if quote == "none" and _evenness(rows) < 0.9:
         delimited.read(file, whole, [], mark, settings=Csv(), lists=None)
-    if mark != usual and not excel:
+    if mark != usual:
         settings["delimiter"] = mark
     notes = []
     if quote == "none":
@@ -196,24 +192,36 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     return Look(form or "csv", names, rows[1:] if is_header else rows, settings, notes)
 
 
-def _candidates(
-    text: str, usual: str
-) -> list[tuple[float, bool, bool, int, str, str, list[list[str]]]]:
-    """The rows by each delimiter and quote that make columns; what is more likely compares greater.
+def _columns(file: str, text: str, usual: str) -> tuple[str, str, list[list[str]]]:
+    """The delimiter and the quote that make columns, and the rows by them.
 
-    Returns:
-        the share of rows as wide as the first; whether there are quotes, and the usual delimiter;
-        the width; the delimiter; the quote; and the rows.
+    Those with the most even rows; of these with quotes, then with the usual delimiter, and then
+    with the most columns.
     """
-    found = []
-    for mark in table.DELIMITERS:
-        for quote in ('"', "none"):
-            rows = _parsed(text, mark, quote)
-            if rows and len(rows[0]) > 1:
-                width = len(rows[0])
-                even = sum(len(row) == width for row in rows) / len(rows)
-                found.append((even, quote != "none", mark == usual, width, mark, quote, rows))
-    return found
+    parsed = {
+        (mark, quote): rows
+        for mark, quote in itertools.product(table.DELIMITERS, ('"', "none"))
+        if (rows := _parsed(text, mark, quote))
+    }
+
+    def likely(form: tuple[str, str]) -> tuple[float, bool, bool, int]:
+        rows = parsed[form]
+        return _evenness(rows), form[1] != "none", form[0] == usual, len(rows[0])
+
+    several = [form for form, rows in parsed.items() if len(rows[0]) > 1]
+    if not several:
+        for (_, quote), rows in parsed.items():
+            if quote != "none":
+                _refuse_title(file, rows)
+        raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
+    mark, quote = best = max(several, key=likely)
+    _refuse_title(file, parsed[best])
+    return mark, quote, parsed[best]
+
+
+def _evenness(rows: list[list[str]]) -> float:
+    """The share of rows that are as wide as the first."""
+    return sum(len(row) == len(rows[0]) for row in rows) / len(rows)
 
 
 def _refuse_title(file: str, rows: list[list[str]]) -> None:
