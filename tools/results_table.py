@@ -30,7 +30,8 @@ KEPT = (
 )  # fmt: skip
 AS_COMMITTED = "as in params.yaml of that commit"
 COLUMNS = (
-    "loss", "seeds", "average precision on validation", "on test", "macro-F1 on test", "95%",
+    "loss", "seeds", "average precision on validation", "on test", "macro-F1 on test",
+    "95%, seeds only",
     "commit",
 )  # fmt: skip
 ELSEWHERE = (
@@ -143,8 +144,8 @@ def _by_loss(group: Sequence[Run]) -> list[list[str]]:
 
 
 def _interval(scores: list[float]) -> str:
-    """Of the mean over seeds, by Student's t; empty for a single run."""
-    if len(scores) < 2:
+    """Of the mean over seeds, by Student's t; empty for two runs, where it says nothing."""
+    if len(scores) < 3:
         return ""
     half = stats.t.ppf(0.975, len(scores) - 1) * stdev(scores) / len(scores) ** 0.5
     return f"{max(mean(scores) - half, 0):.4f} to {min(mean(scores) + half, 1):.4f}"
