@@ -123,6 +123,7 @@ def made(tmp_path_factory):
     raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
     raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
     raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
+    raw["train"]["precision"] = "fp32"  # auto is bf16 on some CPUs
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
     (folder / "texts" / "sample").mkdir(parents=True)
     p = config.parse(raw)

@@ -1,5 +1,6 @@
 """The command line as a user meets it: verify, predict and their help."""
 
+import contextlib
 import errno
 import json
 import os
@@ -334,6 +335,17 @@ def test_transformers_code_and_ours_predict_the_same(project, capsys):
         assert row == pytest.approx(expected, abs=1e-6)
 
 
+def written(project, process, size=1):
+    """The file to which a running prediction has written so many bytes."""
+    while True:
+        for path in project.glob(".labels*.partial"):
+            with contextlib.suppress(FileNotFoundError):  # it has become the output
+                if path.stat().st_size >= size:
+                    return path
+        assert process.poll() is None, "it ended too early"
+        time.sleep(0.01)
+
+
 def test_predict_resumes_where_it_was_killed(project):
     """Killed for good, its last line cut: the next run keeps what was whole."""
     texts = [f"thank you {number}" for number in range(12_000)]
@@ -343,14 +355,9 @@ def test_predict_resumes_where_it_was_killed(project):
     process = subprocess.Popen(
         [sys.executable, "-m", "goemotions.cli", *arguments, "labels.jsonl"], stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 60
-    # The lock file beside it is smaller.
-    while not (found := [p for p in project.glob(".labels.jsonl.*") if p.stat().st_size > 10**5]):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    partial = written(project, process, 10**5)
     process.kill()
     process.communicate()
-    (partial,) = found
     assert not (project / "labels.jsonl").exists()
     kept = partial.read_bytes()[:-5].splitlines(keepends=True)
     assert 10 < len(kept) <= len(texts)
@@ -375,9 +382,7 @@ def test_a_second_predict_stops_beside_the_first_and_leaves_others_work(project,
     first = subprocess.Popen(
         [sys.executable, "-m", "goemotions.cli", *arguments], stderr=subprocess.PIPE
     )
-    while not any(p.stat().st_size for p in project.glob(".labels.*.partial")):
-        assert first.poll() is None
-        time.sleep(0.01)
+    written(project, first)
     first.send_signal(signal.SIGSTOP)  # or it might end before the second one looks
     with pytest.raises(SystemExit, match="1"):
         cli.main(arguments)
@@ -430,9 +435,7 @@ def test_predict_holds_its_output_also_where_the_file_system_has_no_flock(projec
         )
 
     first = start()
-    while not any(p.stat().st_size for p in project.glob(".labels.*.partial")):
-        assert first.poll() is None
-        time.sleep(0.01)
+    written(project, first)
     first.send_signal(signal.SIGSTOP)  # or it might end before the second one looks
     second = start()
     _, error = second.communicate()

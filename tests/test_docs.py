@@ -90,11 +90,10 @@ def test_the_models_and_datasets_of_the_readme_are_those_of_params_yaml(settings
     assert listed("README.md", "| `dataset` | what it is |") == set(settings.datasets)
 
 
-@pytest.mark.parametrize(
-    "document",
-    sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")),
-    ids=lambda document: document.name,
-)
+DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_tables_have_a_header_and_rows_of_as_many_cells(document):
     lines = [line.strip() for line in document.read_text(encoding="utf-8").splitlines()]
     tables = [list(rows) for of_table, rows in groupby(lines, lambda s: s[:1] == "|") if of_table]
@@ -103,3 +102,20 @@ def test_tables_have_a_header_and_rows_of_as_many_cells(document):
     for rows in tables:
         assert len({row.count("|") for row in rows}) == 1
     assert sum("---|" in line or "--- |" in line for line in lines) == len(tables)
+
+
+def anchors(text):
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_and_named_tests_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
+    for name in re.findall(r"tests/[\w/]+\.py", text):
+        assert (ROOT / name).is_file(), name

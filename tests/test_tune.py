@@ -43,7 +43,8 @@ def test_every_draw_is_allowed_and_within_half_and_double(raw, loss):
                 assert then[name] == value
             else:
                 # Of two digits; a gamma below 1 is 0 or 1.
-                assert (then[name] in (0, 1)) or 0.495 * value <= then[name] <= 2.02 * value
+                rounded = name.startswith("gamma") and then[name] in (0, 1)
+                assert rounded or 0.495 * value <= then[name] <= 2.02 * value
 
 
 def test_the_first_try_has_the_present_settings_and_the_others_differ(raw):
@@ -62,7 +63,7 @@ def test_a_drawn_beta_is_a_beta(beta):
     drawn = [tune._drawn("losses.x.beta", beta, rng) for _ in range(200)]
     assert min(drawn) >= 0
     assert max(drawn) < 1
-    assert all(1 - one == pytest.approx(1 - beta, rel=1.01) for one in drawn)
+    assert all(0.495 * (1 - beta) <= 1 - one <= 2.02 * (1 - beta) for one in drawn)
     assert len(set(drawn)) > 20
 
 

@@ -694,6 +694,24 @@ def show(runs, comparisons, form):
     tables.show([experiment for experiment, _ in runs], comparisons, scored, form=form)
 
 
+def test_markdown_has_all_columns_and_the_terminal_leaves_four_out(capsys):
+    runs = [run(x, s, error=e) for x, e in (("asl", 0.05), ("bce", 0.2)) for s in (1, 2, 3)]
+    comparisons = analyse(*runs)
+    show(runs, comparisons, "markdown")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    header, _, asl, bce = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:4])
+    assert header == [
+        "loss", "n", "macro-F1", "±", "95%", "vs bce", "95%", "p", "P(>)", "g", "best", "verdict",
+        "min",
+    ]  # fmt: skip
+    row = comparisons[0].rows[0]
+    better = f"{row.against.improvement.value:.2f}", f"{row.g:+.1f}", f"{row.best:.2f}"
+    assert asl[8:] == [*better, "better", "2.0"]  # 60, 120 and 180 s
+    assert bce[5:10] == [""] * 5
+    show(runs, comparisons, "tables")
+    assert not {"±", "g", "verdict", "min"} & set(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("form", ["tables", "markdown", "latex", "json"])
 def test_every_form_has_the_same_content_in_80_columns(form, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

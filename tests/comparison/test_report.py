@@ -320,12 +320,16 @@ def test_two_losses_are_compared_with_texts_that_one_gets_right(browser):
     assert find(browser, "img") == []
 
 
-def test_the_printed_page_is_complete(browser):
-    import base64
-
-    pdf = base64.b64decode(browser.print_page())
-    assert pdf.startswith(b"%PDF")
-    assert len(pdf) > 20_000
+def test_a_printed_page_is_white_and_its_tables_are_not_cut(browser):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    paper, overflow = browser.execute_script(
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " [...document.querySelectorAll('.wide')].map((e) => getComputedStyle(e).overflowX)]"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert paper == "rgb(255, 255, 255)"
+    assert set(overflow) == {"visible"}
 
 
 def test_a_page_of_the_real_size_stays_small(tmp_path, monkeypatch):

@@ -100,9 +100,12 @@ def test_what_was_decided_stays_when_seeds_are_added():
         assert part == {loss: one for loss, one in complete.items() if one[1] <= look}
 
 
-def test_a_single_look_asks_for_the_p_of_compare():
-    every = runs(2, bce=0.5, a=0.53)
+@pytest.mark.parametrize(
+    ("mean", "decision"), [(0.52, "hopeless"), (0.6, "better"), (0.4, "worse")]
+)
+def test_a_single_look_asks_for_the_p_of_compare(mean, decision):
+    every = runs(2, bce=0.5, a=mean)
     of = statistics.spreads(every)
     p = statistics.estimate(every["a"], of["a"], every["bce"], of["bce"]).p()
-    found = sequential.decisions(every, "bce", 2, margin=0.005)
-    assert found == {"a": ("better" if p < sequential.ERROR else "hopeless", 2)}
+    assert (p < sequential.ERROR) == (decision != "hopeless")
+    assert sequential.decisions(every, "bce", 2, margin=0.005) == {"a": (decision, 2)}

@@ -142,22 +142,22 @@ def test_equal_losses_differ_significantly_in_no_more_than_five_percent(world):
     count, rng = 500, np.random.default_rng(7)
     estimates = [difference(experiment(rng, **world)) for _ in range(count)]
     wrong = sum(estimate.p() < 0.05 for estimate in estimates)
-    assert stats.binom.ppf(0.001, count, 0.01) <= wrong <= stats.binom.ppf(0.999, count, 0.05)
+    assert stats.binom.ppf(0.001, count, 0.02) <= wrong <= stats.binom.ppf(0.999, count, 0.05)
     covered = sum(estimate.low <= 0 <= estimate.high for estimate in estimates)
     assert covered == count - wrong
     assert covered >= stats.binom.ppf(0.001, count, 0.95)
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "most"),
+    ("name", "most"),
     [
-        ("equal losses, 2 seeds", 0.0, 0.06),
-        ("equal losses, 3 seeds", 0.0, 0.06),
-        ("baseline's spread 3.5 times the others', 3 seeds", 0.01, 0.08),
-        ("equal losses, 1 seed(s) of the baseline and 3 of the others", 0.0, 0.06),
+        ("equal losses, 2 seeds", 0.06),
+        ("equal losses, 3 seeds", 0.06),
+        ("baseline's spread 3.5 times the others', 3 seeds", 0.08),
+        ("equal losses, 1 seed(s) of the baseline and 3 of the others", 0.06),
     ],
 )
-def test_the_familywise_error_over_five_losses_is_as_documented(name, least, most):
+def test_the_familywise_error_over_five_losses_is_as_documented(name, most):
     """docs/statistics.md has more experiments of full size: `make coverage`."""
     import dataclasses
 
@@ -167,11 +167,11 @@ def test_the_familywise_error_over_five_losses_is_as_documented(name, least, mos
         support=coverage.GOEMOTIONS[:6],
     )
     count = 200
-    covered, error, width = coverage.run(cell, count, seed=1)["ours"]
-    assert stats.binom.ppf(0.001, count, least) <= error * count
+    found = coverage.run(cell, count, seed=1)
+    covered, error, width = found["ours"]
     assert error * count <= stats.binom.ppf(0.999, count, most)
     assert covered > 0.9
-    assert 0 < width < 1
+    assert 0 < width < 2 * found["shared"][2]  # not bought by intervals that say nothing
 
 
 def test_the_truth_of_a_simulation_is_what_many_runs_score_on_many_rows():

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pyarrow
 import pytest
@@ -278,3 +279,21 @@ def test_the_real_goemotions_is_the_published_one(real_mirror, tmp_path, setting
     assert [int(targets.sum()) for targets in read.values()] == [51103, 6380, 6329]
     assert [int((targets.sum(1) > 1).sum()) for targets in read.values()] == [7102, 878, 837]
     assert read["test"].sum(0)[[16, 23]].tolist() == [6, 11]
+
+
+def test_a_file_of_the_same_size_and_time_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = Path("texts/mine/all.csv")
+    file.parent.mkdir(parents=True)
+    entry = config.parse_dataset(
+        {
+            "source": "files", "files": str(file), "text": "text", "labels": {"column": "label"},
+            "split": {"val": 0.25, "test": 0.25},
+        }
+    )  # fmt: skip
+    for word in ("good", "evil"):
+        rows = [f"{word} {n},{'ab'[n % 2]}\n" for n in range(40)]
+        file.write_text("text,label\n" + "".join(rows))
+        os.utime(file, (1, 1))
+        texts = fetch_dataset("mine", entry, Path("data/mine"))
+        assert {row.text.split()[0] for part in texts.rows.values() for row in part} == {word}

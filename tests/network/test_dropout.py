@@ -8,6 +8,11 @@ from torch import nn
 from goemotions.network import dropout
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def layer(p):
     made = nn.Sequential(nn.Dropout(p))
     dropout.enable(made)

@@ -121,6 +121,9 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
 
     found = {(e["loss"], e["seed"]): e for e in compared(clone, "v1")}
     assert set(found) == {("bce", 1), ("asl", 1), ("asl", 2)}
+    commits = list(dict.fromkeys(e["commit"] for e in compared(clone, "v1")))
+    history = clone.git("log", "--format=%H").split()
+    assert commits == [commit[:7] for commit in history]  # the newest first
     assert found["bce", 1]["commit"] == start
     assert found["bce", 1]["command"] == "dvc exp run -S loss=bce"
     assert found["asl", 2]["command"] == "dvc exp run"
@@ -238,7 +241,7 @@ def test_after_a_failed_run_params_yaml_is_restored_by_the_documented_commands(c
     before = (clone.folder / "params.yaml").read_text()
     for loss in ("nope", "bcf"):  # the second leaves the size of the file as it was
         output = clone.dvc("exp", "run", "-S", f"loss={loss}", "fetch_dataset", ok=False)
-        assert "nope" in output or "bcf" in output
+        assert loss in output
         assert f"loss: {loss}" in (clone.folder / "params.yaml").read_text()
         clone.run("touch", "params.yaml")
         clone.git("checkout", "params.yaml")

@@ -357,6 +357,9 @@ def test_two_sweeps_at_once(sweeper, machines, tmp_path, expected):
     refs = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/*/*")
     assert sweeper.git(*refs) == other.git(*refs)
     assert machines.left_behind() == []
+    origin = str(tmp_path / "origin.git")
+    assert sweeper.git("ls-remote", origin, "refs/goemotions/*") == ""  # of the check
+    assert not list((tmp_path / "storage").rglob("check-*"))
 
 
 class Door:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import threading
+import time
 
 import pytest
 import uvicorn
@@ -24,12 +25,14 @@ def test_whoever_asks_is_told_why_the_training_texts_cannot_be_read(made, monkey
     monkeypatch.setattr(explanations.Neighbours, "prepare", fail)
     models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
     wanted = app.SimilarTo(text="thank you", model="bce")
-    told = 0
-    while told < 50:
+    deadline, told = time.monotonic() + 60, []
+    while len(told) < 50:
+        assert time.monotonic() < deadline, "nobody was told"
         try:
             assert models.similar(wanted).texts == []
-        except RuntimeError:
-            told += 1
+        except RuntimeError as error:
+            told.append(str(error))
+    assert set(told) == {"the memory is full"}
 
 
 class Computed(app.Models):
@@ -110,7 +113,7 @@ def test_the_preparation_of_similar_texts_ends_before_the_server_does(made, tmp_
     with TestClient(application) as client:
         answer = client.post("/similar", json={"text": "thanks", "model": "bce"}).json()
         release = [models._stopping.wait, models._computing.release]
-        threading.Thread(target=lambda: [act() for act in release]).start()
+        threading.Thread(target=lambda: [act() for act in release], daemon=True).start()
     assert [thread.is_alive() for thread in models._preparing] == [False]
     neighbours = models._neighbours["bce"]
     assert answer["done"] == 0

@@ -20,7 +20,7 @@ class Computing:
         self.batches, self.may = [], threading.Semaphore(0)
 
     def __call__(self, texts):
-        self.may.acquire(timeout=10)
+        assert self.may.acquire(timeout=10), "the test did not let this batch begin"
         self.batches.append(list(texts))
         if "bad" in texts:
             raise ValueError("bad")
@@ -36,6 +36,7 @@ def with_batcher(scenario):
             return await asyncio.wait_for(scenario(batcher, computing), 30)
         finally:
             running.cancel()
+            computing.may.release(10)  # or asyncio.run waits for the thread that waits for this
 
     return asyncio.run(run())
 

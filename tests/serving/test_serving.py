@@ -1,6 +1,7 @@
 """`goemotions serve`: its API through real sockets, and its page in a real browser."""
 
 import asyncio
+import csv
 import json
 import os
 import shutil
@@ -54,6 +55,7 @@ def server(folder, tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "stderr"
     command = [sys.executable, "-m", "goemotions.cli", "serve", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    before = sorted(folder.rglob("*"))
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -66,6 +68,7 @@ def server(folder, tmp_path_factory):
         rest = process.stdout.read()
     assert rest == "Press Ctrl-C to stop.\n"
     assert log.read_text() == ""
+    assert sorted(folder.rglob("*")) == before  # no text was stored
     process.stdout.close()
 
 
@@ -366,7 +369,7 @@ def test_words_and_similar_texts_appear_at_a_button(browser, client):
     assert article.find_elements("css selector", ".word") == []
 
 
-def test_a_dropped_file_is_classified_and_filtered(browser, tmp_path):
+def test_a_dropped_file_is_classified_and_shown_in_parts(browser, tmp_path):
     table = tmp_path / "said.csv"
     table.write_text("text\n" + "".join(f'"text {i}, quoted"\n' for i in range(45)))
     find(browser, "#file")[0].send_keys(str(table))
@@ -383,6 +386,29 @@ def test_a_dropped_file_is_classified_and_filtered(browser, tmp_path):
     assert "said.csv has no column 'text'; it has 'said'" in status.text
     (logged,) = browser.get_log("browser")
     assert "422 (Unprocessable Entity)" in logged["message"]
+
+
+def test_only_disagreements_are_shown_and_labels_are_downloaded(browser):
+    classify(browser, "thank you so much!\nawful")
+    browser.execute_script(  # the models agree on the second text
+        "for (const name of names) answered[1].given[name].labels = ['joy']; summarise(); restart()"
+    )
+    assert find(browser, "#disagreement")[0].text == "The models disagree on 1 of 2 texts."
+    awful = find(browser, "article")[1]
+    assert len(awful.find_elements("css selector", "tbody tr")) in (5, 6)  # joy and the best five
+    awful.find_elements("css selector", "button")[2].click()
+    assert len(awful.find_elements("css selector", "tbody tr")) == 28
+    content = browser.execute_async_script(
+        "const done = arguments[0], make = URL.createObjectURL;"
+        "URL.createObjectURL = (blob) => { blob.text().then(done); return make.call(URL, blob); };"
+        "HTMLAnchorElement.prototype.click = () => {};"
+        "document.getElementById('download').click();"
+    )
+    header, first, second = csv.reader(content.splitlines())
+    assert (header, first[0]) == (["text", "asl", "bce"], "thank you so much!")
+    assert second == ["awful", "joy", "joy"]
+    find(browser, "#only")[0].click()
+    assert [one.text for one in find(browser, "article h3")] == ["thank you so much!"]
 
 
 @pytest.mark.parametrize("width", [390, 1300, 1900])

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default:
 def test_the_folder_loads_in_plain_transformers_and_names_the_labels(workspace):
     from transformers import pipeline
 
+    (workspace / "data/sample/test.jsonl").unlink()  # which training does not read
     fit.train(config.parse(settings()), "bce")
 
     names = Labels.read(workspace / "data/sample").names
@@ -192,6 +193,8 @@ LAUNCHED = {
         ({"WORLD_SIZE": "two", "RANK": "0"}, "WORLD_SIZE is 'two'"),
         ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "a"}, "WORLD_SIZE is '2', RANK is '1'"),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_SIZE is '2'"),
+        ({"PMI_SIZE": "2"}, "PMI_SIZE is '2'"),
+        ({"MV2_COMM_WORLD_SIZE": "2"}, "MV2_COMM_WORLD_SIZE is '2'"),
         (LAUNCHED | {"RANK": "4"}, "WORLD_SIZE is '4', RANK is '4', LOCAL_RANK is '0'"),
         (LAUNCHED | {"MASTER_PORT": "x"}, "WORLD_SIZE is '4', LOCAL_RANK is '0'"),
         (
