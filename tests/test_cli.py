@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from goemotions import cli
-from goemotions.commands import verify
+from goemotions.commands import predict, verify
 from goemotions.commands.predict import _key
 from goemotions.data.labels import Labels
 from goemotions.evaluation.trained import Classifier
@@ -332,7 +332,7 @@ def test_transformers_code_and_ours_predict_the_same(project, capsys):
     theirs = _probabilities(capsys)
     assert len(ours) == len(texts)
     for row, expected in zip(ours, theirs, strict=True):
-        assert row == pytest.approx(expected, abs=1e-6)
+        assert row == pytest.approx(expected, abs=1.5e-6)  # of six digits each
 
 
 def written(project, process, size=1):
@@ -402,6 +402,36 @@ def test_a_predict_leaves_the_lines_of_another_one_that_still_writes(project):
     with take(others[0]):
         assert cli.main(["predict", "--file", "texts.txt", "--output", "labels"]) == 0
     assert [path.exists() for path in others] == [True, False]
+
+
+def test_predict_writes_through_a_link_and_leaves_what_another_user_left(project, monkeypatch):
+    (project / "texts.txt").write_text("thank you\n", encoding="utf-8")
+    (project / "labels").symlink_to(project / "elsewhere")
+    others = project / f".elsewhere.{'a' * 12}.partial"
+    others.touch()
+    locked = predict.take
+
+    @contextlib.contextmanager
+    def refused(path):
+        if path == others:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        with locked(path) as held:
+            yield held
+
+    monkeypatch.setattr(predict, "take", refused)
+    assert cli.main(["predict", "--file", "texts.txt", "--output", "labels"]) == 0
+    assert (project / "labels").is_symlink()
+    assert json.loads((project / "elsewhere").read_text())["text"] == "thank you"
+    assert others.exists()
+
+
+def test_json_is_valid_also_where_the_output_is_not_unicode(project):
+    (project / "texts.txt").write_text("café 🤬\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "goemotions.cli", "predict", "--file", "texts.txt"],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["text"] == "café 🤬"
 
 
 def test_a_text_that_the_terminal_cannot_show_is_predicted(project):

@@ -70,13 +70,13 @@ def test_the_mean_over_seeds_has_students_interval():
 
 def test_limited_trainings_have_a_table_of_their_own():
     limited = RUN | {"protocol": {"train.rows": 500, "train.max_minutes": None}}
-    full = RUN | {"protocol": {"train.rows": None}}
+    full = RUN | {"seed": 2, "protocol": {"train.rows": None}}
     lines = results_table.table([RUN, limited, full]).splitlines()
     assert [line for line in lines if line.startswith("###")] == [
         "### minilm-l6 on goemotions",
         "### minilm-l6 on goemotions, limited: train.rows 500",
     ]
-    assert [line.split(" | ")[1] for line in lines if line.startswith("| bce")] == ["1, 1", "1"]
+    assert [line.split(" | ")[1] for line in lines if line.startswith("| bce")] == ["1, 2", "1"]
 
 
 def test_a_named_recipe_has_a_row_for_each_loss_and_its_settings():
@@ -102,6 +102,11 @@ def test_a_named_recipe_has_a_row_for_each_loss_and_its_settings():
         "| asl | 1 | 0.7500 | 0.5000 | 0.5102 |  | 739a7b2 | as in params.yaml of that commit |",
         "| bce | 1 | 0.6000 | 0.5000 | 0.5102 |  | 739a7b2 | as in params.yaml of that commit |",
     ]
+
+
+def test_a_seed_that_is_there_twice_is_refused():
+    with pytest.raises(UserError, match="bce with seed 1 is there twice, from different commits"):
+        results_table.table([RUN, RUN | {"commit": "c4ad73b"}])
 
 
 def test_only_the_text_between_the_markers_is_replaced(tmp_path):

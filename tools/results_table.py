@@ -119,7 +119,13 @@ def _by_loss(group: Sequence[Run]) -> list[list[str]]:
     """A row of cells for each loss and its settings; the best average precision first."""
     alike: dict[tuple[str, str], list[Run]] = {}
     for run in group:
-        alike.setdefault((run["loss"], _own(run) if "recipe" in run else ""), []).append(run)
+        same = alike.setdefault((run["loss"], _own(run) if "recipe" in run else ""), [])
+        if any(run["seed"] == one["seed"] for one in same):
+            raise UserError(
+                f"{run['loss']} with seed {run['seed']} is there twice, from different commits; if "
+                "their settings differ, add one of them with RECIPE"
+            )
+        same.append(run)
 
     def average(runs: list[Run], key: str) -> float:
         return mean(math.nan if run.get(key) is None else run[key] for run in runs)

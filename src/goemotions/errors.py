@@ -91,3 +91,8 @@ def stage(description: str | None, *, interrupted: str = "interrupted") -> Itera
     argparse.ArgumentParser(description=description).parse_args()
     with reported(interrupted=interrupted):
         yield
+
+
+def shows_unicode() -> bool:
+    """Whether what is printed may have any character, also for who reads it as JSON."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")

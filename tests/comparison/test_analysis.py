@@ -179,8 +179,14 @@ def test_the_next_run_is_of_a_loss_that_may_be_the_best_with_its_next_seed():
 def test_the_name_of_an_experiment_is_quoted_in_a_command():
     experiment, _ = run("asl", name="a;b-1")
     command = experiment.with_seed(2)
-    assert shlex.split(command)[:6] == ["dvc", "exp", "run", "--temp", "-n", "a;b-2"]
-    assert "'a;b-2'" in command
+    assert shlex.split(command)[:6] == ["dvc", "exp", "run", "--temp", "-n", "a;b-asl-2"]
+    assert "'a;b-asl-2'" in command
+
+
+def test_the_next_runs_of_two_losses_have_two_names():
+    names = [run(loss, name=f"my-{n}")[0] for n, loss in enumerate(("asl", "bce"), start=1)]
+    found = [shlex.split(experiment.with_seed(2))[5] for experiment in names]
+    assert found == ["my-asl-2", "my-2-bce-2"]
 
 
 def test_the_files_of_a_run_are_brought_by_the_command_that_dvc_has_for_it():

@@ -100,10 +100,12 @@ def test_the_standard_error_agrees_with_the_bootstraps_where_labels_are_rare():
 
 def test_rows_without_any_label_score_0_and_move_nothing():
     one = dataclasses.replace(scored(), targets=np.zeros((60, 4), dtype=bool))
-    for name in ("macro_f1", "micro_f1", "weighted_f1", "average_precision", "f1_a"):
+    for name in ("macro_f1", "micro_f1", "weighted_f1", "average_precision"):
         found = measures.measure(name, one)
         assert found.value == 0
         assert not found.moves.any()
+    with pytest.raises(UserError, match="'f1_a', and no row of the test split has that label"):
+        measures.measure("f1_a", one)
 
 
 def test_an_unknown_measure_is_refused_with_those_that_there_are():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -347,6 +348,17 @@ def test_a_page_of_the_real_size_stays_small(tmp_path, monkeypatch):
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', html)) <= set(ids)
     assert write(tmp_path / "again.html", made).read_bytes() == path.read_bytes()
+
+
+def test_a_page_is_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "page.html", tmp_path / "elsewhere/page.html"
+    link.symlink_to(target)
+    write(link, [run("asl"), run("bce")])
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(UserError, match="--html is '/dev/null', which is not a regular file"):
+        write(Path("/dev/null"), [run("asl"), run("bce")])
 
 
 def test_a_path_that_cannot_be_written_is_an_error_and_leaves_no_draft(tmp_path):

@@ -48,8 +48,14 @@ def test_looks_without_new_information_spend_no_error(fractions, without):
     assert crossed.mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 200_000))
 
 
-def test_losses_without_any_noise_are_equivalent():
-    equal = {loss: Runs([0.0] * 4, np.zeros((4, 50))) for loss in ("bce", "asl")}
+def test_nothing_is_decided_of_a_label_that_no_run_recognizes():
+    never = {loss: Runs([0.0] * 4, np.zeros((4, 50))) for loss in ("bce", "asl")}
+    assert sequential.decisions(never, "bce", 4, 0.005) == {}
+
+
+def test_losses_that_predict_the_same_are_equivalent():
+    moves = np.tile(np.random.default_rng(0).normal(size=50), (4, 1))
+    equal = {loss: Runs([0.5] * 4, moves) for loss in ("bce", "asl")}
     assert sequential.decisions(equal, "bce", 4, 0.005) == {"asl": ("equivalent", 2)}
 
 

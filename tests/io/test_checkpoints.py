@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goemotions.errors import UserError
 from goemotions.io.checkpoints import run_checkpoints
 from goemotions.io.locks import take
 
@@ -37,6 +38,15 @@ def test_they_are_in_the_project_or_where_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "~/checkpoints")
     with run_checkpoints("bce", {"seed": 1}, is_main=True) as kept:
         assert kept.folder == tmp_path / "home/checkpoints" / in_project.name
+
+
+def test_a_folder_of_an_unknown_user_is_an_error(monkeypatch):
+    monkeypatch.setenv("GOEMOTIONS_CHECKPOINTS", "~nobody-of-this-name/x")
+    with (
+        pytest.raises(UserError, match="CHECKPOINTS is '~nobody-of-this-name/x': there is no such"),
+        run_checkpoints("bce", {"seed": 1}, is_main=True),
+    ):
+        pass
 
 
 def test_a_finished_runs_is_kept_until_another_run_has_made_one(tmp_path, monkeypatch):

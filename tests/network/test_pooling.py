@@ -124,3 +124,12 @@ def test_what_is_saved_gives_the_same_logits_in_transformers_and_in_prediction(
         assert logits.std() > 0.1
         assert torch.allclose(plain(**inputs).logits, logits, atol=1e-4)
         assert torch.allclose(network(**inputs), logits, atol=1e-4)
+
+
+def test_the_first_token_divides_the_gradient_among_equal_scores():
+    """Of 2^60, as MPNet's, at which the backward pass of fused attention gives each all of it."""
+    hidden = torch.randn(2, 19, 16, requires_grad=True)
+    projections = (lambda x: 2.0**32 + 0 * x, lambda x: 2.0**28 + 0 * x, lambda x: x)
+    context = short_text._first_token(hidden, projections, 1, None, torch.nn.Dropout(0.1).eval())
+    context.sum().backward()
+    assert torch.allclose(hidden.grad, torch.full_like(hidden, 1 / 19))

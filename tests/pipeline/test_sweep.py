@@ -491,7 +491,7 @@ def test_what_git_warns_of_is_no_experiment(sweeper, monkeypatch, tmp_path):
     job = {
         "name": f"{PREFIX}bce-1-00000000", "commit": "a" * 40, "settings": [], "loss": "bce",
         "inputs": "", "url": str(tmp_path / "origin.git"), "local": False, "folder": str(tmp_path),
-        "cache": "", "shared": "group", "checkpoints": "", "threads": 1, "patience": 1.0,
+        "cache": "", "checkpoints": "", "threads": 1, "patience": 1.0,
         "environment": {"GIT_TRACE": "1"}, "versions": {},
     }  # fmt: skip
     trial = Trial(job)
@@ -569,3 +569,11 @@ def test_a_sweep_needs_a_commit_that_is_pushed_and_ray(sweeper, in_process, monk
     unknown = in_process(sweeper, "sweep", *cluster, ok=False)
     assert f"no branch of origin has the commit {commit}" in unknown
     assert "git push origin HEAD" in unknown
+    sweeper.git("checkout", "-q", "--detach")
+    unknown = in_process(sweeper, "sweep", *cluster, ok=False)
+    assert f"git push origin HEAD:refs/heads/sweep-{commit}" in unknown
+    sweeper.dvc("remote", "add", "--default", "beside", "../beside")
+    sweeper.git("commit", "-qam", "a relative remote")
+    sweeper.git("push", "-q", "origin", "HEAD:refs/heads/relative")
+    relative = in_process(sweeper, "sweep", *cluster, ok=False)
+    assert "the URL of the DVC remote beside is a relative path" in relative

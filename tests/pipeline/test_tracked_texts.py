@@ -78,3 +78,15 @@ def test_a_loss_for_other_data_is_refused_before_anything_is_read(own):
     out = own.dvc("repro", ok=False)
     assert "losses.asl is for multi-label data; mine is single-label: choose one of: cross_" in out
     assert not (own.folder / "models" / "trained").exists()
+
+
+def test_files_behind_a_link_are_refused_since_git_tracks_only_the_link(own, tmp_path):
+    folder = own.folder / "texts" / "mine"
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    own.git("add", "texts/mine")
+    why = "is not in the project's repository, since texts/mine is a link or a git submodule"
+    assert f"texts/mine/all.csv {why}" in own.dvc("repro", "fetch_dataset", ok=False)
+    report = own.goemotions("verify", ok=False)
+    assert f"FAIL texts/mine/all.csv: {why}" in report
+    assert "is tracked by neither" not in report

@@ -45,7 +45,7 @@ def folder(made, tmp_path_factory):
     (asl / "thresholds.json").write_text(json.dumps(content))
     digests.write_manifest(asl)
     (folder / "reports").mkdir()
-    (folder / "reports/comparison.html").write_text("<p id='g1-joy'>the comparison</p>")
+    (folder / "reports/comparison.html").write_text("<p id='g1-row-joy'>the comparison</p>")
     return folder
 
 
@@ -343,7 +343,7 @@ def test_typed_texts_are_shown_side_by_side(browser, client, classifiers):
     assert said == f"The models disagree on {', '.join(only_asl)}."
     assert find(browser, "#disagreement")[0].text == "The models disagree on 2 of 2 texts."
     link = articles[0].find_element("link text", label)
-    assert link.get_attribute("href").endswith(f"/comparison#g1-{label}")
+    assert link.get_attribute("href").endswith(f"/comparison#g1-row-{label}")
 
 
 def test_words_and_similar_texts_appear_at_a_button(browser, client):

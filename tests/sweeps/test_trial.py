@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
 from goemotions.sweeps import trial as module
 from goemotions.sweeps.trial import FailedError, Trial, remove_stale, versions
@@ -52,7 +53,7 @@ def trial(folder, **job):
     return Trial(
         {
             "name": "sweep-bce-1", "commit": "a" * 40, "settings": [], "loss": "bce", "inputs": "",
-            "url": str(folder), "local": True, "folder": str(folder), "cache": "", "shared": "",
+            "url": str(folder), "local": True, "folder": str(folder), "cache": "",
             "checkpoints": "", "threads": 1, "patience": 0.0, "environment": {},
             "versions": versions(), **job,
         }
@@ -97,3 +98,23 @@ def test_output_that_is_not_utf_8_is_read(tmp_path):
     one.place.mkdir(exist_ok=True)
     code = r"import sys; sys.stdout.buffer.write(b'caf\xe9')"
     assert one._call(sys.executable, "-c", code) == "caf\ufffd"
+
+
+def test_a_copy_has_the_projects_own_settings_of_dvc_and_its_cache_whatever_its_path(tmp_path):
+    project = tmp_path / "a project"
+    project.mkdir()
+    for command in (
+        ["git", "init", "-q"],
+        [*module.DVC, "init", "-q"],
+        [*module.DVC, "config", "--local", "core.hardlink_lock", "true"],
+        ["git", "-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "first"],
+    ):
+        subprocess.run(command, cwd=project, check=True)
+    asked = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.check_output(asked, cwd=project, text=True).strip()
+    cache = tmp_path / "disk #2, large"
+    one = trial(tmp_path, url=str(project), commit=commit, cache=str(cache))
+    one.clone()
+    found = Config(str(one.copy / ".dvc"))
+    assert found["cache"]["dir"] == str(cache)
+    assert found["core"]["hardlink_lock"] is True

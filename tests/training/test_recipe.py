@@ -138,7 +138,9 @@ def test_one_extreme_gradient_does_not_raise_the_limit_and_a_new_level_does():
     found = [clipped(10) for _ in range(110)]
     assert found[0] == pytest.approx(2)
     assert found[20:] == pytest.approx([10] * 90)
-    assert len(clipping.norms) == 100
+    for _ in range(900):
+        clipped(10)
+    assert len(clipping.norms) == 1000
 
 
 def test_after_a_spike_the_usual_norms_still_count():
@@ -164,7 +166,21 @@ def test_steps_with_next_to_no_gradient_set_no_limit(nothing):
     """As of asl for a batch without a positive, which says nothing about other batches."""
     clipping = Clipping(1)
     without = [(nothing, nothing)] * 19
-    for norm, expected in [(2, 2), *[*without, (2, 2)] * 5, (9, 2)]:
+    early = (2, nothing or 2)  # the second and the third batch with a positive
+    for norm, expected in [
+        (2, 2), *[*without, early] * 2, *[*without, (2, 2)] * 5, (9, 2),
+    ]:  # fmt: skip
+        gradient = torch.full((4,), norm / 2)
+        clipping.clip([gradient])
+        assert gradient.norm().item() == pytest.approx(expected)
+
+
+def test_steps_with_next_to_no_gradient_may_come_first():
+    clipping = Clipping(1)
+    without = [(1e-4, 1e-4)] * 19
+    rarely = [(1e-4, 1e-4)] * 150
+    steps = [*[*without, (2, 1e-4)] * 3, *[*without, (2, 2)] * 5, *[*rarely, (2, 2), (9, 2)] * 3]
+    for norm, expected in steps:
         gradient = torch.full((4,), norm / 2)
         clipping.clip([gradient])
         assert gradient.norm().item() == pytest.approx(expected)

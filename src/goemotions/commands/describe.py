@@ -19,7 +19,7 @@ from goemotions.data.labels import Labels
 from goemotions.data.notes import repeats
 from goemotions.data.splits import SPLITS, Row
 from goemotions.data.texts import Texts
-from goemotions.errors import UserError
+from goemotions.errors import UserError, shows_unicode
 
 _EXAMPLES = 3  # texts of each label
 _SHOWN = 120  # characters of a text
@@ -231,7 +231,7 @@ def _short(text: str) -> str:
 def show(found: Description, *, as_json: bool) -> None:
     """Print a description, as tables or as JSON."""
     if as_json:
-        print(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        print(json.dumps(asdict(found), indent=1, ensure_ascii=not shows_unicode()))
         return
     console = Console(highlight=False, emoji=False)  # a text may hold `:joy:`
     rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())

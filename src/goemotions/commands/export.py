@@ -61,8 +61,8 @@ def run(params: Params, loss: str, output: Path, *, compared: bool = True) -> No
                 params, loss, classifier, split, logits, scores, checks, made, conclusion
             )
         )
+        digests.write_manifest(draft)  # without the card, which may be edited
         (draft / "README.md").write_text(text, encoding="utf-8")
-        digests.write_manifest(draft)
         files = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
     print(f"{output}: {', '.join(files)}")
     for name, check in checks.items():

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from goemotions.config.dataset_settings import FORMATS
 from goemotions.data import table_files
-from goemotions.errors import UserError
+from goemotions.errors import UserError, shows_unicode
 from goemotions.evaluation.trained import Classifier
 from goemotions.io import digests
 from goemotions.io.locks import HeldError, take
@@ -68,11 +68,12 @@ def run(
         results = _classify(classifier, thresholds, source, bar)
         if output is not None:
             key = _key(thresholds, precision, folder, texts, file)
+            output = output.resolve() if output.is_symlink() else output  # the link stays
             partial = output.with_name(f".{output.name}.{key}.partial")
             _write(output, partial, source, bar, results)
         elif file is not None:
             for result in results:
-                print(json.dumps(result, ensure_ascii=False))
+                print(json.dumps(result, ensure_ascii=not shows_unicode()))
         else:
             needed: dict[str, float] = {}
             if thresholds is not None:
@@ -112,7 +113,8 @@ def _write(
             partial.replace(output)
         every = f".{glob.escape(output.name)}.{'[0-9a-f]' * 12}.partial"
         for stale in output.parent.glob(every):
-            with suppress(HeldError), take(stale):  # another process may still write it
+            # Another process may still write it, or it is another user's.
+            with suppress(HeldError, OSError), take(stale):
                 stale.unlink()
     except KeyboardInterrupt:
         continued = "has the results so far; run the same command to continue"
@@ -121,7 +123,7 @@ def _write(
     except HeldError as held:
         raise UserError(f"another process writes {output}; wait for it{held}") from None
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from None
+        raise UserError(f"cannot write {error.filename or output}: {error.strerror}") from None
 
 
 def _check_files(file: Path | None, output: Path | None, column: str | None) -> None:

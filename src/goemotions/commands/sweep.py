@@ -5,6 +5,7 @@ data and results. What an experiment is called follows from its commit and setti
 same command never runs one again that is already there.
 """
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -174,10 +175,15 @@ def find_places(remote: str | None) -> Places:
     preflight.require_project()
     for problem in preflight.problems(Path()):
         raise UserError(str(problem))
-    if changed := _git("status", "--porcelain", "--untracked-files=no"):
+    if folder := _git("rev-parse", "--show-prefix"):
         raise UserError(
-            f"{changed.split()[1]} has uncommitted changes, and a sweep runs the last commit: run "
-            "`git commit -a` or `git stash` first"
+            f"the project is the folder {folder} of a larger git repository, and a sweep clones "
+            "the project: make it a repository of its own, or use `dvc queue`"
+        )
+    if changed := _git("status", "--porcelain", "-z", "--untracked-files=no"):
+        raise UserError(
+            f"{changed.split(chr(0))[0][2:].strip()} has uncommitted changes, and a sweep runs the "
+            "last commit: run `git commit -a` or `git stash` first"
         )
     commit = _git("rev-parse", "HEAD")
     if remote is None:
@@ -185,9 +191,17 @@ def find_places(remote: str | None) -> Places:
     if remote not in (known := _git("remote").split()):
         raise UserError(f"--remote is {remote!r}; git has {', '.join(known) or 'no remote'}")
     if not _git("branch", "--remotes", "--list", f"{remote}/*", "--contains", commit):
+        on_a_branch = preflight.git(Path(), "symbolic-ref", "-q", "HEAD").returncode == 0
+        pushed = "HEAD" if on_a_branch else f"HEAD:refs/heads/sweep-{commit[:7]}"
         raise UserError(
             f"no branch of {remote} has the commit {commit[:7]}, which the machines clone from "
-            f"there: git push {remote} HEAD"
+            f"there: git push {remote} {pushed}"
+        )
+    if name := dvc_cache.relative_remote(Path()):
+        raise UserError(
+            f"the URL of the DVC remote {name} is a relative path, which leads elsewhere in the "
+            f"clones of a sweep: run `dvc remote modify {name} url` with the absolute path, commit "
+            "and push"
         )
     return Places(remote, _git("remote", "get-url", remote), commit)
 
@@ -211,8 +225,6 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     Raises:
         UserError: dvc cannot, or the DVC remote lacks an object or has it corrupted.
     """
-    if places.remote is None:
-        return
 
     def missing(one: Planned) -> list[tuple[str, str]]:
         reference = f"{_references(places.commit)}{one.name}"
@@ -225,6 +237,12 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
     wanted = [one for one in trials if one.name not in here or missing(one)]
     if not wanted:
         return
+    if places.remote is None:
+        lost = shlex.join(one.name for one in wanted)
+        raise UserError(
+            f"the files of {len(wanted)} experiments are no longer in DVC's cache, perhaps after "
+            f"`dvc gc`. To make them again, run `dvc exp remove {lost}` and the same command"
+        )
     names = [one.name for one in wanted]
     command = [sys.executable, "-m", "dvc", "exp", "pull", "--no-cache", places.remote, *names]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this Python's dvc
@@ -284,7 +302,6 @@ def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterat
         environment["GOEMOTIONS_MIRROR"] = str(mirror.absolute())
     here = str(Path.cwd() / ".dvc/tmp/sweep")
     cache = str(dvc_cache.cache_folder(Path.cwd())) if local else ""
-    shared = dvc_cache.shared(Path.cwd()) if local else ""
     versions = trial.versions()
     for one in trials:
         yield Job(
@@ -297,7 +314,6 @@ def _jobs(trials: Sequence[Planned], places: Places, options: Options) -> Iterat
             local=local,
             folder=here if local else _absolute(options.folder),
             cache=cache,
-            shared=shared,
             checkpoints=_absolute(options.checkpoints) or (f"{here}/checkpoints" if local else ""),
             threads=options.resources.cpus,
             patience=options.patience,

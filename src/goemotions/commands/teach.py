@@ -49,7 +49,7 @@ def run(name: str, chosen: list[str], params: Params) -> None:
             f"{other.name} was trained on {other.dataset}, and the selected dataset is "
             f"{params.dataset}; name experiments on {params.dataset}"
         )
-    logits = np.mean([_logits(experiment, split) for experiment in found], axis=0)
+    logits = np.mean([_logits(one, split, params.train.precision) for one in found], axis=0)
     folder = Path("teachers", name)
     fields = ("name", "model", "loss", "seed", "validation_average_precision", "commit")
     origin = {
@@ -63,12 +63,12 @@ def run(name: str, chosen: list[str], params: Params) -> None:
     print(f"to learn from it: dvc exp run -S teacher={name} -S model=minilm-l6")
 
 
-def _logits(experiment: Experiment, split: Split) -> NDArray[np.float32]:
-    """An experiment's logits for a split, [rows, labels], in bfloat16 where training uses it."""
+def _logits(experiment: Experiment, split: Split, precision: str) -> NDArray[np.float32]:
+    """An experiment's logits for a split, [rows, labels], in bfloat16 where `precision` says so."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
         experiments.bring_model(experiment, folder)
-        classifier = Classifier.load(folder, "bf16" if uses_bf16("auto") else "fp32")
+        classifier = Classifier.load(folder, "bf16" if uses_bf16(precision) else "fp32")
         classifier.check_labels(split.labels, experiment.name, Path("data", experiment.dataset))
         bar = tqdm(total=len(split.ids), unit="text", desc=experiment.name, file=sys.stderr)
         with bar:

@@ -21,7 +21,7 @@ from goemotions.errors import UserError, first_line
 from goemotions.io import dvc_cache, hub, preflight
 from goemotions.io.digests import MANIFEST, read_manifest, sha256
 from goemotions.io.project import links_out_of_the_project, pulled_by
-from goemotions.io.tracked import untracked
+from goemotions.io.tracked import IN_ANOTHER_PLACE, beyond, untracked
 from goemotions.models import prepare
 
 if TYPE_CHECKING:
@@ -313,7 +313,12 @@ def _texts(report: Report, name: str, entry: Dataset) -> None:
         if not file.is_file():
             remedy = pulled_by(file) or f"copy it to {shlex.quote(str(file))}"
             report.add(file, False, "does not exist", remedy)
-    for file in untracked([file for file in files if file.is_file()]):
+    there = [file for file in files if file.is_file()]
+    for file in there:
+        if place := beyond(file):
+            remedy = f"replace {shlex.quote(str(place))} by a folder with copies of the files"
+            report.add(file, False, IN_ANOTHER_PLACE.format(place), remedy)
+    for file in untracked([file for file in there if not beyond(file)]):
         found = "is tracked by neither git nor DVC, so experiments would not have it"
         remedy = f"git add {shlex.quote(str(file))}"
         report.add(file, False, found, remedy)

@@ -354,7 +354,14 @@ def _pairs(
             for (a, b), difference in zip(losses, differences, strict=True)
         ]
     ps = statistics.holm([one.p() for one in differences])
-    equivalent = statistics.holm([statistics.equivalence(one, margin) for one in differences])
+    # Where no row moves either score, as where no run recognizes a rare label, nothing is known.
+    known = [runs[a].moves.any() or runs[b].moves.any() for a, b in losses]
+    equivalent = statistics.holm(
+        [
+            statistics.equivalence(one, margin) if is_known else 1.0
+            for one, is_known in zip(differences, known, strict=True)
+        ]
+    )
     found = []
     for (a, b), difference, p, same in zip(losses, differences, ps, equivalent, strict=True):
         verdict: Verdict = "equivalent" if same < LEVEL else "undecided"

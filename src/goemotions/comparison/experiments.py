@@ -114,8 +114,10 @@ class Experiment:
         """The same with another seed, in a temporary copy, so that the workspace stays as it is."""
         options = ["--temp"]
         if self.revision is not None and not self.is_commits:
-            name = f"{self.name.removesuffix(f'-{self.seed}')}-{seed}"
-            options.append(f"-n {shlex.quote(name)}")
+            name = self.name.removesuffix(f"-{self.seed}")
+            if self.loss not in name:  # or two losses' next runs could have the same name
+                name += f"-{self.loss}"
+            options.append(f"-n {shlex.quote(f'{name}-{seed}')}")
         return self._again({"train.seed": seed}, *options)
 
     def _again(self, other: dict[str, Any], *options: str) -> str:
@@ -465,9 +467,8 @@ def _readable(path: str, name: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, yaml.YAMLError, YAMLError, AttributeError, TypeError) as error:
-        remedy = (
-            f"`git checkout {path}` brings the committed one back"
-            if name == WORKSPACE
-            else f"run it again, or {LEAVE_OUT}"
-        )
+        remedy = f"run it again, or {LEAVE_OUT}"
+        if name == WORKSPACE:
+            kept_by = "dvc" if path.startswith("metrics/training/") else "git"
+            remedy = f"`{kept_by} checkout {path}` brings the recorded one back"
         raise UserError(f"{path} of {name} is unreadable ({first_line(error)}); {remedy}") from None

@@ -124,7 +124,10 @@ def _measure(name: str, run: Scored) -> Measure:
     if name == "weighted_f1":
         return _weighted_f1(decisions, targets)
     if name.startswith("f1_"):
-        return label_f1(decisions, targets, run.labels.names.index(name[3:]))
+        label = run.labels.names.index(name[3:])
+        if not targets[:, label].any():
+            raise UserError(f"--metric is {name!r}, and no row of the test split has that label")
+        return label_f1(decisions, targets, label)
     if name != "macro_f1":
         groups = run.labels.groupings[name.removeprefix("macro_f1_")]
         decisions, targets = (

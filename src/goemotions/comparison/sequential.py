@@ -93,7 +93,8 @@ def decisions(
     A loss is better or worse, or equivalent within the margin, each with an error of ERROR over the
     number of losses compared; hopeless if none of these is likely within the budget. What is
     decided at one look stays, and depends on the runs up to that look alone, so that a sweep that
-    was interrupted decides the same again.
+    was interrupted decides the same again. Nothing is decided of a loss while no row moves its
+    score or the baseline's, as where no run recognizes a rare label.
 
     Args:
         runs: of each loss in the order of the seeds.
@@ -111,6 +112,8 @@ def decisions(
             seen[loss] = Runs(one.scores[:last], one.moves[:last])
         of = statistics.spreads(seen)
         for loss in fractions.keys() - found.keys():
+            if not (seen[loss].moves.any() or seen[baseline].moves.any()):
+                continue  # no row moves either score, so nothing is known
             now = statistics.estimate(seen[loss], of[loss], seen[baseline], of[baseline])
             end, noise = _error(now, look / budget), _error(now)
             before = fractions[loss][-1] if fractions[loss] else 0.0

@@ -26,8 +26,8 @@ def divide(
 ) -> dict[str, list[int]]:
     """Divide rows between train and the splits that take a share of it.
 
-    A label has a row in train before any other split gets one. The sizes are the shares of all
-    rows, to within the largest group.
+    A label has a row in train before any other split gets one. Otherwise the sizes are the
+    shares of all rows, to within the largest group.
 
     Args:
         keys: of each row; rows of one key stay together.

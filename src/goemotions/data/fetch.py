@@ -21,7 +21,7 @@ from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
 from goemotions.io import hub, publish
 from goemotions.io.project import pulled_by
-from goemotions.io.tracked import untracked
+from goemotions.io.tracked import IN_ANOTHER_PLACE, beyond, untracked
 
 
 def fetch_dataset(name: str, settings: Dataset, folder: Path) -> Texts:
@@ -103,6 +103,9 @@ def _paths(name: str, settings: Table, *, again: bool) -> dict[str, Path]:
             if pull := pulled_by(Path(file)):
                 remedy = f"DVC tracks it, so `{pull}` brings it"
             raise TextsError(f"datasets.{name}: {file} does not exist; {remedy}")
+    for file in files:
+        if folder := beyond(Path(file)):
+            raise TextsError(f"datasets.{name}: {file} {IN_ANOTHER_PLACE.format(folder)}")
     if missing := untracked([Path(file) for file in files]):
         shown = " ".join(shlex.quote(str(file)) for file in missing)
         raise TextsError(

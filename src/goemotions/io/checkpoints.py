@@ -139,7 +139,12 @@ def _shortest() -> float:
 
 def _place() -> Path:
     given = Path(os.environ.get("GOEMOTIONS_CHECKPOINTS") or ".dvc/tmp/goemotions")
-    return project.project_folder() / given.expanduser()
+    try:
+        return project.project_folder() / given.expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"GOEMOTIONS_CHECKPOINTS is {str(given)!r}: there is no such user; name a folder"
+        ) from None
 
 
 def _lock(folder: Path) -> Path:

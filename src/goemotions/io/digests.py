@@ -72,7 +72,9 @@ def check(folder: Path, written: dict[str, str]) -> None:
         if not (folder / name).is_file() or sha256(folder / name) != digest
     ]
     if wrong:
+        remedy = "make or download it again"
+        if folder.parts[:1] in (("data",), ("models",)):
+            remedy = "`goemotions verify --cache` says what fixes it"
         raise UserError(
-            f"{folder} is not what was written there: {', '.join(wrong)} changed since; "
-            "`goemotions verify --cache` says what fixes it"
+            f"{folder} is not what was written there: {', '.join(wrong)} changed since; {remedy}"
         )

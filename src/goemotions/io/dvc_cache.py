@@ -160,9 +160,14 @@ def has_changed(folder: Path, recorded: str, file: Path) -> bool:
     return digest is not None and _md5(file) != digest
 
 
-def shared(folder: Path) -> str:
-    """A project's setting `cache.shared`; empty where it has none."""
-    return str(_repository(folder).config["cache"].get("shared") or "")
+def relative_remote(folder: Path) -> str:
+    """The name of a project's DVC remote, where its URL is a relative path; empty otherwise."""
+    from dvc.config_schema import RelPath
+
+    config = _repository(folder).config
+    name = config["core"].get("remote", "")
+    url = config["remote"].get(name, {}).get("url")
+    return name if isinstance(url, RelPath) else ""
 
 
 def uses_flock(folder: Path) -> bool:

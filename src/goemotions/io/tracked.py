@@ -6,6 +6,20 @@ from pathlib import Path
 from goemotions.io.preflight import git
 from goemotions.io.project import dvc_files
 
+IN_ANOTHER_PLACE = (
+    "is not in the project's repository, since {} is a link or a git submodule, so experiments "
+    "would not have it; put a copy of the files in a folder of the project"
+)
+
+
+def beyond(file: Path) -> Path | None:
+    """The link or the git submodule that a file of the project lies in, if it lies in one.
+
+    git tracks only the link or the submodule itself, and experiments do not have what is in it.
+    """
+    folders = [folder for folder in file.parents if folder != Path()]
+    return next((one for one in folders if one.is_symlink() or (one / ".git").exists()), None)
+
 
 def untracked(files: Iterable[Path]) -> list[Path]:
     """The files that neither git nor DVC tracks; none where there is no git repository.

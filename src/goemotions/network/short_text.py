@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bert.modeling_bert import BertLayer
@@ -208,5 +209,8 @@ def _first_token(
         for projection, x in zip(projections, (hidden[:, :1], hidden, hidden), strict=True)
     )
     rate = dropout.p if dropout.training else 0.0
-    context = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=rate)
+    # The layer that pools MPNet's tokens has scores of 2^60, to which the fused kernels' backward
+    # pass cannot add the logarithm of the length: each token would get the gradient of them all.
+    with sdpa_kernel(SDPBackend.MATH):
+        context = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=rate)
     return context.transpose(1, 2).flatten(2)

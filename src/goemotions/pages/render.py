@@ -7,6 +7,7 @@ admits no script but the page's own.
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ def page(template: str, script: str = "page.js", **values: Any) -> str:
 
 
 def check(path: Path) -> None:
-    """Raise UserError where a page cannot be written to `path`, since that is a folder."""
-    if path.is_dir():
-        raise UserError(f"--html is {str(path)!r}, which is a folder; name a file")
+    """Raise UserError where a page cannot be written to `path`, since that is no file."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise UserError(f"--html is {str(path)!r}, which is {kind}; name a file")
 
 
 def write(path: Path, template: str, **values: Any) -> None:
@@ -58,7 +60,8 @@ def write(path: Path, template: str, **values: Any) -> None:
     """
     check(path)
     html = page(template, **values)
-    draft = path.with_name(f".{path.name}.draft")
+    path = path.resolve() if path.is_symlink() else path  # the link stays
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(html, encoding="utf-8")

@@ -58,8 +58,8 @@ const bar = (model, label, given) => {
 };
 const labelCell = (label) => {
   const cell = make("th", { scope: "row" });
-  const anchor = `/comparison#g1-${encodeURIComponent(label.replaceAll(" ", "_"))}`;
-  cell.append(facts.compared ? make("a", { href: anchor, textContent: label }) : label);
+  const anchor = `/comparison#g1-row-${encodeURIComponent(label.replaceAll(" ", "_"))}`;
+  cell.append(facts.linked ? make("a", { href: anchor, textContent: label }) : label);
   return cell;
 };
 const table = ({ given }, all) => {

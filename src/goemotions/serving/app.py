@@ -204,6 +204,7 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(UserError)(_refused)
+    compared = comparison.read_text(encoding="utf-8") if comparison.is_file() else ""
     page = render.page(
         "serve.html",
         script="serve.js",
@@ -213,7 +214,9 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         ],
         thresholds={name: models.thresholds(name) for name in models.classifiers},
         max_bytes=MAX_BYTES,
-        compared=comparison.is_file(),
+        compared=bool(compared),
+        # Of several comparisons, which one has these models cannot be told.
+        linked=bool(compared) and 'id="g2"' not in compared,
     )
 
     _add_pages(app, page, comparison)

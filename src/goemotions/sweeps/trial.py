@@ -60,7 +60,6 @@ class Job(TypedDict):
         local: whether `url` is the project's folder on this machine, where no DVC remote is needed.
         folder: where this machine keeps working copies, and its DVC cache unless `cache` is set.
         cache: the DVC cache.
-        shared: its setting `cache.shared`; empty for none.
         checkpoints: a folder for checkpoints that outlive the copy; empty for none.
         threads: of the training.
         patience: seconds for which a remote that fails is tried again.
@@ -78,7 +77,6 @@ class Job(TypedDict):
     local: bool
     folder: str
     cache: str
-    shared: str
     checkpoints: str
     threads: int
     patience: float
@@ -216,9 +214,14 @@ class Trial:
         clone = ("git", "clone", "-q", "--no-checkout", self.job["url"], str(self.copy))
         self._again(lambda: self._call(*clone))
         self._call("git", "checkout", "-q", "--detach", self.job["commit"])
-        cache = Path(self.job["cache"]).expanduser() if self.job["cache"] else self.place / "cache"
-        shared = f"    shared = {self.job['shared']}\n" if self.job["shared"] else ""
-        (self.copy / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n{shared}")
+        from dvc.config import Config
+
+        own = Path(self.job["url"], ".dvc/config.local")
+        if self.job["local"] and own.is_file():
+            shutil.copyfile(own, self.copy / ".dvc/config.local")
+        cache = self.job["cache"] or str(self.place / "cache")
+        with Config(str(self.copy / ".dvc")).edit("local") as config:
+            config["cache"]["dir"] = cache
 
     def end(self) -> None:
         """End the commands and remove the copy; no command can be started afterwards."""
@@ -331,7 +334,11 @@ def main() -> None:
     if os.fork():  # Ray kills the children of a worker that ends; then this process cleans up.
         os._exit(0)
     order = json.loads(sys.stdin.readline())
-    trial = Trial(order["job"])
+    try:
+        trial = Trial(order["job"])
+    except RuntimeError as error:  # `~` of an unknown user
+        say(error=str(error), log="", machine=socket.gethostname(), seconds=0.0)
+        return
 
     def end_with_the_worker() -> None:
         sys.stdin.read()

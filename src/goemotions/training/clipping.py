@@ -4,8 +4,8 @@ import torch
 
 WINDOW = 100  # steps
 QUANTILE = 0.9  # of their norms
-NEGLIGIBLE = 1 / 1000  # of the largest norm; smaller ones are not counted
-SPIKE = 10  # times the limit; larger norms count as that
+MEMORY = 1000  # steps
+NEGLIGIBLE = 1 / 1000  # of the third largest norm in the memory; smaller ones are not counted
 
 
 class Clipping:
@@ -16,7 +16,9 @@ class Clipping:
     arXiv 2007.14469, algorithm 1) clips at a percentile of all norms so far; here the limit is a
     multiple of a percentile of the last ones. Norms close to zero do not count: with losses like
     `asl`, they are those of batches without a positive. Where most batches have none, the limit
-    would otherwise be close to zero, too, and stop all learning.
+    would otherwise be close to zero, too, and stop all learning. Close to zero means in comparison
+    with the third largest norm of a longer time, since beside one spike all usual norms would look
+    so; until three batches had a positive, the limit can be close to zero.
 
     Args:
         factor: above 0.
@@ -24,7 +26,7 @@ class Clipping:
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
-        self.norms = torch.empty(0)  # of the last steps, before they were clipped at the limit
+        self.norms = torch.empty(0)  # of the last MEMORY steps, before they were clipped
 
     def clip(self, gradients: list[torch.Tensor]) -> torch.Tensor:
         """Clip all gradients of a step in place, without waiting for a GPU.
@@ -36,13 +38,12 @@ class Clipping:
         norms = self.norms.to(norm.device)
         limit = torch.full_like(norm, torch.inf)
         if len(norms):
-            counted = torch.where(norms > NEGLIGIBLE * norms.max(), norms, torch.nan)
+            large, last = norms.topk(min(3, len(norms))).values[-1], norms[-WINDOW:]
+            counted = torch.where(last > NEGLIGIBLE * large, last, torch.nan)
             usual = counted.nanquantile(QUANTILE)
-            limit = torch.where(usual > 0, self.factor * usual, limit)  # none if all were 0
+            limit = torch.where(usual > 0, self.factor * usual, limit)  # none if all are left out
             torch._foreach_mul_(gradients, (limit / norm).clamp(max=1))
-        # Beside a norm a thousand times as large, all usual ones would look negligible.
-        counts = torch.minimum(norm, SPIKE * limit)
-        self.norms = torch.cat([norms, counts[None]])[-WINDOW:]
+        self.norms = torch.cat([norms, norm[None]])[-MEMORY:]
         return norm
 
     def state_dict(self) -> dict[str, torch.Tensor]:

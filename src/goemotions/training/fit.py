@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -273,10 +274,12 @@ def _latest(saved: Checkpoints, *, is_main: bool) -> Path | None:
     return latest
 
 
+# Of which other versions may give other weights.
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
+
+
 def _determined_by(run: _Run, arguments: TrainingArguments) -> dict[str, Any]:
     """All that determines a training, for the key of its checkpoint."""
-    import transformers
-
     params = run.params
     data = [params.data_folder / name for name in ("labels.json", "train.jsonl", "val.jsonl")]
     return {
@@ -286,7 +289,7 @@ def _determined_by(run: _Run, arguments: TrainingArguments) -> dict[str, Any]:
         "processes": [arguments.world_size, arguments.gradient_accumulation_steps],
         "device": arguments.device.type,
         "bf16": arguments.bf16,
-        "versions": [torch.__version__, transformers.__version__],
+        "versions": [version(name) for name in PACKAGES],
         "data": [digests.sha256(path) for path in data],
         "taught": None if run.taught is None else sha256(run.taught.tobytes()).hexdigest(),
         "base model": run.base,
