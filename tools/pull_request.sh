@@ -13,6 +13,10 @@ base=${1:?usage: tools/pull_request.sh BASE [-S SETTING=VALUE]...}
 shift
 set -- -S dataset=sample -S model=deberta-v3-tiny "$@" # the last one of a setting counts
 [ ! -d .venv ] || PATH="$PWD/.venv/bin:$PATH"
+[ -z "$(git rev-parse --show-prefix)" ] || {
+    echo "error: the project is a folder of a larger git repository, which this cannot clone" >&2
+    exit 1
+}
 head=$(git rev-parse HEAD)
 base=$(git merge-base "$base" HEAD) || {
     echo "error: BASE must be a commit or a branch with which this one has commits in common" >&2
