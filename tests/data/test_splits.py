@@ -122,7 +122,7 @@ def test_a_row_that_breaks_a_rule_is_named_by_file_and_number(tmp_path):
 def test_damage_that_dvc_would_restore_is_named_before_it_is_read(tmp_path):
     path = write(tmp_path, GOOD)
     path.write_bytes(splits.encode([GOOD])[:-5])
-    with pytest.raises(UserError, match=r"train\.jsonl changed since; `goemotions verify --cache`"):
+    with pytest.raises(UserError, match=r"train\.jsonl changed since; make or download it again"):
         splits.load(tmp_path, "train")
 
 
@@ -130,7 +130,7 @@ def test_changed_labels_are_named_before_they_are_read(tmp_path):
     write(tmp_path, GOOD)
     labels = tmp_path / "labels.json"
     labels.write_text(labels.read_text().replace("label 3", "label X"))
-    with pytest.raises(UserError, match=r"labels\.json changed since; `goemotions verify --cache`"):
+    with pytest.raises(UserError, match=r"labels\.json changed since; make or download it again"):
         splits.load(tmp_path, "train")
 
 

@@ -143,7 +143,8 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
         damage(clone.folder / name, "flipped")  # a hard link: the object in the cache, too
     clone.params({"evaluate.bootstrap": 150})
     output = clone.dvc("repro", "evaluate", ok=False)
-    assert "models/trained/asl is not what was written there: model.safetensors changed" in output
+    damaged = "models/trained/asl is not what was written there: model.safetensors changed"
+    assert f"{damaged} since; `goemotions verify --cache` says what fixes it" in output
     goemotions = str(clone.folder / ".venv/bin/goemotions")
     report = clone.run(goemotions, "verify", "--cache", ok=False).stdout
     for name in names:

@@ -499,7 +499,7 @@ def test_what_git_warns_of_is_no_experiment(sweeper, monkeypatch, tmp_path):
     assert "git ls-remote" in trial.log()
     trial.job["commit"] = sweeper.git("rev-parse", "HEAD").strip()
     trial.clone()
-    assert "shared = group" in (trial.copy / ".dvc/config.local").read_text()
+    assert f"dir = {tmp_path}/cache" in (trial.copy / ".dvc/config.local").read_text()
 
 
 def test_a_path_means_the_same_in_every_folder(tmp_path, monkeypatch):

@@ -487,10 +487,16 @@ def test_a_wrong_interval_is_named(tmp_path, monkeypatch, given):
         checkpoints.Checkpoints(tmp_path)
 
 
+def of_version_1(package):
+    """A change after which the package has that version."""
+    found = fit.version
+    return lambda patch: patch.setattr(
+        fit, "version", lambda name: "1.0" if name == package else found(name)
+    )
+
+
 CHANGES = {
-    "torch": lambda patch: patch.setattr(torch, "__version__", "1.0"),
-    # By its name, since transformers replaces itself in sys.modules while it is imported.
-    "transformers": lambda patch: patch.setattr("transformers.__version__", "1.0"),
+    **{name: of_version_1(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
     "device": {"device": torch.device("cuda")},
     "code": lambda patch: patch.setattr(fit, "code_digest", lambda stage: f"another {stage}"),
     "precision": {"bf16": True},
