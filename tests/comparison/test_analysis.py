@@ -82,6 +82,15 @@ def test_the_only_loss_that_may_be_the_best_is_better_than_the_baseline(others):
     assert {"better", "undecided"} <= verdicts
 
 
+def test_losses_of_which_no_run_recognizes_a_label_are_undecided_by_its_f1():
+    runs = [run(loss, seed) for loss in ("asl", "bce") for seed in (1, 2, 3)]
+    for _, scored in runs:
+        scored.logits[:, 0] = np.where(scored.targets[:, 0], -1.0, -2.0)  # below all thresholds
+    (comparison,) = analyse(*runs, metric="f1_a", margin=0.05)
+    (pair,) = comparison.pairs
+    assert (pair.difference.value, pair.verdict) == (0, "undecided")
+
+
 def test_losses_whose_difference_is_surely_small_are_equivalent():
     """A margin that these runs of 600 rows can bound."""
     seeds = range(1, 6)

@@ -6,7 +6,9 @@ import pytest
 import yaml
 from dvc.utils.serialize import dumps_yaml
 
+from goemotions.comparison import experiments
 from goemotions.comparison.experiments import recorded
+from goemotions.errors import UserError
 from goemotions.io.dvc_cache import digest_in, parsed
 
 EVALUATE = {"thresholds": "global", "bootstrap": 1000, "seed": 0}
@@ -145,3 +147,21 @@ def test_the_test_split_is_found_by_the_folders_digest_in_the_cache(tmp_path):
     assert digest_in(tmp_path, "d123.dir", "test.jsonl") == "b"
     assert digest_in(tmp_path, "d123.dir", "other") is None
     assert digest_in(tmp_path, "d124.dir", "test.jsonl") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("metrics/evaluation.json", "`git checkout metrics/evaluation.json` brings the recorded"),
+        (
+            "metrics/training/asl/summary.json",
+            "`dvc checkout metrics/training/asl/summary.json` brings the recorded",
+        ),
+    ],
+)
+def test_a_damaged_file_of_the_workspace_is_restored_by_what_keeps_it(path, remedy):
+    with (
+        pytest.raises(UserError, match=remedy),
+        experiments._readable(path, experiments.WORKSPACE),
+    ):
+        raise ValueError("no JSON")

@@ -105,6 +105,20 @@ def test_the_texts_of_a_client_that_has_hung_up_are_dropped(application, models)
     assert models.texts == ["stays"]
 
 
+@pytest.mark.parametrize(
+    ("page", "linked"), [(None, False), ('<h2 id="g1">', True), ('<h2 id="g1"><h2 id="g2">', False)]
+)
+def test_labels_link_to_a_page_with_one_comparison_only(made, tmp_path, page, linked):
+    models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
+    comparison = tmp_path / "comparison.html"
+    if page is not None:
+        comparison.write_text(page)
+    with TestClient(app.build(models, hosts=["*"], comparison=comparison)) as client:
+        html = client.get("/").text
+    assert f'"linked": {json.dumps(linked)}' in html
+    assert ("the comparison</a>" in html) == (page is not None)
+
+
 def test_the_preparation_of_similar_texts_ends_before_the_server_does(made, tmp_path):
     """A thread that is still in torch when Python exits ends the process with an abort."""
     models = app.Models({"bce": Classifier.load(made / "models/trained/bce")}, made / "data/sample")
