@@ -133,6 +133,14 @@ def test_a_teacher_of_other_labels_is_refused(workspace):
     assert "is for the labels neutral, surprise" in refused(workspace)
 
 
+def test_a_teacher_of_another_task_is_refused(workspace):
+    split = read(workspace)
+    labels = dataclasses.replace(split.labels, task="single_label")
+    write(workspace, split=dataclasses.replace(split, labels=labels))
+    said = refused(workspace)
+    assert "was made from single_label data, and the training split is multi_label" in said
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "nan"])
 def test_a_damaged_teacher_is_refused(workspace, damage):
     values = write(workspace)

@@ -1,6 +1,6 @@
 """teachers/<name>: the logits of other models for the training split, to learn from.
 
-It holds logits.npz (`digests` of the texts and `labels`, text, and `logits`, float16
+It holds logits.npz (`digests` of the texts, `labels` and `task`, text, and `logits`, float16
 [rows, labels]), and teacher.json, which says where they came from.
 """
 
@@ -34,6 +34,7 @@ def write(folder: Path, split: Split, logits: NDArray[np.floating], origin: dict
             draft / LOGITS,
             digests=np.array(_digests(split)),
             labels=np.array(split.labels.names),
+            task=np.array(split.labels.task),
             logits=logits.astype(np.float16),
         )
         digests.write_json(draft / "teacher.json", origin)
@@ -43,7 +44,8 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
     """The teacher's logits for rows of the training split, [rows, labels], in the rows' order.
 
     Raises:
-        UserError: there is no such teacher, or it knows other labels, or lacks some of the texts.
+        UserError: there is no such teacher, or it knows other labels or another task, or lacks
+            some of the texts.
     """
     path = folder / LOGITS
     if not path.is_file():
@@ -56,7 +58,8 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
         )
     try:
         with np.load(io.BytesIO(path.read_bytes())) as content:
-            known, labels, logits = (content[name] for name in ("digests", "labels", "logits"))
+            parts = ("digests", "labels", "task", "logits")
+            known, labels, task, logits = (content[part] for part in parts)
         if logits.shape != (len(known), len(labels)) or not np.isfinite(logits).all():
             raise ValueError(f"its logits are not {len(known)} x {len(labels)} finite numbers")
     except Exception as error:  # whatever damaged bytes make numpy and zipfile raise
@@ -68,6 +71,11 @@ def read(folder: Path, split: Split) -> NDArray[np.float32]:
         raise UserError(
             f"{path} is for the labels {', '.join(labels[:5].tolist())}..., and the training split "
             "has others; make a teacher from experiments on the selected dataset"
+        )
+    if task.item() != split.labels.task:
+        raise UserError(
+            f"{path} was made from {task.item()} data, and the training split is "
+            f"{split.labels.task}; make a teacher from experiments on the selected dataset"
         )
     places = {digest: place for place, digest in enumerate(known.tolist())}
     texts = _digests(split)
