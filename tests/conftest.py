@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import small
 from disk import Disk
 
 # libgomp reads it once, when torch is imported. The tests' workers share the cores: idle threads
@@ -118,12 +119,7 @@ def mpnet(tmp_path_factory, settings):
 def made(tmp_path_factory):
     """A project folder with the sample, the tiny model and a trained folder; not to be changed."""
     folder = tmp_path_factory.mktemp("project")
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    raw.update(loss="bce", dataset="sample", model="deberta-v3-tiny")
-    raw["datasets"]["sample"]["rows"] = {"train": 160, "val": 120, "test": 120}
-    raw["models"]["deberta-v3-tiny"].update(hidden_size=16, intermediate_size=16)
-    raw["recipes"]["deberta-v3-tiny"]["epochs"] = 1
-    raw["train"]["precision"] = "fp32"  # auto is bf16 on some CPUs
+    raw = small.settings(epochs=1)
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
     (folder / "texts" / "sample").mkdir(parents=True)
     p = config.parse(raw)

@@ -129,27 +129,37 @@ def copied(folder: Path, target: Path, cache: Path, home: Path) -> Clone:
     return clone
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, and that the workers of one test run share."""
+    place = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder, done = place / name, place / f"{name} is made"
+    with FileLock(place / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which every stage has run, for bce and then for asl; not to be changed.
 
-    Its cache lies beside it. The workers of one test run share both.
+    Its cache lies beside it.
     """
-    place = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    folder, done = place / "first", place / "first is made"
-    with FileLock(place / "first.lock"):
-        if done.exists():
-            return Clone(folder / "clone", environment(folder / "clone", folder))
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "clone").mkdir(parents=True)
-        clone = make_clone(folder / "clone", folder / "cache", folder)
+
+    def make(home: Path) -> None:
+        (home / "clone").mkdir()
+        clone = make_clone(home / "clone", home / "cache", home)
         for loss in ("bce", "asl"):
             clone.params({"loss": loss})
             clone.dvc("repro")
-        done.touch()
-    return clone
+
+    home = made_once(tmp_path_factory, "first", make)
+    return Clone(home / "clone", environment(home / "clone", home))
 
 
 @pytest.fixture(scope="session")
@@ -242,23 +252,25 @@ def files(folder: Path) -> dict[str, bytes]:
 def pushed(first: Clone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a clone, its cache, and where its workspace (asl) and experiment (bce) are
     pushed: origin.git and storage; not to be changed."""
-    home = tmp_path_factory.mktemp("pushed")
-    shutil.copytree(first.folder.parent / "cache", home / "cache")
-    (home / "a clone").mkdir()
-    clone = make_clone(home / "a clone", home / "cache", home)
-    clone.git("init", "-q", "--bare", "-b", "main", "../origin.git")
-    clone.git("remote", "add", "origin", "../origin.git")
-    clone.dvc("remote", "add", "--default", "storage", str(home / "storage"))
-    clone.dvc("remote", "modify", "storage", "verify", "true")
-    clone.git("add", ".dvc/config")
-    clone.dvc("repro")
-    clone.git("add", "-A")
-    clone.git("commit", "-qm", "trained")
-    clone.dvc("exp", "run", "--temp", "-n", "mine", "-S", "loss=bce", "evaluate", "baseline")
-    clone.git("push", "-q", "-u", "origin", "main")
-    clone.dvc("push")
-    clone.dvc("exp", "push", "origin", "mine")
-    return home
+
+    def make(home: Path) -> None:
+        shutil.copytree(first.folder.parent / "cache", home / "cache")
+        (home / "a clone").mkdir()
+        clone = make_clone(home / "a clone", home / "cache", home)
+        clone.git("init", "-q", "--bare", "-b", "main", "../origin.git")
+        clone.git("remote", "add", "origin", "../origin.git")
+        clone.dvc("remote", "add", "--default", "storage", str(home / "storage"))
+        clone.dvc("remote", "modify", "storage", "verify", "true")
+        clone.git("add", ".dvc/config")
+        clone.dvc("repro")
+        clone.git("add", "-A")
+        clone.git("commit", "-qm", "trained")
+        clone.dvc("exp", "run", "--temp", "-n", "mine", "-S", "loss=bce", "evaluate", "baseline")
+        clone.git("push", "-q", "-u", "origin", "main")
+        clone.dvc("push")
+        clone.dvc("exp", "push", "origin", "mine")
+
+    return made_once(tmp_path_factory, "pushed", make)
 
 
 @pytest.fixture

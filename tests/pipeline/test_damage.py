@@ -145,8 +145,7 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
     output = clone.dvc("repro", "evaluate", ok=False)
     damaged = "models/trained/asl is not what was written there: model.safetensors changed"
     assert f"{damaged} since; `goemotions verify --cache` says what fixes it" in output
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
-    report = clone.run(goemotions, "verify", "--cache", ok=False).stdout
+    report = clone.goemotions("verify", "--cache", ok=False)
     for name in names:
         assert f"FAIL {name}: is not what dvc.lock records" in report
     commands = report.split("To fix it:\n")[1].splitlines()
@@ -161,7 +160,7 @@ def test_a_damaged_cache_is_not_used_and_verify_says_what_mends_it(clone):
         clone.run("sh", "-c", f"PATH={shlex.quote(path)}; {command}")
     clone.dvc("repro", "evaluate")
     assert [digests(folder) for folder in folders] == before
-    assert clone.run(goemotions, "verify").stdout.endswith("dvc repro\n")
+    assert clone.goemotions("verify").endswith("dvc repro\n")
 
 
 def test_the_model_of_a_loss_that_is_not_selected_does_not_stop_training(clone):
@@ -169,16 +168,14 @@ def test_the_model_of_a_loss_that_is_not_selected_does_not_stop_training(clone):
     path = clone.folder / "models/trained/asl/config.json"
     path.chmod(0o644)
     path.write_text("{}")
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
-    assert clone.run(goemotions, "verify").stdout.endswith("Training can start: dvc repro\n")
+    assert clone.goemotions("verify").endswith("Training can start: dvc repro\n")
 
 
 def test_a_lock_file_that_dvc_half_wrote_is_named_by_verify(clone):
     path = clone.folder / ".dvc/tmp/rwlock"
     path.write_text('{"read": {"data/sample"')
     assert "Unable to read RWLock-file" in clone.dvc("repro", "evaluate", ok=False)
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
-    report = clone.run(goemotions, "verify", ok=False).stdout
+    report = clone.goemotions("verify", ok=False)
     assert report.endswith("To fix it:\n  rm -f .dvc/tmp/rwlock\n")
     path.unlink()
     clone.dvc("repro", "evaluate")
@@ -195,8 +192,7 @@ def test_a_run_that_dvc_did_not_get_to_record_is_named_by_verify(clone):
     run.unlink()
     (clone.folder / "dvc.lock").unlink()
     assert "join() argument must be str" in clone.dvc("repro", "evaluate", ok=False)
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
-    report = clone.run(goemotions, "verify", ok=False).stdout
+    report = clone.goemotions("verify", ok=False)
     assert report.endswith(f"To fix it:\n  rmdir {shlex.quote(str(run.parent))}\n")
     run.parent.rmdir()
     clone.dvc("repro", "evaluate")

@@ -17,8 +17,7 @@ from goemotions.serving.app import Models, SimilarTo
 
 
 def compared(clone, *arguments):
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
-    return json.loads(clone.run(goemotions, "compare", "--json", *arguments).stdout)["runs"]
+    return json.loads(clone.goemotions("compare", "--json", *arguments))["runs"]
 
 
 def test_every_kind_of_experiment_records_its_macro_f1(clone, shared_cache):
@@ -101,7 +100,6 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
 ):
     cache = shutil.copytree(shared_cache, tmp_path / "cache")  # which this test damages
     clone = new_clone("a clone", cache)
-    goemotions = str(clone.folder / ".venv/bin/goemotions")
     clone.dvc("exp", "run", "--temp", "-n", "old", "-S", "loss=bce", "evaluate")
     start = clone.git("rev-parse", "HEAD")[:7]
     clone.dvc("repro", "evaluate")
@@ -113,7 +111,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     clone.git("commit", "-qam", "asl with seed 2")
 
     page = tmp_path / "reports" / "page.html"
-    output = clone.run(goemotions, "compare", "v1", "--html", str(page)).stdout
+    output = clone.goemotions("compare", "v1", "--html", str(page))
     assert str(page) in output
     text = page.read_text()
     assert f"git checkout {start}\ndvc exp run -S loss=bce</pre>" in text
@@ -143,7 +141,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     assert {(e["loss"], e["seed"]) for e in compared(clone, "old", "--only", "x")} == {("bce", 1)}
     # What makes it again here, where params.yaml has another seed by now.
     assert found["bce", 1]["changes_from_workspace"] == {"loss": "bce", "train.seed": 1}
-    output = clone.run(goemotions, "compare", "v9", ok=False).stdout
+    output = clone.goemotions("compare", "v9", ok=False)
     assert "v9" in output
     assert "git log --oneline" in output
 
@@ -155,7 +153,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     ]
     kept = cache / "files/md5" / digest[:2] / digest[2:]
     away = kept.rename(tmp_path / "away")
-    output = clone.run(goemotions, "compare").stdout
+    output = clone.goemotions("compare")
     away.rename(kept)
     assert output.count("left out") == 1
     assert [
@@ -169,7 +167,7 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     written = settings.read_text()
     settings.write_text(written.replace("  weight_decay:", "  decay:"))
     away = kept.rename(tmp_path / "away")
-    output = clone.run(goemotions, "compare").stdout
+    output = clone.goemotions("compare")
     away.rename(kept)
     settings.write_text(written)
     assert f"make them again with `git checkout {start} && dvc exp run -S loss=bce`" in output
@@ -189,16 +187,16 @@ def test_experiments_of_other_commits_and_named_revisions_are_compared_on_one_pa
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
     publish.unlinked(kept).write_bytes(content)
-    output = clone.run(goemotions, "compare", ok=False).stdout
+    output = clone.goemotions("compare", ok=False)
     assert "metrics/predictions.parquet of old is not what the run wrote" in output
-    output = clone.run(goemotions, "verify", "--cache", ok=False).stdout
+    output = clone.goemotions("verify", "--cache", ok=False)
     assert f"rm -f {kept}" in output
     assert "Training can start, but DVC's cache is damaged" in output
     assert "run that experiment again" in output
 
     # An empty cache, which also has no lists of what is in the folders.
     clone.dvc("cache", "dir", "--local", str(tmp_path / "empty"))
-    output = clone.run(goemotions, "compare", "--only", "old", ok=False).stdout
+    output = clone.goemotions("compare", "--only", "old", ok=False)
     assert "the predictions of old are not in DVC's cache" in output
     assert "no experiment's predictions: see above" in output
     assert "Traceback" not in output

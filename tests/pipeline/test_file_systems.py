@@ -26,7 +26,7 @@ def other_disk():
 def verify(clone, *, ok):
     """What `goemotions verify` says, by the clone's own code, and the commands it ends with."""
     clone.env["PYTHONPATH"] = str(clone.folder / "src")
-    report = clone.run(str(clone.folder / ".venv/bin/goemotions"), "verify", ok=ok).stdout
+    report = clone.goemotions("verify", ok=ok)
     return report, report.partition("To fix it:\n")[2].splitlines()
 
 

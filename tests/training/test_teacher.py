@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from scipy.special import expit, rel_entr, softmax
-from small import launch, settings
 
 from goemotions import config
 from goemotions.data import splits
@@ -16,6 +15,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.training import fit, teacher
 from goemotions.training.losses import distillation
+from small import launch, settings
 
 
 def logits(seed, rows=6, labels=5):
