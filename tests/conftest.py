@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import small
 from disk import Disk
 
 # libgomp reads it once, when torch is imported. The tests' workers share the cores: idle threads
@@ -26,6 +25,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp()
 from goemotions import config
 from goemotions.data.fetch import fetch_dataset
 from goemotions.models import prepare
+from tests import small
 
 ROOT = Path(__file__).parents[1]
 # Read now, since tests set the variable for themselves.

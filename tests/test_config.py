@@ -116,6 +116,11 @@ def test_the_selectors_name_the_folders(raw):
         ),
         ("models/minilm-l6/files", {}, "files is {}; it must have at least one entry"),
         ("models/minilm-l6/files/vocab.txt", 1, "files.vocab.txt is 1; it must be text"),
+        (
+            "models/minilm-l6/files",
+            {"spm.model": None, "tokenizer.json": None},
+            "it must be without one of spm.model and tokenizer.json, which hold the same",
+        ),
         ("models/minilm-l6/files", {1: None}, "models.minilm-l6.files has the key 1; put it in"),
         (
             "models/deberta-v3-large/revision",

@@ -64,9 +64,10 @@ def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
         (tmp_path / "missing").read_text()
 
 
-def test_too_little_memory_ends_in_a_message(capsys):
+@pytest.mark.parametrize("allocate", [bytearray, torch.empty])
+def test_too_little_memory_ends_in_a_message(capsys, allocate):
     with pytest.raises(SystemExit) as ended, reported():
-        bytearray(2**60)
+        allocate(2**60)
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: out of memory; close other programs, or ")
 

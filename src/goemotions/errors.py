@@ -64,14 +64,15 @@ def reported(*, interrupted: str = "interrupted") -> Iterator[None]:
             raise
         print(f"error: the package {error.name} is missing; run `make setup`", file=sys.stderr)
         sys.exit(1)
-    except MemoryError:
-        print(
-            "error: out of memory; close other programs, or use a smaller model or fewer rows, and "
-            "run the same command again",
-            file=sys.stderr,
-        )
-        sys.exit(1)
     except Exception as error:
+        # torch's error at a CPU's memory is a RuntimeError.
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            print(
+                "error: out of memory; close other programs, or use a smaller model or fewer rows, "
+                "and run the same command again",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             print(
                 "error: the GPU's memory is full; end what uses it, or compute on the CPU: put "

@@ -153,7 +153,8 @@ def test_a_source_file_that_differs_leaves_the_old_folder(pins, tmp_path):
 )
 def test_files_that_make_no_whole_folder_are_named(pins, tmp_path, left_out, missing):
     files = {name: digest for name, digest in pins.files.items() if name != left_out}
-    message = f"models.mine.files makes no {missing}; list the source files that do: pytorch_model"
+    message = f"models.mine.files makes no {missing}; list config.json, tokenizer_config.json, "
+    message += "pytorch_model.bin or model.safetensors, and spm.model or tokenizer.json"
     with pytest.raises(UserError, match=re.escape(message)):
         cache("mine", pins.model_copy(update={"files": files}), tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []

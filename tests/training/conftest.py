@@ -3,11 +3,11 @@
 import shutil
 
 import pytest
-from small import settings
 
 from goemotions import config
 from goemotions.data.fetch import fetch_dataset
 from goemotions.models.prepare import cache
+from tests.small import settings
 
 
 @pytest.fixture(scope="module")

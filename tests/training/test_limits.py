@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from small import launch, settings
 
 from goemotions import config
 from goemotions.data import splits
@@ -12,6 +11,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation import score
 from goemotions.io.digests import sha256
 from goemotions.training import fit, losses
+from tests.small import launch, settings
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -93,7 +93,7 @@ def test_more_rows_than_there_are_is_an_error(workspace):
 def test_a_time_limit_ends_the_training_with_the_epoch(workspace, capfd):
     params = config.parse(limited(max_minutes=1e-6))
     fit.train(params, "bce")
-    assert "at most 2 epoch(s) and 1e-06 minute(s), 1 process" in capfd.readouterr().out
+    assert "2 epoch(s), none begun after 1e-06 minute(s), 1 process" in capfd.readouterr().out
     validation = (workspace / "metrics/training/bce/validation.csv").read_text().splitlines()
     assert [line.split(",")[:2] for line in validation[1:]] == [["5", "1.0"]]
     assert summary(workspace)["limited_minutes"] == 1e-6

@@ -7,7 +7,6 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
-from small import settings
 
 from goemotions import config
 from goemotions.data import splits
@@ -16,6 +15,7 @@ from goemotions.evaluation.trained import Classifier
 from goemotions.models.prepare import cache
 from goemotions.network.classifier import build_classifier, parameter_groups
 from goemotions.training import fit
+from tests.small import settings
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit, rel_entr
-from small import settings
 from transformers import TrainerCallback
 
 from goemotions import config
@@ -13,6 +12,7 @@ from goemotions.errors import UserError
 from goemotions.training import fit, losses, teacher, trainer
 from goemotions.training.averaging import WeightAverage
 from goemotions.training.clipping import Clipping
+from tests.small import settings
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 

@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import launch, settings
 
 from goemotions import config
 from goemotions.data import splits
@@ -24,6 +23,7 @@ from goemotions.io import checkpoints
 from goemotions.io.checkpoints import digests, run_checkpoints
 from goemotions.io.digests import sha256
 from goemotions.training import fit
+from tests.small import launch, settings
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
@@ -94,6 +94,26 @@ def train_until(monkeypatch, raw, step):
         patched.setattr(resuming.Resuming, "on_step_begin", on_step_begin)
         with pytest.raises(Killed):
             fit.train(config.parse(raw), "bce")
+
+
+def test_a_gpu_whose_memory_fills_up_later_ends_the_training_which_resumes(
+    workspace, raw, often, undisturbed, monkeypatch
+):
+    forward = fit.trainer.LossTrainer.compute_loss
+
+    def compute_loss(self, *arguments, **options):
+        if self.state.global_step == 70:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fit.trainer.LossTrainer, "compute_loss", compute_loss)
+        for _ in range(2):  # from the start, and resumed ten steps before
+            with pytest.raises(UserError, match="GPU's memory is full after step 70; end what"):
+                fit.train(config.parse(raw), "bce")
+    assert first_step(monkeypatch, raw) == 61
+    fit.train(config.parse(raw), "bce")
+    assert outputs(workspace) == undisturbed
 
 
 def first_step(monkeypatch, raw):

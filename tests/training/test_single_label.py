@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from small import settings
 
 import single_label
 from goemotions import config
@@ -21,6 +20,7 @@ from goemotions.evaluation.trained import Classifier
 from goemotions.metrics.f1 import macro_f1
 from goemotions.network.classifier import build_classifier
 from goemotions.training import fit
+from tests.small import settings
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 SINGLE = ["cross_entropy", "label_smoothed", "softmax_focal"]

@@ -15,7 +15,7 @@ from goemotions.errors import UserError
 from goemotions.evaluation.trained import Classifier
 from goemotions.training import fit, teacher
 from goemotions.training.losses import distillation
-from small import launch, settings
+from tests.small import launch, settings
 
 
 def logits(seed, rows=6, labels=5):

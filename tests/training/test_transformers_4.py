@@ -8,13 +8,13 @@ from pathlib import Path
 
 import plain
 import pytest
-from small import settings
 
 from goemotions import config
 from goemotions.data.fetch import fetch_dataset
 from goemotions.models.prepare import cache
 from goemotions.models.tokenizer import PROBES
 from goemotions.training import fit
+from tests.small import settings
 from tests.weights import needs_mpnet
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")

@@ -32,7 +32,7 @@ class Bce(MultiLabel):
 
     function: Literal["bce"]
     smoothing: Share
-    """Targets are moved this far towards 1/2."""
+    """Targets are moved by this share of the way towards 1/2."""
 
 
 class Asl(MultiLabel):
@@ -117,7 +117,7 @@ class CrossEntropy(SingleLabel):
 
     function: Literal["cross_entropy"]
     smoothing: Share
-    """Targets are moved this far towards 1 / labels."""
+    """Targets are moved by this share of the way towards 1 / labels."""
 
 
 class SoftmaxFocal(SingleLabel):

@@ -14,7 +14,18 @@ def _file_name(value: str) -> str:
     return value
 
 
-Files = Annotated[dict[Annotated[str, AfterValidator(_file_name)], str | None], Field(min_length=1)]
+def _one_format(files: dict[str, str | None]) -> dict[str, str | None]:
+    for one, other in (("pytorch_model.bin", "model.safetensors"), ("spm.model", "tokenizer.json")):
+        if one in files and other in files:
+            raise allowed(f"without one of {one} and {other}, which hold the same")
+    return files
+
+
+Files = Annotated[
+    dict[Annotated[str, AfterValidator(_file_name)], str | None],
+    Field(min_length=1),
+    AfterValidator(_one_format),
+]
 
 
 class HubModel(Settings):

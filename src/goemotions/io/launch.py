@@ -44,6 +44,21 @@ def check_environment() -> None:
         )
 
 
+def gradient_accumulation() -> int:
+    """How many parts each batch is computed in, as ACCELERATE_GRADIENT_ACCUMULATION_STEPS says.
+
+    Raises:
+        UserError: the variable is no whole number of at least 1.
+    """
+    given = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(
+            f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS is {given!r}; set it to a whole number of at "
+            "least 1, or unset it"
+        )
+    return int(given)
+
+
 def check_processes(started: int) -> None:
     """Check that as many processes train together as `accelerate config` asks for.
 

@@ -68,8 +68,8 @@ def cache(name: str, settings: Model, folder: Path) -> None:
         digests.write_manifest(draft, model=name, **origin, files=sources)
         if missing := [file for file in REQUIRED if not (draft / file).is_file()]:
             raise UserError(
-                f"models.{name}.files makes no {', '.join(missing)}; list the source files that "
-                f"do: {PICKLE} or {SAFETENSORS}, and {SPM} or tokenizer.json"
+                f"models.{name}.files makes no {', '.join(missing)}; list config.json, "
+                f"tokenizer_config.json, {PICKLE} or {SAFETENSORS}, and {SPM} or tokenizer.json"
             )
         try:
             encoder(draft)

@@ -103,7 +103,7 @@ def shuffled(lengths: Indices, batch_size: int, seed: int, epoch: int) -> list[I
 
     Rows are shuffled, sorted by length within pools of POOL batches, cut, and the batches
     shuffled. Sizes differ by one at most, so no small batch ends the epoch. The batch with the
-    longest row comes first: where memory is too small, that shows at once.
+    longest row comes first: where memory is far too small, that shows at once.
 
     Args:
         lengths: of each row, in tokens.

@@ -12,7 +12,7 @@ from goemotions.data.splits import Split
 from goemotions.errors import UserError
 from goemotions.io.silence import silenced
 
-HEAD = ("classifier", "pre_classifier", "pooler")  # also a pooler inside the base model
+HEAD = ("classifier", "pre_classifier", "pooler")
 _WORDS = ("word_embeddings", "tok_embeddings")  # in the names of the embeddings' weights
 # These count positions from the one after the padding token's number.
 _POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
@@ -120,7 +120,8 @@ def _start_as_mean(model: Any) -> None:
 
     all-MiniLM and all-MPNet were pretrained to be pooled by the mean, but transformers' classifiers
     read the first token only. A further layer that attends to every token alike, padding excepted,
-    makes its first token the mean; and as a layer of the model it loads anywhere and learns.
+    makes its first token the mean; and as a layer of the model it loads anywhere and learns, except
+    that MPNet's goes on attending to every token alike.
     """
     layer, hidden_size = model.base_model.encoder.layer[-1], model.config.hidden_size
     identity = torch.eye(hidden_size)

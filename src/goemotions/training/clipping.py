@@ -18,7 +18,7 @@ class Clipping:
     `asl`, they are those of batches without a positive. Where most batches have none, the limit
     would otherwise be close to zero, too, and stop all learning. Close to zero means in comparison
     with the third largest norm of a longer time, since beside one spike all usual norms would look
-    so; until three batches had a positive, the limit can be close to zero.
+    so; until three batches have had a positive, the limit can be close to zero.
 
     Args:
         factor: above 0.

@@ -25,7 +25,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
 
     @property
     def seconds(self) -> float:
-        """Of training so far, those before the checkpoint that it resumed from included."""
+        """Of training so far, with those before the checkpoint that it resumed from."""
         return time.perf_counter() - self._started
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

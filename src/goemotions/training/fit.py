@@ -3,7 +3,6 @@
 import gc
 import json
 import math
-import os
 import sys
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -42,6 +41,8 @@ from goemotions.training.curves import Curves
 from goemotions.training.resuming import Resuming
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+# A GPU's memory that is full after more steps than this was large enough: something else filled it.
+_FIRST_STEPS = 50
 # A model whose average precision is closer to a constant prediction's than this share of the way
 # to 1 has learned almost nothing.
 _LEARNED_SHARE = 0.05
@@ -98,20 +99,20 @@ def train(params: Params, loss: str) -> None:
     if params.teacher != teacher.NONE:
         taught = teacher.read(params.teacher_folder, rows)
     run = _Run(params, loss, rows, data["val"], available, base, taught)
-    accumulation = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", 1))
+    accumulation = launch.gradient_accumulation()
     arguments = trainer.arguments(params.train, params.recipes[params.model], accumulation)
     launch.check_processes(arguments.world_size)
     parts = arguments.world_size * accumulation
-    whole = params.losses[loss].function in losses.OF_BATCHES
-    if whole and parts > 1:
+    if parts > 1 and params.losses[loss].function in losses.COMPARING_ROWS:
         raise UserError(
             f"losses.{loss}.function compares the rows of a batch, so splitting a batch over "
             f"{arguments.world_size} process(es) and {accumulation} part(s) would change the loss; "
-            "use one process and unset ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+            "use one process (`accelerate config`, or CUDA_VISIBLE_DEVICES=0 for one GPU) and "
+            "unset ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
         )
     lock = only_one(run.folder.parent / f".{run.folder.name}.lock", str(run.folder))
     with lock if arguments.process_index == 0 else nullcontext():
-        while not _fits_in_memory(run, arguments):
+        while not _train_if_memory_allows(run, arguments):
             arguments = _with_smaller_parts(run, arguments)
         # A process that ends with its group open can abort, and its launcher then kills the one
         # that is still saving.
@@ -137,8 +138,8 @@ def _limited(split: Split, params: Params) -> Split:
     return replace(split, ids=ids, texts=texts, targets=split.targets[chosen])
 
 
-def _fits_in_memory(run: _Run, arguments: TrainingArguments) -> bool:
-    """Train; False where the GPU's memory is too small for that."""
+def _train_if_memory_allows(run: _Run, arguments: TrainingArguments) -> bool:
+    """Train; False where the GPU's memory is too small for that, as the first steps show."""
     with suppress(torch.OutOfMemoryError):
         _train(run, arguments)
         return True
@@ -148,7 +149,7 @@ def _fits_in_memory(run: _Run, arguments: TrainingArguments) -> bool:
 def _with_smaller_parts(run: _Run, arguments: TrainingArguments) -> TrainingArguments:
     """The same training with batches in twice as many parts."""
     params, accumulation = run.params, arguments.gradient_accumulation_steps
-    whole = params.losses[run.loss].function in losses.OF_BATCHES
+    whole = params.losses[run.loss].function in losses.COMPARING_ROWS
     rows = params.train.batch_size // (arguments.world_size * accumulation)
     batches = math.ceil(len(run.train.ids) / params.train.batch_size)
     smallest = len(run.train.ids) // batches  # whose parts must not be empty
@@ -196,7 +197,17 @@ def _train(run: _Run, arguments: TrainingArguments) -> None:
         latest = _latest(saved, is_main=is_main)
         if latest:
             resuming.restore(latest)
-        loop.train(resume_from_checkpoint=str(latest) if latest else None)
+        try:
+            loop.train(resume_from_checkpoint=str(latest) if latest else None)
+        except torch.OutOfMemoryError:
+            if (step := loop.state.global_step) <= _FIRST_STEPS:
+                raise
+            raise UserError(
+                f"the GPU's memory is full after step {step}; end what else uses it and run the "
+                "same command again, which resumes from the last checkpoint. If nothing else uses "
+                "it, lower train.max_length, or set ACCELERATE_GRADIENT_ACCUMULATION_STEPS="
+                f"{2 * arguments.gradient_accumulation_steps}; both start again"
+            ) from None
         loop.check_finite()
         seconds = clock.seconds
         if is_main:
@@ -217,7 +228,7 @@ def _announce(run: _Run, arguments: TrainingArguments) -> None:
         rows = f"only {len(run.train.ids):,} of {run.available:,} rows"
     epochs = f"{recipe.epochs} epoch(s)"
     if settings.max_minutes is not None:
-        epochs = f"at most {epochs} and {settings.max_minutes:g} minute(s)"
+        epochs = f"{epochs}, none begun after {settings.max_minutes:g} minute(s)"
     taught = "" if run.taught is None else f", taught by {run.params.teacher}"
     print(
         f"training {run.params.model} with {run.loss} on {rows} of {run.params.dataset}{taught}: "
@@ -274,7 +285,7 @@ def _latest(saved: Checkpoints, *, is_main: bool) -> Path | None:
     return latest
 
 
-# Of which other versions may give other weights.
+# Other versions of these may give other weights.
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
 
 

@@ -242,7 +242,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     )
 }
 
-OF_BATCHES = {"two_way", "soft_f1"}  # they compare rows: a part of a batch is another loss
+COMPARING_ROWS = {"two_way", "soft_f1"}  # they compare rows: a part of a batch is another loss
 
 
 def build(settings: LossSettings, class_counts: Tensor) -> Loss:

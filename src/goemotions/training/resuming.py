@@ -35,6 +35,8 @@ class Resuming(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self.checkpoints, self.clock, self.parts = checkpoints, clock, {"clock": clock, **parts}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == state.max_steps:  # or a short training would have no curve
+            control.should_log = True
         control.should_save = self._is_due(args, state, validated=False)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

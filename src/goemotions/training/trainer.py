@@ -117,8 +117,8 @@ class LossTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         if taught is not None:
             share, single = self.settings.teacher_share, is_single_label(self.model)
             temperature = self.settings.temperature
-            apart = distillation(predicted, taught, temperature=temperature, single=single)
-            loss = (1 - share) * loss + share * apart
+            divergence = distillation(predicted, taught, temperature=temperature, single=single)
+            loss = (1 - share) * loss + share * divergence
         # The mean over the global batch: this micro-batch's share of its entries, times the
         # processes, over which DDP averages. Right also where the last batch is uneven.
         part: torch.Tensor = loss * (targets.numel() / num_items_in_batch) * self.args.world_size
