@@ -531,6 +531,13 @@ def test_a_mistake_ends_in_a_message_and_status_1(project, capsys, arguments, me
     assert (project / "latin.txt").read_bytes() == b"ok\ncaf\xe9\n"
 
 
+def test_a_workbook_to_predict_is_named(project, capsys):
+    (project / "mine.xlsx").write_bytes(b"PK\x03\x04\xff\n")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["predict", "--file", "mine.xlsx"])
+    assert "mine.xlsx is a zip archive or an Excel workbook: unpack it" in capsys.readouterr().err
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys; from goemotions import cli\ntry: cli.main(['predict', '--help'])\n"
     code += "finally: print(sorted({'torch', 'transformers', 'dvc', 'numpy'} & set(sys.modules)))"

@@ -620,8 +620,10 @@ def test_a_column_of_split_words_divides_the_rows_whatever_its_name(capsys, tmp_
 def test_a_column_with_one_value_or_none_divides_nothing(capsys, tmp_path):
     _, said = guessed_of(capsys, tmp_path, table("text,label,set", ["a,all", "b,all"]))
     assert "# note" not in said
+    _, said = guessed_of(capsys, tmp_path, table("text,label,set", ["a,train", "b,train"]))
+    assert "# note: The column 'set' is 'train' in all rows looked at, so this entry" in said
     said = refused(capsys, tmp_path, "text,label,fold\n", "mine.csv")
-    assert "no column looks like texts" in said
+    assert "has a header and no row" in said
 
 
 @pytest.mark.parametrize(
@@ -805,6 +807,88 @@ def test_a_test_file_without_labels_is_left_out(capsys, tmp_path):
     assert entry["split"] == {"val": 0.1, "test": 0.1, "seed": 0}
     assert "# note: test.csv has no labels, so this entry leaves it out.\n" in said
     assert "test.csv texts" not in said
+
+
+def test_a_test_file_with_the_texts_alone_is_left_out(capsys, tmp_path):
+    (tmp_path / "train.csv").write_text(table("text,target", "ab"))
+    (tmp_path / "test.csv").write_text("text\nno label here\n")
+    _, entry, said = guessed(capsys, tmp_path / "train.csv")
+    assert entry["files"] == "texts/mine/train.csv"
+    assert "# note: test.csv has no labels, so this entry leaves it out.\n" in said
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.jsonl", "mine.parquet"])
+def test_a_file_that_is_sorted_by_split_or_label_is_looked_at_as_a_whole(capsys, tmp_path, name):
+    splits = ["train"] * 15_000 + ["dev"] * 500 + ["test"] * 500
+    rows = [
+        {
+            "text": f"{'a long text ' * 12}{n}",
+            "label": f"label {n % 15_000 // 5000}",
+            "split": split,
+        }
+        for n, split in enumerate(splits)
+    ]
+    if name == "mine.csv":
+        lines = "".join(f"{row['text']},{row['label']},{row['split']}\n" for row in rows)
+        content = f"text,label,split\n{lines}".encode()
+        assert len(content) > 2**21
+    elif name == "mine.jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+    entry, said = guessed_of(capsys, tmp_path, content, name)
+    assert entry["labels"] == {"column": "label"}
+    assert entry["split"] == {"column": "split", "val": "dev", "test": "test"}
+    assert "15,000 train, 500 val, 500 test; 3 labels" in said
+
+
+def test_the_parts_of_a_file_as_the_hub_names_them_are_read_together(capsys, tmp_path):
+    for name, rows in (
+        ("train-00000-of-00002", 10), ("train-00001-of-00002", 20), ("test-00000-of-00001", 8),
+    ):  # fmt: skip
+        columns = {"text": [f"{name} {n}" for n in range(rows)], "label": list("ab" * (rows // 2))}
+        parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
+    name, entry, said = guessed(capsys, tmp_path / "train-00000-of-00002.parquet")
+    assert name == "mine"
+    assert entry["files"] == {
+        "train": [f"texts/mine/train-0000{n}-of-00002.parquet" for n in (0, 1)],
+        "test": "texts/mine/test-00000-of-00001.parquet",
+    }
+    assert "27 train, 3 val, 8 test; 2 labels" in said
+    assert f"cp {tmp_path}/train-00000-of-00002.parquet {tmp_path}/train-00001-of-00002" in said
+
+
+def test_rows_that_do_not_fit_the_header_are_named(capsys, tmp_path):
+    rows = "".join(f"text {n},{'ab'[n % 2]},\n" for n in range(30))
+    said = refused(capsys, tmp_path, "text,label\n" + rows, "mine.csv")
+    assert "row 1 (line 2): has 3 fields, the header has 2; put quotes" in said
+
+
+def test_a_quote_that_begins_a_text_of_a_large_file_is_read_as_a_character(capsys, tmp_path):
+    rows = "".join(f'"said {n}" {"word " * 30}\t{"ab"[n % 2]}\n' for n in range(20_000))
+    assert len(rows) > 2**21
+    entry, said = guessed_of(capsys, tmp_path, "text\tlabel\n" + rows, "mine.tsv")
+    assert entry["csv"] == {"quote": "none"}
+    assert "16,000 train, 2,000 val, 2,000 test; 2 labels" in said
+
+
+def test_a_column_is_found_by_its_whole_name_first(capsys, tmp_path):
+    rows = "".join(f"text {n},{'other' if n % 4 else ''},{'ab'[n % 2]}\n" for n in range(30))
+    entry, _ = guessed_of(capsys, tmp_path, "text,retweeted.text,label\n" + rows)
+    assert entry["text"] == "text"
+
+
+def test_utf_16_without_a_mark_is_refused(capsys, tmp_path):
+    content = table("text,label", "ab").encode("utf-16-le")
+    said = refused(capsys, tmp_path, content, "mine.csv")
+    assert "the file has NUL characters, as UTF-16 without a byte order mark has; save" in said
+
+
+def test_an_entry_for_a_folder_names_its_files(capsys, tmp_path):
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "--entry", str(tmp_path)])
+    assert f"{tmp_path} is a folder; name one of its files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mark", ["", "\n"])

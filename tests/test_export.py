@@ -245,6 +245,17 @@ def test_an_8_bit_file_that_loses_too_much_is_left_out_and_chosen_thresholds_are
     assert f": macro-F1 {macro_f1(decisions, split.targets):.4f} (95% interval" in card
 
 
+def test_a_clone_with_an_export_is_not_replaced(project, capsys):
+    clone = project / "mymodel"
+    (clone / ".git").mkdir(parents=True)
+    (clone / onnx_files.FLOAT).parent.mkdir()
+    (clone / onnx_files.FLOAT).write_bytes(b"earlier")
+    with pytest.raises(SystemExit):
+        cli.main(["export", "bce", "--output", "mymodel"])
+    assert "--output is 'mymodel', which holds something else than" in capsys.readouterr().err
+    assert (clone / onnx_files.FLOAT).read_bytes() == b"earlier"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -287,12 +287,15 @@ JSON = {
     "no_json": ('{"text": "x", "label": "a"}\n{"text": \n', "row 2 (line 2): Expecting value"),
     "half_a_surrogate_pair": (r'{"text": "x\ud83d", "label": "a"}', "row 1 (line 1): the text holds half of a surrogate"),
     "one_object": ('{\n"data": [{"text": "x"}]\n}', "the file is one object; write one object a line"),
+    "objects_over_lines": ('{\n"text": "x"\n}\n{\n"text": "y"\n}\n', "an object takes several lines; write one object a line (`jq -c .` does)"),
     "one_line_object": ('{"data": [{"text": "x"}]}', "is one object that holds all rows; write one object a line"),
     "a_list_for_each_column": ('{"text": ["x", "y"], "label": ["a", "b"]}', "is one object that holds all rows"),
     "not_utf_8": (b'{"text": "\xff", "label": "a"}', "line 1: byte 0xff is not UTF-8"),
     "an_open_list": ('[{"text": "x", "label": "a"}', "row 1 (line 1): the list is not closed"),
     "a_fraction": ('{"text": "x", "label": 1.0}', "label is 1.0; a label must be text or a whole number; write 1 in the file, for example with pandas' astype('Int64')"),
-    "an_object": ('{"text": "x", "label": {"name": "a"}}', "label holds an object with the keys name"),
+    "an_object": ('{"text": "x", "label": {"name": "a"}}', "label holds an object; add one of its keys after a dot: name"),
+    "spans": (lines({"text": "x", "label": [[0, 3, "X"]]}), "label holds a list in a list, [0, 3, 'X']; if these are spans"),
+    "half_a_character": ('{"text": "x", "label": "\\ud83d"}', "label is '\\ud83d'; half of a surrogate pair is not a character"),
     "two_labels": (lines({"text": "x", "label": ["a"]}, {"text": "y", "label": ["a", "b"]}), "row 2 (line 2): has 2 labels, and single-label rows have one"),
 }  # fmt: skip
 
@@ -342,7 +345,7 @@ CELLS = {
     ),
     "numpys_print": ({"column": "a", "cell": "list"}, "x,\"['n' 'p']\",", "which has no commas between the texts"),
     "a_short_vector": (
-        {"column": "a", "cell": "vector", "names": ["n", "p"]}, "x,[1],", "has 1 numbers, labels.names has 2",
+        {"column": "a", "cell": "vector", "names": ["n", "p"]}, "x,[1],", "has 1 number, labels.names has 2",
     ),
     "unseen_names": ({"column": "a", "names": ["n", "p", "q"]}, "x,n,\nx,p,", "1 label has no row in train: q; set labels.min_rows: 1"),
 }  # fmt: skip
@@ -384,6 +387,23 @@ def test_one_error_has_the_first_ten_rows_and_the_total(tmp_path):
     assert last == "  39 rows in all"
 
 
+def test_an_empty_row_is_dropped_though_it_lacks_id_split_and_label_too(tmp_path):
+    rows = [
+        f"{n},text {n},{'train' if n < 8 else 'dev' if n < 10 else 'test'},0 1\n" for n in range(12)
+    ]
+    content = {"t.csv": "id,text,part,label\n0,x,train,1 0\n" + "".join(rows[1:]) + ",,,\n"}
+    labels = {"column": "label", "cell": "vector", "names": ["a", "b"]}
+    entry = {"files": "t.csv", "id": "id", "text": "text", "labels": labels}
+    entry["split"] = {"column": "part", "val": "dev", "test": "test"}
+    with pytest.raises(TextsError) as raised:
+        read(tmp_path, content, **entry)
+    said = "t.csv, row 13 (line 14): the text is blank; set drop: [no_text] to leave such rows out"
+    assert str(raised.value) == f"datasets.mine: {said}"
+    texts = read(tmp_path, content, drop=["no_text"], **entry)
+    assert [len(part) for part in texts.rows.values()] == [8, 2, 2]
+    assert texts.warnings[0] == "1 row left out: no text"
+
+
 def test_rows_that_are_dropped_are_counted(tmp_path):
     content = "text,a,b\nx,1,0\n ,1,0\ny,0,1\nz,-1,0\nv,0,0\n"
     texts = read_one(
@@ -412,7 +432,7 @@ def test_rows_of_one_id_and_one_text_are_united(tmp_path):
         ["b"],
     ]
     other = content.replace("1,x,b", "1,z,b")
-    with pytest.raises(TextsError, match="whose text is another; ids are unique"):
+    with pytest.raises(TextsError, match="which has a different text; give each text an id of its"):
         read_one(tmp_path, "t.csv", other, same_id="union", **entry)
 
 

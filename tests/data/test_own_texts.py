@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from goemotions.config import parse_dataset
+from goemotions.data import table_files
 from goemotions.data.faults import TextsError
 from goemotions.data.texts import read_texts
 from goemotions.errors import UserError
@@ -105,6 +106,11 @@ def test_a_table_that_excel_saved_without_the_settings_names_them(tmp_path):
     assert 'the header has one column, is the delimiter ";"?' in str(raised.value)
     with pytest.raises(TextsError, match=r"set csv\.encoding: cp1252"):
         read(tmp_path, **EXCEL | {"csv": {"delimiter": ";", "encoding": "latin-1"}})
+
+
+def test_latin_1_that_is_not_cp1252_can_be_read():
+    content = b"text,label\n\x81x,a\n"
+    assert table_files.decoded("t.csv", content, "latin-1") == "text,label\n\x81x,a\n"
 
 
 TAGS = {

@@ -60,6 +60,10 @@ def test_the_texts_of_json_and_parquet():
         (b"a;b\n1;2\n", "a.csv has no column 'text'; it has 'a', 'b'"),
         (b"", "a.csv is empty"),
         (b"\xff\xfet", "a.csv, line 1: byte 0x74 is not utf-16"),
+        (
+            b'text,id\n"x" y,1\n',
+            "plain characters here. `predict` has no such setting: change the file",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(content, message):

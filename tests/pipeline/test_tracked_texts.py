@@ -90,3 +90,9 @@ def test_files_behind_a_link_are_refused_since_git_tracks_only_the_link(own, tmp
     report = own.goemotions("verify", ok=False)
     assert f"FAIL texts/mine/all.csv: {why}" in report
     assert "is tracked by neither" not in report
+    folder.unlink()
+    folder.mkdir()
+    (folder / "all.csv").symlink_to(tmp_path / "elsewhere/all.csv")
+    own.git("add", "texts/mine")
+    why = why.replace("texts/mine is", "texts/mine/all.csv is")
+    assert f"texts/mine/all.csv {why}" in own.dvc("repro", "fetch_dataset", ok=False)

@@ -4,6 +4,7 @@ Every guess is visible in the entry and can be corrected; the entry is then trie
 """
 
 import io
+import itertools
 import json
 import re
 import shlex
@@ -19,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from goemotions.config import load, parse_dataset
 from goemotions.config.dataset_settings import FORMATS, TEXTS, Table
 from goemotions.data.notes import some
+from goemotions.data.table import word_in
 from goemotions.data.texts import Texts, read_texts
 from goemotions.errors import UserError
 from goemotions.guessing import columns, glance
@@ -29,6 +31,7 @@ _SPLIT_WORDS = {
     "val": ("val", "valid", "validation", "dev", "devel"),
     "test": ("test", "testing", "eval"),
 }
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # how the Hub calls the parts of a file
 _ID = re.compile(r"(.*[_ -])?(id|key|uuid|guid)$", re.IGNORECASE)
 
 
@@ -42,7 +45,8 @@ def show(path: Path) -> bool:
         UserError: the file is no table, or no column looks like texts or like labels.
     """
     if not path.is_file():
-        raise UserError(f"--entry: {path} does not exist; check the path")
+        what = "is a folder; name one of its files" if path.is_dir() else "does not exist"
+        raise UserError(f"--entry: {path} {what}")
     look = glance.look(path)
     name, files = _files(path)
     name = _free(name, path, look)
@@ -65,7 +69,8 @@ def show(path: Path) -> bool:
         return False
     _print_result(texts)
     folder = f"{TEXTS}/{name}"
-    outside = [str(f) for f in files.values() if f.parent.resolve() != Path(folder).resolve()]
+    paths = [one for parts in files.values() for one in parts]
+    outside = [str(one) for one in paths if one.parent.resolve() != Path(folder).resolve()]
     copy = f"mkdir -p {folder} && cp {shlex.join(outside)} {folder} && " if outside else ""
     loss = "cross_entropy" if texts.labels.single else "bce"
     print(
@@ -117,10 +122,10 @@ def _try(name: str, entry: dict[str, Any], folder: Path) -> Texts:
     return read_texts(name, settings, lambda file: (folder / Path(file).name).read_bytes())
 
 
-def _files(path: Path) -> tuple[str, dict[str, Path]]:
+def _files(path: Path) -> tuple[str, dict[str, list[Path]]]:
     """A name for the dataset, and the files of the splits that lie beside a file."""
-    stem = path.stem.lower()
-    found = {"train": path}
+    stem = _SHARD.sub("", path.stem).lower()
+    found = {"train": _parts(path, _SHARD.sub("", path.stem))}
     for words in _SPLIT_WORDS.values():
         if word := re.search(rf"(?<![a-z])({'|'.join(words)})(?![a-z])", stem):
             found = _siblings(path, *word.span()) or found
@@ -152,18 +157,30 @@ def _free(name: str, path: Path, look: Look) -> str:
     return free
 
 
-def _siblings(path: Path, start: int, end: int) -> dict[str, Path]:
-    found = {}
+def _siblings(path: Path, start: int, end: int) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    stem = _SHARD.sub("", path.stem)
     for split, words in _SPLIT_WORDS.items():
         for word in words:
             for spelled in (word, word.capitalize(), word.upper()):
-                other = path.with_name(path.stem[:start] + spelled + path.stem[end:] + path.suffix)
-                if other.is_file() and split not in found:
-                    found[split] = other
+                others = _parts(path, stem[:start] + spelled + stem[end:])
+                if others and split not in found:
+                    found[split] = others
     return found if "train" in found else {}
 
 
-def _entry(name: str, path: Path, look: Look, files: dict[str, Path]) -> dict[str, Any]:
+def _parts(path: Path, stem: str) -> list[Path]:
+    """The files beside another one that have a name: one, or all parts where that is a part."""
+    if _SHARD.search(path.stem):
+        every = path.parent.glob(f"*{path.suffix}")
+        return sorted(
+            one for one in every if re.fullmatch(re.escape(stem) + _SHARD.pattern, one.stem)
+        )
+    other = path.with_name(stem + path.suffix)
+    return [other] if other.is_file() else []
+
+
+def _entry(name: str, path: Path, look: Look, files: dict[str, list[Path]]) -> dict[str, Any]:
     """The entry, in the order in which a person reads it.
 
     Args:
@@ -184,11 +201,10 @@ def _entry(name: str, path: Path, look: Look, files: dict[str, Path]) -> dict[st
     left = [column for column in left if column not in (division, identity)]
     labels, used = columns.labels(look, left)
     for split in ("val", "test") if look.csv.get("header", True) else ():
-        file = files.get(split, path)
-        with suppress(UserError):  # which reading the file with the entry says
-            if file != path and not set(used) <= set(glance.look(file).names):
-                look.notes.append(f"{file.name} has no labels, so this entry leaves it out.")
-                del files[split]
+        file = files.get(split, [path])[0]
+        if file != path and not _has_columns(file, used):
+            look.notes.append(f"{file.name} has no labels, so this entry leaves it out.")
+            del files[split]
     texts = columns.texts(look, [column for column in left if column not in used])
     if identity is not None:
         entry["id"] = columns.shown(identity, look)
@@ -199,8 +215,20 @@ def _entry(name: str, path: Path, look: Look, files: dict[str, Path]) -> dict[st
     return entry | _paths(name, files) | _division(division, look, files)
 
 
-def _paths(name: str, files: dict[str, Path]) -> dict[str, Any]:
-    paths = {split: f"{TEXTS}/{name}/{file.name}" for split, file in files.items()}
+def _has_columns(file: Path, wanted: list[str]) -> bool:
+    try:
+        return set(wanted) <= set(glance.look(file).names)
+    except glance.OneColumnError:
+        return False
+    except UserError:  # which reading the file with the entry says
+        return True
+
+
+def _paths(name: str, files: dict[str, list[Path]]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for split, parts in files.items():
+        listed = [f"{TEXTS}/{name}/{part.name}" for part in parts]
+        paths[split] = listed if len(listed) > 1 else listed[0]
     return {"files": paths if len(paths) > 1 else paths["train"]}
 
 
@@ -216,7 +244,7 @@ def _unique(look: Look, column: str) -> bool:
     return all(isinstance(cell, str | int) for cell in cells) and len(set(cells)) == len(cells)
 
 
-def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[str, Any]:
+def _division(column: str | None, look: Look, files: dict[str, list[Path]]) -> dict[str, Any]:
     """How the rows that the files do not divide are divided."""
     needed = [split for split in ("val", "test") if split not in files]
     if not needed:
@@ -233,7 +261,7 @@ def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[st
             found[split] = 0.1
     if any(isinstance(found.get(split), str | list) for split in ("val", "test")):
         return {"split": found}
-    values = sorted({str(cell).strip() for cell in look.column(column)})
+    values = sorted({word_in(cell) for cell in look.column(column)})
     if len(values) > 1:
         look.notes.append(
             f"The column {column!r} may say which rows are for what, but its values are not "
@@ -241,5 +269,10 @@ def _division(column: str | None, look: Look, files: dict[str, Path]) -> dict[st
             f"divides the rows by shares. To use the column, set split: {{column: {column}, "
             f"train: {json.dumps(values[:-1])}, val: 0.1, test: {json.dumps(values[-1])}}}, "
             "and correct which values belong to which split."
+        )
+    elif values[0].lower() in itertools.chain(*_SPLIT_WORDS.values()):
+        look.notes.append(
+            f"The column {column!r} is {values[0]!r} in all rows looked at, so this entry divides "
+            "the rows by shares."
         )
     return {"split": {**shares, "seed": 0}}

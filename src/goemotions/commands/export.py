@@ -104,7 +104,8 @@ def _check_output(output: Path, trained: Path) -> None:
     there = output.resolve()
     if output.is_file() or there == trained.resolve() or Path.cwd().is_relative_to(there):
         raise UserError(f"--output is {str(output)!r}; name a folder that export may replace")
-    if there.is_dir() and any(there.iterdir()) and not (there / onnx_files.FLOAT).is_file():
+    earlier = (there / onnx_files.FLOAT).is_file() and not (there / ".git").exists()
+    if there.is_dir() and any(there.iterdir()) and not earlier:
         raise UserError(
             f"--output is {str(output)!r}, which holds something else than an earlier export; name "
             "a folder that does not exist yet"

@@ -207,9 +207,11 @@ def _lines(path: Path) -> Iterator[str]:
             for number, line in enumerate(file, start=1):
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
+        with path.open("rb") as file:
+            table_files.refuse_what_is_no_table(str(path), file.read(1000), "csv")
         raise UserError(
             f"{path}, line {number} is not UTF-8: {error.reason}; convert the file, for example "
-            "with `iconv -t utf-8`"
+            "with `iconv -f cp1252 -t utf-8` if it was written on Windows"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None

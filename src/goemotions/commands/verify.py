@@ -316,7 +316,7 @@ def _texts(report: Report, name: str, entry: Dataset) -> None:
     there = [file for file in files if file.is_file()]
     for file in there:
         if place := beyond(file):
-            remedy = f"replace {shlex.quote(str(place))} by a folder with copies of the files"
+            remedy = f"replace {shlex.quote(str(place))} by a copy of what it leads to"
             report.add(file, False, IN_ANOTHER_PLACE.format(place), remedy)
     for file in untracked([file for file in there if not beyond(file)]):
         found = "is tracked by neither git nor DVC, so experiments would not have it"

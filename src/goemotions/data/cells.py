@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 from goemotions.config.dataset_settings import LabelCells
 from goemotions.data.faults import SHOWN, CellError
+from goemotions.data.notes import count_of
 from goemotions.data.table import walk
 
 Form = Literal["flags", "one", "joined", "list", "vector", "scores"]
 # What a cell says: label names; None: nobody has annotated the row.
 Reader = Callable[[Any], list[str] | None]
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair is not a character
 _WORDS = dict.fromkeys(("true", "yes", "y", "x"), True) | dict.fromkeys(("false", "no", "n"), False)
 _NOT_ANNOTATED = {"none", "na", "n/a", "null", "nan"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -75,7 +77,7 @@ def reader(
     hints = iter(range(SHOWN))
 
     def as_label(item: Any) -> str | None:
-        word = _word(item)
+        word = _word(item, nested=form == "list")
         if settings.ids is not None:
             return _by_id(word, names or (), settings.ids)
         if known is not None and word not in known and settings.others == "error":
@@ -116,16 +118,27 @@ def _blank(item: Any) -> bool:
     return isinstance(item, str) and not item.strip()
 
 
-def _word(item: Any) -> str:
-    """A label as text: whole numbers and truth values as JSON writes them."""
+def _word(item: Any, *, nested: bool = False) -> str:
+    """A label as text: whole numbers and truth values as JSON writes them.
+
+    Args:
+        nested: whether it is an item of a list.
+    """
     if isinstance(item, str):
+        if SURROGATE.search(item):
+            raise CellError(f"is {item!r}; half of a surrogate pair is not a character")
         return item.strip()
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, int):
         return str(item)
     if isinstance(item, dict):
-        raise CellError(f"holds an object with the keys {', '.join(item)}; name one after a dot")
+        raise CellError(f"holds an object; add one of its keys after a dot: {', '.join(item)}")
+    if isinstance(item, list | tuple) and nested:
+        raise CellError(
+            f"holds a list in a list, {str(item)[:60]}; if these are spans of the text, note "
+            "that only labels of whole texts can be read"
+        )
     if isinstance(item, list | tuple):
         raise CellError("is a list; set cell: list, or vector for 0 and 1")
     whole = isinstance(item, float) and item.is_integer()
@@ -213,7 +226,9 @@ def _vector(cell: Any, names: Sequence[str], settings: LabelCells) -> list[str] 
     else:
         items = _list(cell, ())
     if len(items) != len(names):
-        raise CellError(f"has {len(items)} numbers, labels.names has {len(names)} names")
+        raise CellError(
+            f"has {count_of(len(items), 'number')}, labels.names has {len(names)} names"
+        )
     flags = [flag(item, settings) for item in items]
     if None in flags:
         return None

@@ -76,10 +76,13 @@ def objects(file: str, text: str) -> list[tuple[int, dict[str, Any]]]:
 
 def _as_a_whole(text: str) -> ValueError | None:
     try:
-        _DECODER.decode(text)
+        _, end = _DECODER.raw_decode(text.lstrip())
     except (ValueError, RecursionError):
         return None
-    return ValueError("the file is one object; write one object a line, or a list of objects")
+    what = (
+        "an object takes several lines" if text.lstrip()[end:].strip() else "the file is one object"
+    )
+    return ValueError(f"{what}; write one object a line (`jq -c .` does), or a list of objects")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

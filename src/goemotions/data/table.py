@@ -92,6 +92,11 @@ def _items(value: Any) -> Iterator[Any]:
         yield value
 
 
+def word_in(cell: Any) -> str:
+    """A cell as text without blanks around it; a truth value as JSON has it."""
+    return json.dumps(cell) if isinstance(cell, bool) else str(cell).strip()
+
+
 def walk(value: Any, path: Sequence[str]) -> Any:
     """What lies at a path of keys, over every item of lists on the way; None if nothing does."""
     if not path:

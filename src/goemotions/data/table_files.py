@@ -105,7 +105,11 @@ def decoded(file: str, content: bytes, encoding: str, *, settable: bool = False)
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise TextsError(_undecodable(file, content, error.start, name, settable)) from None
-    if name == "iso8859-1" and (control := re.search("[\x80-\x9f]", text)):
+    if (
+        name == "iso8859-1"
+        and (control := re.search("[\x80-\x9f]", text))
+        and decodes(content, "cp1252")
+    ):
         raise TextsError(
             f"{file}, line {_line_of(text, control.start())}: U+{ord(control[0]):04X} is a control "
             f"character in {encoding}, and a printed one in cp1252: set csv.encoding: cp1252"
@@ -154,7 +158,12 @@ def texts_in(file: str, content: bytes, column: str) -> list[str]:
         )
         delimiter = mark if len(names) > 1 else None  # Excel's first line may say it
         settings = Csv(quote='"', delimiter=delimiter, encoding=encoding)
-    table = read(file, content, form, [column], settings=settings)
+    try:
+        table = read(file, content, form, [column], settings=settings)
+    except TextsError as error:
+        if not re.search(r"set (csv\.|format)", str(error)):
+            raise
+        raise TextsError(f"{error}. `predict` has no such setting: change the file") from None
     texts = []
     for row, cell in enumerate(table.cells[column], start=1):
         if not isinstance(cell, str):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,8 @@ from goemotions.data.faults import CellError, Faults, Place, TextsError
 from goemotions.data.labels import Labels, Task
 from goemotions.data.notes import count_of, empty_names, labels_have, some, warnings
 from goemotions.data.splits import Row
-from goemotions.data.table import Table
+from goemotions.data.table import Table, word_in
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _DROP = {"no_text": "no text", "no_label": "no label", "not_annotated": "not annotated"}
 
 
@@ -181,13 +179,15 @@ class _Reading:
         short = table.file.split("/", 2)[-1] if isinstance(settings, FilesDataset) else table.file
         for index in range(len(table)):
             place = table.place(index)
-            key = split
-            if values and split == "train":
-                key = self._split_of(table.cells[cast(str, settings.split.column)][index], place)
+            key, identity, labels = split, "", None
             try:
                 text = _text([column[index] for column in texts], settings.text)
-                identity = f"{short}:{index + 1}" if ids is None else _identity(ids[index])
-                labels = read_labels(index)
+                if text.strip():  # Excel's empty rows have no split, id or label either
+                    if values and split == "train":
+                        cell = table.cells[cast(str, settings.split.column)][index]
+                        key = self._split_of(cell, place)
+                    identity = f"{short}:{index + 1}" if ids is None else _identity(ids[index])
+                    labels = read_labels(index)
             except CellError as error:
                 self.faults.add("cell", place, str(error))
                 continue
@@ -214,7 +214,7 @@ class _Reading:
 
     def _split_of(self, value: Any, place: Place) -> str:
         values = self.settings.split.values
-        word = str(value).strip()
+        word = word_in(value)
         if word not in values:
             shown = ", ".join(values)
             column = self.settings.split.column
@@ -276,8 +276,10 @@ class _Reading:
                     "id",
                     record.place,
                     f"the id {record.id!r} is also that of {first.place}"
-                    + ("" if equal else ", whose text is another"),
-                    "set same_id: union to give one row all labels" if equal else "ids are unique",
+                    + ("" if equal else ", which has a different text"),
+                    "set same_id: union to give one row all labels"
+                    if equal
+                    else "give each text an id of its own, or leave out `id`",
                 )
         self.faults.check()
         for record in united if self.task == "single_label" else ():
@@ -314,9 +316,11 @@ class _Reading:
                 record.labels = [label for label in record.labels or () if label not in aside]
             listed = tuple(label for label in listed if label not in aside)
         if not 2 <= len(listed) <= MOST_LABELS:
+            found = f"{count_of(len(listed), 'label')} ({some(listed)})" if listed else "no label"
+            rows = f" with at least {least} rows in train" if rare else ""
             raise TextsError(
-                f"found {count_of(len(listed), 'label')} ({some(listed)}); there must be 2 to "
-                f"{MOST_LABELS:,}. Is {self._where()} the right column?"
+                f"found {found}{rows}; there must be 2 to {MOST_LABELS:,}. Is {self._where()} the "
+                "right column?"
             )
         return listed
 
@@ -338,7 +342,10 @@ class _Reading:
         for split, part in rows.items():
             if not part:
                 total = count_of(sum(map(len, rows.values())), "row")
-                raise TextsError(f"split: {split} has none of the {total}; give it a larger share")
+                raise TextsError(
+                    f"split: {split} has none of the {total}; give it a larger share, or set "
+                    "labels.min_rows: 2, since each label needs a row in train first"
+                )
         return rows
 
 
@@ -354,7 +361,7 @@ def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
     if len(pieces) > 1:
         pieces = [piece for piece in pieces if piece.strip()]
     text = " ".join(pieces)
-    if _SURROGATE.search(text):
+    if cells.SURROGATE.search(text):
         raise CellError("the text holds half of a surrogate pair, which is not a character")
     return text
 
@@ -362,7 +369,7 @@ def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
 def _identity(cell: Any) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, str | int) and str(cell).strip() and not _SURROGATE.search(str(cell)):
+    if isinstance(cell, str | int) and str(cell).strip() and not cells.SURROGATE.search(str(cell)):
         return str(cell)
     raise CellError(f"the id is {cell!r}; it must be text or a whole number")
 

@@ -36,6 +36,7 @@ def texts(look: Look, columns: list[str]) -> list[str]:
     """
     columns = [column for column in columns if len(set(map(str, look.column(column)))) > 1]
     by_name = {column.lower().split(".")[-1]: column for column in columns}
+    by_name |= {column.lower(): column for column in columns}
     named = next((by_name[name] for name in TEXT if name in by_name), None)
     nested = [
         f"{column}.{key}"

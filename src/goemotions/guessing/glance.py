@@ -1,4 +1,4 @@
-"""The beginning of a file of labelled texts, read without an entry; guesses are reported."""
+"""A file of labelled texts, read without an entry; guesses are reported."""
 
 import codecs
 import csv
@@ -18,7 +18,8 @@ from goemotions.data.notes import count_of
 from goemotions.errors import UserError, first_line
 from goemotions.io.parquet import open_parquet, read_parquet
 
-_LOOK = 2**21  # characters to look at; more would not change a guess
+_LOOK = 2**21  # characters to look at for the delimiter and the quotes
+_ROWS = 10_000  # to look at, from all parts of a file, which may be sorted
 SPLIT = {"split", "fold", "folds", "set", "partition", "subset", "dataset", "is_test", "istest"}
 TEXT = (
     "text", "comment_text", "comment", "sentence", "tweet", "review", "message", "content", "body",
@@ -39,7 +40,7 @@ class Look:
     Attributes:
         form: csv, tsv, jsonl, parquet or fasttext.
         names: of the columns.
-        rows: the first rows' cells.
+        rows: cells of rows from all parts of the file.
         csv: settings of csv that are not the defaults.
         notes: what a person should know about guesses.
         classes: column -> the names of its class labels, which are numbers.
@@ -63,8 +64,12 @@ class Look:
         return {"" if c is None else str(c).strip().lower() for c in self.column(name)}
 
 
+class OneColumnError(UserError):
+    """A file without two columns, and so without texts and labels."""
+
+
 def look(path: Path) -> Look:
-    """Read the beginning of a file without an entry."""
+    """Read a file without an entry."""
     content = path.read_bytes()
     form = FORMATS.get(path.suffix.lower())
     if content.startswith(b"PAR1"):
@@ -84,6 +89,11 @@ def look(path: Path) -> Look:
 
 def _encoding(content: bytes) -> str:
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not utf16 and b"\0" in content[:1000]:
+        raise UserError(
+            "--entry: the file has NUL characters, as UTF-16 without a byte order mark has; save "
+            "it as UTF-8, or write the entry by hand, with csv.encoding: utf-16-le"
+        )
     for encoding in ("utf-16",) if utf16 else ("utf-8", "cp1252"):
         if table_files.decodes(content, encoding):
             return encoding
@@ -98,7 +108,7 @@ def _parquet(path: Path, content: bytes) -> Look:
     try:
         schema = open_parquet(content).schema_arrow
         names = [name for name in schema.names if "__index" not in name]
-        rows = read_parquet(content, names)[:1000].to_pylist()
+        rows = _spread(read_parquet(content, names).to_pylist())
     except Exception as error:  # damaged files make pyarrow raise many types
         raise UserError(f"--entry: {path} is not a parquet file: {first_line(error)}") from None
     look = Look("parquet", names, [list(row.values()) for row in rows], {})
@@ -117,7 +127,7 @@ def _json(path: Path, text: str) -> Look:
     _refuse_rejected(path, [row.get("answer") for row in objects])
     if len(objects) == 1 and any(isinstance(value, list | dict) for value in objects[0].values()):
         json_rows.read(str(path), text, [*objects[0], "text"])  # says so if it holds all rows
-    objects = objects[:1000]
+    objects = _spread(objects)
     names = list(dict.fromkeys(key for row in objects for key in row))
     return Look("jsonl", names, [[row.get(name) for name in names] for row in objects], {})
 
@@ -145,8 +155,9 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
     text = whole[excel.end() if excel else 0 :][:_LOOK]
     usual = excel[1] if excel else "\t" if form == "tsv" else ","
     mark, quote, rows = _columns(file, text, usual)
-    # If widths differ much without quotes, the quotes are faulty, rather than plain characters.
-    if quote == "none" and _evenness(rows) < 0.9:
+    # Then the rows or their quotes are faulty, and reading the file says how.
+    even = _evenness(rows)
+    if (quote == "none" and even < 0.9) or round(even * len(rows)) < 2:
         delimited.read(file, whole, [], mark, settings=Csv(), lists=None)
     if mark != usual:
         settings["delimiter"] = mark
@@ -157,8 +168,10 @@ def _csv(file: str, whole: str, encoding: str, form: str | None) -> Look:
             "The quotation marks in this file do not pair up, so they are read as ordinary "
             "characters. Check whether any text begins with a quote that was never closed."
         )
+    if len(text) == _LOOK:
+        rows = _parsed(whole[excel.end() if excel else 0 :], mark, quote) or rows
     width = len(rows[0])
-    rows = [row for row in rows if len(row) == width]
+    rows = [rows[0], *_spread([row for row in rows[1:] if len(row) == width])]
     if encoding != "utf-8":
         settings["encoding"] = encoding
     if encoding == "cp1252":
@@ -213,10 +226,15 @@ def _columns(file: str, text: str, usual: str) -> tuple[str, str, list[list[str]
         for (_, quote), rows in parsed.items():
             if quote != "none":
                 _refuse_title(file, rows)
-        raise UserError(f"--entry: {file} has one column only; there must be texts and labels")
+        raise OneColumnError(f"--entry: {file} has one column only; there must be texts and labels")
     mark, quote = best = max(several, key=likely)
     _refuse_title(file, parsed[best])
     return mark, quote, parsed[best]
+
+
+def _spread(rows: list[Any]) -> list[Any]:
+    """Some rows of all parts of a file."""
+    return rows[:: max(1, len(rows) // _ROWS)]
 
 
 def _evenness(rows: list[list[str]]) -> float:
@@ -251,7 +269,7 @@ def _parsed(text: str, mark: str, quote: str) -> list[list[str]]:
             if row:
                 rows.append(row)
     except csv.Error:
-        return [] if len(text) < _LOOK else rows
+        return [] if len(text) < _LOOK or len(rows) < 2 else rows
     return rows if len(text) < _LOOK else rows[:-1]
 
 

@@ -13,12 +13,15 @@ IN_ANOTHER_PLACE = (
 
 
 def beyond(file: Path) -> Path | None:
-    """The link or the git submodule that a file of the project lies in, if it lies in one.
+    """The link or the git submodule that a file of the project is or lies in, if it does.
 
     git tracks only the link or the submodule itself, and experiments do not have what is in it.
+    Links that DVC made into its cache are no such links.
     """
-    folders = [folder for folder in file.parents if folder != Path()]
-    return next((one for one in folders if one.is_symlink() or (one / ".git").exists()), None)
+    if any(Path(name).is_file() for name in dvc_files(file)):
+        return None
+    places = [place for place in (file, *file.parents) if place != Path()]
+    return next((one for one in places if one.is_symlink() or (one / ".git").exists()), None)
 
 
 def untracked(files: Iterable[Path]) -> list[Path]:
