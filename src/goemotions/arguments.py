@@ -221,7 +221,8 @@ def _add_tune(commands: Any) -> None:
         "  goemotions tune bce asl --draws 6\n"
         "  dvc queue start     # `dvc queue status` shows when all have run\n"
         "  goemotions tune --repeat 5\n"
-        "  dvc queue start",
+        "  dvc queue start\n"
+        "  goemotions compare --only best- --own-recipes     # once these have run, too",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

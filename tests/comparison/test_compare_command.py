@@ -43,7 +43,7 @@ def test_without_a_requirement_the_exit_status_is_0(made, capsys):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--metric", "f2"], "--metric is 'f2'; there are macro_f1, "),
+        (["--metric", "f2"], "--metric is 'f2'; choose one of: macro_f1, "),
         (["--margin", "0"], "--margin is 0; it must be above 0"),
         (["--require", ""], "--require is ''; write for example"),
         (["--html", "/"], "--html is '/', which is a folder; name a file"),
@@ -61,5 +61,5 @@ def test_a_requirement_that_does_not_read_is_an_error(made, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["compare", "--require", "zlpr>bce"])
     assert ended.value.code == 1
-    said = "error: --require names 'zlpr'; there are asl, bce"
+    said = "error: --require names 'zlpr'; choose one of: asl, bce"
     assert said in capsys.readouterr().err

@@ -110,7 +110,7 @@ def test_rows_without_any_label_score_0_and_move_nothing():
 
 def test_an_unknown_measure_is_refused_with_those_that_there_are():
     with pytest.raises(
-        UserError, match=r"--metric is 'f1'; there are macro_f1, micro_f1, .* f1_d$"
+        UserError, match=r"--metric is 'f1'; choose one of: macro_f1, micro_f1, .* f1_d$"
     ):
         measures.measure("f1", scored())
 

@@ -69,7 +69,7 @@ def test_an_empty_text_is_cls_and_sep(tokenizer):
 @pytest.mark.parametrize(
     "text", ["\ud800", "a\x00b", "\u202egnp.exe", "a\r\nb\u2028c", "😀" * 99, "x" * 10**6]
 )
-def test_odd_texts_are_tokenised(tokenizer, text):
+def test_odd_texts_are_tokenized(tokenizer, text):
     rows = Rows(tokenizer.backend_tokenizer, [text, "plain"], None, 64)
     assert 2 <= rows.lengths[0] <= 64
     assert rows[1]["input_ids"].tolist() == tokenizer("plain")["input_ids"]

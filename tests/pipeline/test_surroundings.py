@@ -114,7 +114,7 @@ def test_letters_outside_ascii_are_named_where_dvc_fails_at_them(new_clone, shar
     clone.goemotions("verify", "--experiments")
     clone.git("config", "user.name", "Jörg")
     output = clone.goemotions("verify", "--experiments", ok=False)
-    assert "/.git/config: has a line with letters outside ASCII" in output
+    assert "/.git/config: has a line with non-ASCII characters" in output
     assert "name = Jörg" in output
     assert "'ascii' codec can't encode" in fetch(clone, "--temp", ok=False)
 

@@ -511,7 +511,7 @@ def test_a_path_means_the_same_in_every_folder(tmp_path, monkeypatch):
 def test_more_than_this_machine_has_is_refused(sweeper):
     sweeper.env["TMPDIR"] = str(sweeper.folder)  # too long a path for Ray's sockets
     said = sweeper.goemotions("sweep", "-S", "loss=bce", "--cpus", "99999", ok=False)
-    assert "no machine has --cpus 99999 and --gpus 0, which a trial takes; this one has " in said
+    assert "a trial needs --cpus 99999 and --gpus 0, and no machine has that; this one has " in said
 
 
 def test_a_curve_that_is_being_written_has_no_last_point(tmp_path):
@@ -539,7 +539,7 @@ WRONG = {
     "train.rows is 0": ("-S", "train.rows=0"),
     "--at-most is 0; it must be at least 1": ("--at-most", "0"),
     "--until-sure compares losses with --baseline bce": ("-S", "loss=asl", "--until-sure"),
-    "--metric is 'f2'; there are macro_f1,": ("--until-sure", "--metric", "f2"),
+    "--metric is 'f2'; choose one of: macro_f1,": ("--until-sure", "--metric", "f2"),
     "--margin is 0; it must be above 0": ("--until-sure", "--margin", "0"),
     "--metric has an effect only with --until-sure; add that, or leave --metric out": (
         "--metric",

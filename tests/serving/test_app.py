@@ -35,6 +35,30 @@ def test_whoever_asks_is_told_why_the_training_texts_cannot_be_read(made, monkey
     assert set(told) == {"the memory is full"}
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://localhost:8000", 200),
+        ("http://[::1]:8000", 200),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+def test_pages_elsewhere_cannot_use_it(models, tmp_path, origin, status):
+    hosts = [*serve.LOOPBACK, "[::1]", "testserver"]
+    application = app.build(models, hosts=hosts, comparison=tmp_path / "none.html")
+    with TestClient(application) as client:
+        answer = client.post(
+            "/table?name=a.csv", content=b"text\nhi\n", headers={"origin": origin} if origin else {}
+        )
+    assert answer.status_code == status
+    expected = {"texts": ["hi"]}
+    if status == 403:
+        expected = {"detail": f"pages of {origin} may not use this server"}
+    assert answer.json() == expected
+
+
 class Computed(app.Models):
     """Models that remember which texts they have computed."""
 

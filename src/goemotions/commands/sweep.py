@@ -147,6 +147,8 @@ def _parts(trials: list[Planned], options: Options) -> Iterator[list[Planned]]:
     by = measures.title(options.metric)
     for loss, (decision, look) in sorted(decided.items()):
         print(f"{loss}: {MEANING[decision]} {options.baseline} by {by}, after {look} seeds")
+    for loss in sorted(losses - decided.keys() - {options.baseline}):
+        print(f"{loss}: not decided, since no test row changes its {by} or {options.baseline}'s")
 
 
 def _runs(trials: Sequence[Planned], metric: str) -> dict[str, Runs]:
@@ -231,7 +233,9 @@ def pull(places: Places, trials: Sequence[Planned], *, models: bool) -> None:
         lock = _git("show", f"{reference}:dvc.lock")
         in_git = set(_git("ls-tree", "-r", "--name-only", reference).splitlines())
         lacking = dvc_cache.missing_objects(Path(), lock, one.loss, in_git)
-        return [(path, md5) for path, md5 in lacking if models or path.startswith("metrics/")]
+        # On this machine alone a model was there, and may have been removed on purpose.
+        every = models and places.remote is not None
+        return [(path, md5) for path, md5 in lacking if every or path.startswith("metrics/")]
 
     here = existing(".", places.commit)
     wanted = [one for one in trials if one.name not in here or missing(one)]

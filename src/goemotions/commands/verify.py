@@ -32,7 +32,7 @@ PACKAGES = (
     "protobuf", "scikit-learn", "numpy", "pyarrow", "dvc", "huggingface_hub",
 )  # fmt: skip
 NO_VOCAB_JSON = (
-    "none needed: DeBERTa-v3 is tokenised by SentencePiece (spm.model); vocab.json and merges.txt "
+    "none needed: DeBERTa-v3 is tokenized by SentencePiece (spm.model); vocab.json and merges.txt "
     "belong to the byte-pair tokenizer of the first DeBERTa"
 )
 
@@ -304,7 +304,7 @@ def _texts(report: Report, name: str, entry: Dataset) -> None:
     folder = Path(TEXTS, name)
     if not folder.is_dir():
         remedy = f"mkdir -p {folder} && touch {folder}/.gitkeep && git add {folder}"
-        found = "is missing; fetch_dataset depends on it, also where it is empty"
+        found = "is missing; fetch_dataset needs it, even if it is empty"
         report.add(folder, False, found, remedy)
     if not isinstance(entry, FilesDataset):
         return

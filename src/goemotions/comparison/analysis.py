@@ -107,7 +107,7 @@ def analyse(
     by_loss = [_by_loss(group) for group in groups.values()]
     losses = sorted({loss for runs, _ in by_loss for loss in runs})
     if baseline is not None and baseline not in losses:
-        raise UserError(f"--baseline is {baseline!r}; there are {', '.join(losses)}")
+        raise UserError(f"--baseline is {baseline!r}; choose one of: {', '.join(losses)}")
     return [
         _compare(
             runs,
@@ -255,8 +255,8 @@ def _check_rows(experiments: list[Experiment], scored: Mapping[str, Scored]) -> 
     first = scored[experiments[0].key]
     if len(first.ids) < 2:
         raise UserError(
-            f"{experiments[0].name} was tested on {len(first.ids)} row; an interval takes two rows "
-            "or more: give the test split a larger share"
+            f"{experiments[0].name} was tested on {len(first.ids)} row, and an interval needs at "
+            "least two: give the test split a larger share"
         )
     for e in experiments:
         one = scored[e.key]
@@ -331,7 +331,7 @@ def _diverged(by_loss: Mapping[str, list[Experiment]], scored: Mapping[str, Scor
     median = float(np.median(list(values.values())))
     return [
         f"{loss} with seed {e.seed} has a macro-F1 of {values[e.key]:.3f}, less than half of the "
-        "median: look whether its training diverged. The run is in the mean of its loss."
+        "median: check whether its training diverged. The run is in the mean of its loss."
         for loss, e in every
         if values[e.key] < DIVERGED * median
     ]
@@ -348,14 +348,15 @@ def _pairs(
     differences = [
         statistics.estimate(runs[a], spreads.get(a), runs[b], spreads.get(b)) for a, b in losses
     ]
+    known = [bool(runs[a].moves.any() or runs[b].moves.any()) for a, b in losses]
     if draws is None:
         return [
-            Pair(a, b, difference, None, None, None)
-            for (a, b), difference in zip(losses, differences, strict=True)
+            Pair(a, b, difference, None, None, None, is_known)
+            for (a, b), difference, is_known in zip(losses, differences, known, strict=True)
         ]
-    ps = statistics.holm([one.p() for one in differences])
-    # Where no row moves either score, as where no run recognizes a rare label, nothing is known.
-    known = [runs[a].moves.any() or runs[b].moves.any() for a, b in losses]
+    ps = statistics.holm(
+        [one.p() if is_known else 1.0 for one, is_known in zip(differences, known, strict=True)]
+    )
     equivalent = statistics.holm(
         [
             statistics.equivalence(one, margin) if is_known else 1.0
@@ -363,11 +364,13 @@ def _pairs(
         ]
     )
     found = []
-    for (a, b), difference, p, same in zip(losses, differences, ps, equivalent, strict=True):
+    for (a, b), difference, p, same, is_known in zip(
+        losses, differences, ps, equivalent, known, strict=True
+    ):
         verdict: Verdict = "equivalent" if same < LEVEL else "undecided"
         if p < LEVEL:
             verdict = "better" if difference.value > 0 else "worse"
-        found.append(Pair(a, b, difference, p, verdict, draws.improvement(a, b)))
+        found.append(Pair(a, b, difference, p, verdict, draws.improvement(a, b), is_known))
     return found
 
 

@@ -65,7 +65,8 @@ def conclude(
             left = statistics.may_be_best(quieter, statistics.spreads(quieter))
             fewer = len(left) < sum(bool(row.may_be_best) for row in rows)
             sentences.append(
-                f"By average precision (`--metric average_precision`) it takes {_number_of(other)}"
+                "By average precision (`--metric average_precision`) such a difference takes "
+                f"{_number_of(other)}"
                 + (f", and only {listed(left)} may be the best." if fewer else ".")
             )
     helpful = _most_helpful(rows, pairs, runs, margin)
@@ -175,8 +176,9 @@ def _most_helpful(
 ) -> str | None:
     """The loss of which one more seed lowers the noise of the undecided pairs most.
 
-    Only losses that may be the best and the pairs between them count, as long as there are several.
-    None where the noise of rows alone would leave every pair undecided.
+    Only losses that may be the best and the pairs between them count, as long as there are several
+    and seeds can decide between them. None where the noise of rows alone would leave every pair
+    undecided.
     """
     candidates = {row.loss for row in rows if row.may_be_best}
     undecided = [pair for pair in pairs if pair.verdict == "undecided"]
@@ -184,22 +186,33 @@ def _most_helpful(
     open_to_seeds |= _open_to_seeds([row.against for row in rows if row.against], margin)
     between = [pair for pair in undecided if {pair.loss, pair.other} <= candidates]
     of = statistics.spreads(runs)
-    gain = dict.fromkeys(runs, 0.0)
-    for pair in between or undecided:
-        if {pair.loss, pair.other} not in open_to_seeds:
-            continue
-        for loss in (pair.loss, pair.other):
-            seeds = len(runs[loss].scores)
-            gain[loss] += of[loss].variance / (seeds * (seeds + 1))
-    best = max(gain, key=lambda loss: gain[loss])
-    return best if gain[best] > 0 else None
+    for considered in (between, undecided):
+        gain = dict.fromkeys(runs, 0.0)
+        for pair in considered:
+            if {pair.loss, pair.other} not in open_to_seeds:
+                continue
+            for loss in (pair.loss, pair.other):
+                seeds = len(runs[loss].scores)
+                gain[loss] += of[loss].variance / (seeds * (seeds + 1))
+        best = max(gain, key=lambda loss: gain[loss])
+        if gain[best] > 0:
+            return best
+    return None
 
 
 def _open_to_seeds(family: Sequence[Pair], margin: float) -> set[frozenset[str]]:
-    """The pairs of a family for Holm's correction that the noise of rows alone lets be decided."""
-    of_rows = [replace(pair.difference, from_seeds=0.0, freedom=None) for pair in family]
-    ps = statistics.holm([one.p() for one in of_rows])
-    equivalent = statistics.holm([statistics.equivalence(one, margin) for one in of_rows])
+    """The pairs of a family for Holm's correction that the noise of rows alone lets be decided.
+
+    Without the noise of seeds the difference would be another one: any in its interval for seeds.
+    """
+    largest, smallest = [], []
+    for pair in family:
+        size, reach = abs(pair.difference.value), pair.difference.reach_of_seeds
+        of_rows = replace(pair.difference, from_seeds=0.0, freedom=None)
+        largest.append(replace(of_rows, value=size + reach))
+        smallest.append(replace(of_rows, value=max(size - reach, 0.0)))
+    ps = statistics.holm([one.p() for one in largest])
+    equivalent = statistics.holm([statistics.equivalence(one, margin) for one in smallest])
     return {
         frozenset((pair.loss, pair.other))
         for pair, p, same in zip(family, ps, equivalent, strict=True)

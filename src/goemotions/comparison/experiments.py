@@ -431,15 +431,11 @@ def _digests(entries: list[dict[str, Any]]) -> dict[str, str]:
     return {entry["path"]: entry["md5"] for entry in entries}
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(nested: dict[str, Any]) -> dict[str, Any]:
     """Nested dicts as one, with dotted keys."""
-    dotted: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            dotted |= _flat(value, f"{prefix}{key}.")
-        else:
-            dotted[prefix + key] = value
-    return dotted
+    from dvc.utils.flatten import flatten
+
+    return dict(flatten(nested))
 
 
 def _text(files: Any, path: str) -> str | None:

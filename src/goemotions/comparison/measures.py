@@ -76,7 +76,7 @@ def check(name: str) -> None:
     """
     if name not in (*PLAIN, "accuracy") and not name.startswith(("macro_f1_", "f1_")):
         raise UserError(
-            f"--metric is {name!r}; there are {', '.join(PLAIN)}, accuracy, macro_f1_LEVEL and "
+            f"--metric is {name!r}; choose one of: {', '.join(PLAIN)}, accuracy, macro_f1_LEVEL, "
             "f1_LABEL"
         )
 
@@ -104,7 +104,7 @@ def measure(name: str, run: Scored) -> Measure:
     """
     known = names(run.labels)
     if name not in known:
-        raise UserError(f"--metric is {name!r}; there are {', '.join(known)}")
+        raise UserError(f"--metric is {name!r}; choose one of: {', '.join(known)}")
     if name not in run.measured:
         run.measured[name] = _measure(name, run)
     found: Measure = run.measured[name]

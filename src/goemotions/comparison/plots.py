@@ -198,8 +198,12 @@ def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 def _line(index: int) -> dict[str, Any]:
     """How the loss of this index is drawn, in every figure."""
-    index %= 6
-    return {"color": SERIES[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+    shift = index + index // 6  # so that the seventh differs from the first
+    return {
+        "color": SERIES[index % 6],
+        "linestyle": DASHES[shift % 6],
+        "marker": MARKERS[shift % 6],
+    }
 
 
 def _mark(index: int) -> dict[str, Any]:

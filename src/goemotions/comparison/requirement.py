@@ -22,7 +22,7 @@ def parse(requirement: str) -> re.Match[str]:
     """The parts of a requirement: loss, other and by.
 
     Raises:
-        UserError: it does not read.
+        UserError: it cannot be parsed.
     """
     if read := _FORM.match(requirement.strip()):
         return read
@@ -36,7 +36,7 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     A negative difference asks that the loss is not worse by more than that.
 
     Raises:
-        UserError: the requirement does not read, a loss is unknown, or there are several
+        UserError: the requirement cannot be parsed, a loss is unknown, or there are several
             comparisons.
     """
     read = parse(requirement)
@@ -53,9 +53,11 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     chosen = [read["loss"]] if read["loss"] else [loss for loss in losses if loss != other]
     for loss in [other, *chosen]:
         if loss not in losses:
-            raise UserError(f"--require names {loss!r}; there are {', '.join(losses)}")
+            raise UserError(f"--require names {loss!r}; choose one of: {', '.join(losses)}")
     tested = {loss: _one_sided(comparison, loss, other, by) for loss in chosen if loss != other}
     wanted = f"better than {other}" + (f" by more than {by:g}" if by else "")
+    if by < 0:
+        wanted = f"at most {-by:g} worse than {other}"
     required = f"required: {read['loss'] or 'a loss'} {wanted}"
     if not tested:
         return Answer(False, f"{required}; there is no other loss")
@@ -65,7 +67,7 @@ def answer(requirement: str, comparisons: list[Comparison]) -> Answer:
     best = min(tested, key=lambda loss: (tested[loss] or 0.0, loss))
     p, level = tested[best] or 0.0, LEVEL / len(tested)
     holds = p < level
-    verb = "is" if holds else "is not significantly"
+    verb = "is" if holds else "is not shown to be" if by < 0 else "is not significantly"
     return Answer(
         holds, f"required: {best} {verb} {wanted} (one-sided p {p:.3g}, needed below {level:g})"
     )
@@ -75,6 +77,8 @@ def _one_sided(comparison: Comparison, loss: str, other: str, by: float) -> floa
     """The p of the hypothesis that a loss is better by at most `by`; None without a verdict."""
     for pair in comparison.pairs:
         if {pair.loss, pair.other} == {loss, other} and pair.p is not None:
+            if not pair.known:
+                return 1.0
             sign = 1 if pair.loss == loss else -1
             return pair.difference.tail(sign * pair.difference.value - by)
     return None

@@ -18,6 +18,8 @@ class Pair:
         verdict: "better" where the first one is; "equivalent" where the difference is within the
             margin, both at 0.05 after Holm's correction over the family.
         improvement: the probability that a run of the first with a new seed scores higher.
+        known: whether any row moves either score. Otherwise nothing is known of the difference, as
+            of the F1 of a rare label that no run recognizes.
     """
 
     loss: str
@@ -26,6 +28,7 @@ class Pair:
     p: float | None
     verdict: Verdict | None
     improvement: Improvement | None
+    known: bool
 
 
 @dataclass(frozen=True)

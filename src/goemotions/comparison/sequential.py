@@ -115,7 +115,7 @@ def decisions(
             if not (seen[loss].moves.any() or seen[baseline].moves.any()):
                 continue  # no row moves either score, so nothing is known
             now = statistics.estimate(seen[loss], of[loss], seen[baseline], of[baseline])
-            end, noise = _error(now, look / budget), _error(now)
+            end, noise = _standard_error(now, look / budget), _standard_error(now)
             before = fractions[loss][-1] if fractions[loss] else 0.0
             fraction = (end / noise) ** 2 if noise else 1.0
             # The spread over seeds is estimated again, so it may seem to fall; and the last look,
@@ -127,7 +127,7 @@ def decisions(
     return found
 
 
-def _error(of: Estimate, share: float = 1.0) -> float:
+def _standard_error(of: Estimate, share: float = 1.0) -> float:
     """The standard error, where the seeds of `of` are a share of all of them: that with all."""
     return float(np.hypot(of.from_rows, (of.from_seeds or 0.0) * np.sqrt(share)))
 
@@ -152,7 +152,7 @@ def _decision(
     if done:
         return "hopeless"
     # Where the difference may be at the end, as far as this look can tell.
-    spread = max(float(np.sqrt(_error(now) ** 2 - end**2)), 1e-12)
+    spread = max(float(np.sqrt(_standard_error(now) ** 2 - end**2)), 1e-12)
     far = end * float(stats.norm.isf(different[-1]))
     near = margin - end * float(stats.norm.isf(same[-1]))
     outside = ndtr((now.value - far) / spread) + ndtr((-far - now.value) / spread)

@@ -20,7 +20,7 @@ from scipy.special import ndtr
 from goemotions.metrics.f1 import Floats
 
 LEVEL = 0.05
-POWER = 0.8  # that planned seeds shall have
+POWER = 0.8  # that planned runs should have
 POOLED_WEIGHT = 0.75  # of the variance of all losses, where a loss's own has the weight 1
 DRAWS = 20_000
 
@@ -109,9 +109,14 @@ class Estimate:
         return self.tail(self.value - null)
 
     def tail(self, distance: float) -> float:
-        """How likely noise alone exceeds a distance."""
+        """The probability that noise alone exceeds a distance."""
         noise = _noise(self.from_rows, self.from_seeds, self.freedom)
         return _tail(distance, *noise)
+
+    @property
+    def reach_of_seeds(self) -> float:
+        """Half of the 95% interval that the noise of seeds alone would give."""
+        return _distance(LEVEL / 2, 0.0, self.from_seeds, self.freedom)
 
 
 def spreads(runs: Mapping[str, Runs]) -> dict[str, Spread]:

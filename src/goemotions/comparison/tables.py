@@ -22,6 +22,7 @@ _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
 }
 
 
@@ -170,7 +171,14 @@ def _line(cells: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     written = "".join(_ESCAPED.get(character, character) for character in text)
-    for character, command in (("±", r"$\pm$"), ("<", "$<$"), (">", "$>$"), ("–", "--")):
+    # Two hyphens would become a dash.
+    for character, command in (
+        ("--", "-{}-"),
+        ("±", r"$\pm$"),
+        ("<", "$<$"),
+        (">", "$>$"),
+        ("–", "--"),
+    ):
         written = written.replace(character, command)
     return written
 
@@ -204,7 +212,9 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "n": lambda row: str(len(row.seeds)),
     "score": lambda row: f"{row.score.value:.4f}",
     "±": lambda row: "" if row.spread is None else f"{row.spread:.4f}",
-    "interval": lambda row: f"{row.score.low:.3f}–{row.score.high:.3f}",
+    "interval": lambda row: (
+        f"{row.score.low:.3f}{'–' if row.score.low >= 0 else ' to '}{row.score.high:.3f}"
+    ),
     "difference": lambda row: "" if row.against is None else f"{row.against.difference.value:+.4f}",
     "its interval": _judged(
         lambda pair: f"{pair.difference.low:+.3f}, {pair.difference.high:+.3f}"

@@ -22,7 +22,7 @@ from goemotions.io.project import links_out_of_the_project, project_folder
 COMMIT = "git add -A && git commit -m start"
 USE_GIT = "dvc config --local core.no_scm false"
 OTHER_CACHE = "dvc cache dir --local FOLDER  # whose path has ASCII letters only, and no braces"
-BEYOND_ASCII = "with letters outside ASCII, at which temporary and queued experiments fail"
+BEYOND_ASCII = "with non-ASCII characters, which make temporary and queued experiments fail"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ Indices = NDArray[np.integer]
 # Padded tokens of a batch without gradients: few enough that what lies between two products stays
 # in a CPU's cache, enough for a GPU.
 TOKENS_A_BATCH_ON_CPU, TOKENS_A_BATCH = 1024, 4096
-CHUNK = 4096  # texts that are tokenised at a time, since the tokenizer's results take much memory
+CHUNK = 4096  # texts that are tokenized at a time, since the tokenizer's results take much memory
 POOL = 50  # batches that are sorted by length together: less padding, and still a shuffle
 
 
 class Rows(Dataset[dict[str, Any]]):
-    """Tokenised texts and, where they are known, their targets; tokenised once.
+    """Tokenized texts and, where they are known, their targets; tokenized once.
 
     A lone surrogate counts as a question mark.
 

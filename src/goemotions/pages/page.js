@@ -1,6 +1,6 @@
 "use strict";
 // Sort a table by a column: its header's button says which way.
-for (const button of document.querySelectorAll("th button")) {
+for (const button of document.querySelectorAll("thead button")) {
   button.addEventListener("click", () => {
     const header = button.closest("th");
     const body = header.closest("table").tBodies[0];

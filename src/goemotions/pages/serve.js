@@ -28,11 +28,11 @@ const ask = async (path, body) => {
   if (!answer.ok) throw new Error(found.detail);
   return found;
 };
-const attempt = async (work) => {
+const attempt = async (work, tell = (text) => say(text, true)) => {
   try {
     await work();
   } catch (error) {
-    say(error instanceof TypeError ? "The server does not answer; is it running?" : error.message, true);
+    tell(error instanceof TypeError ? "The server does not answer; is it running?" : error.message);
   }
 };
 const differ = ({ given }) =>
@@ -65,8 +65,8 @@ const labelCell = (label) => {
 const table = ({ given }, all) => {
   const best = (label) => Math.max(...names.map((name) => given[name].probabilities[label]));
   const ranked = [...facts.labels].sort((a, b) => best(b) - best(a));
-  const given_ = ranked.filter((label) => names.some((name) => given[name].labels.includes(label)));
-  const chosen = all ? ranked : [...new Set([...given_, ...ranked.slice(0, 5)])];
+  const predicted = ranked.filter((label) => names.some((name) => given[name].labels.includes(label)));
+  const chosen = all ? ranked : [...new Set([...predicted, ...ranked.slice(0, 5)])];
   const head = make("tr", {}, ...["label", ...names].map((name) => make("th", { scope: "col" }, name)));
   const rows = chosen.map((label) =>
     make("tr", {}, labelCell(label), ...names.map((name) => bar(name, label, given[name]))));
@@ -142,7 +142,7 @@ const article = (one, index) => {
       button.setAttribute("aria-expanded", String(open));
       if (open) await show(panels[i], one, button);
       else panels[i].replaceChildren();
-    }));
+    }, (text) => panels[i].replaceChildren(make("p", { className: "wrong", role: "alert" }, text))));
     return button;
   });
   const holder = make("div", { className: "wide" }, table(one, false));

@@ -9,8 +9,9 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -191,6 +192,11 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
     """
     batcher = Batcher(models.compute)
 
+    def refuse_other_pages(request: Request) -> None:
+        origin = request.headers.get("origin")  # which browsers send with every POST
+        if origin and "*" not in hosts and urlsplit(origin).hostname not in hosts:
+            raise HTTPException(403, f"pages of {origin} may not use this server")
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         running = asyncio.create_task(batcher.run())
@@ -199,7 +205,11 @@ def build(models: Models, *, hosts: Sequence[str], comparison: Path) -> FastAPI:
         models.close()
 
     app = FastAPIOffline(
-        title="goemotions", lifespan=lifespan, max_body_size=MAX_BYTES, redoc_url=None
+        title="goemotions",
+        lifespan=lifespan,
+        max_body_size=MAX_BYTES,
+        redoc_url=None,
+        dependencies=[Depends(refuse_other_pages)],
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(_invalid)

@@ -112,7 +112,7 @@ class Cluster:
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(one.get("CPU", 0) >= cpus and one.get("GPU", 0) >= gpus for one in machines):
             return
-        lacking = f"no machine has --cpus {cpus} and --gpus {gpus:g}, which a trial takes"
+        lacking = f"a trial needs --cpus {cpus} and --gpus {gpus:g}, and no machine has that"
         if self._local:
             (has,) = machines
             there = f"{has.get('CPU', 0):g} CPU cores and {has.get('GPU', 0):g} GPUs"
@@ -230,7 +230,7 @@ class View:
     def __init__(self, trials: int) -> None:
         self._trials, self._started = trials, time.monotonic()
         self._ended: dict[str, Answer] = {}
-        console = Console(file=sys.stderr)
+        console = Console(file=sys.stderr, markup=False)  # errors may have square brackets
         self.live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
     def ended(self, name: str, answer: Answer) -> None:
