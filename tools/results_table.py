@@ -96,7 +96,12 @@ def table(runs: Sequence[Run]) -> str:
         recipe = [run["recipe"]] if "recipe" in run else _others(run)
         heading = ", ".join([f"{run['model']} on {run['dataset']}{taught}", *recipe])
         groups.setdefault(heading + (f", limited: {limited}" if limited else ""), []).append(run)
-    for heading, group in sorted(groups.items(), key=lambda item: item[1][0]["model"]):
+
+    def order(item: tuple[str, list[Run]]) -> tuple[str, bool]:
+        first = item[1][0]
+        return first["model"], "recipe" in first  # long tables last
+
+    for heading, group in sorted(groups.items(), key=order):
         columns = COLUMNS + ("settings",) * ("recipe" in group[0])
         lines += ["", f"### {heading}", "", *_rows(columns, _by_loss(group))]
     return "\n".join([*lines, ""])
