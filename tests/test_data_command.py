@@ -882,7 +882,7 @@ def test_a_column_is_found_by_its_whole_name_first(capsys, tmp_path):
 def test_utf_16_without_a_mark_is_refused(capsys, tmp_path):
     content = table("text,label", "ab").encode("utf-16-le")
     said = refused(capsys, tmp_path, content, "mine.csv")
-    assert "the file has NUL characters, as UTF-16 without a byte order mark has; save" in said
+    assert "the file looks like UTF-16 without a byte order mark; save it as UTF-8, or" in said
 
 
 def test_an_entry_for_a_folder_names_its_files(capsys, tmp_path):

@@ -89,10 +89,10 @@ def look(path: Path) -> Look:
 
 def _encoding(content: bytes) -> str:
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if not utf16 and b"\0" in content[:1000]:
+    if not utf16 and content[:1000].count(0) > 250:
         raise UserError(
-            "--entry: the file has NUL characters, as UTF-16 without a byte order mark has; save "
-            "it as UTF-8, or write the entry by hand, with csv.encoding: utf-16-le"
+            "--entry: the file looks like UTF-16 without a byte order mark; save it as UTF-8, or "
+            "write the entry by hand, with csv.encoding: utf-16-le"
         )
     for encoding in ("utf-16",) if utf16 else ("utf-8", "cp1252"):
         if table_files.decodes(content, encoding):
