@@ -756,6 +756,14 @@ def test_markdown_has_all_columns_and_the_terminal_leaves_four_out(capsys):
     assert not {"±", "g", "verdict", "min"} & set(capsys.readouterr().out.split())
 
 
+def test_a_linear_baseline_above_every_loss_is_said_to_be_so():
+    (comparison,) = analyse(*(run(loss, 1) for loss in ("asl", "bce")))
+    best = comparison.rows[0].score.value
+    for linear, end in ((best - 0.01, "."), (best + 0.01, ", more than every loss here.")):
+        said = tables._linear(dataclasses.replace(comparison, linear=linear))
+        assert said == f" TF-IDF and logistic regression reach {linear:.4f}{end}"
+
+
 def test_latex_keeps_minus_signs_and_options_as_they_are(capsys):
     runs = [run(loss, seed) for loss in ("asl", "bce") for seed in (1, 2)]
     comparisons = analyse(*runs, metric="neg_log_loss")

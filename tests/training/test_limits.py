@@ -85,7 +85,7 @@ def test_fewer_rows_are_a_part_of_more_whatever_the_seed_and_in_their_order(work
 
 
 def test_more_rows_than_there_are_is_an_error(workspace):
-    message = r"train\.rows is 161; data/sample has 160 training rows: ask for at most 160, or set"
+    message = r"train\.rows is 161; data/sample has 160 training rows: ask for at most 160, or give"
     with pytest.raises(UserError, match=message):
         fit.train(config.parse(limited(rows=161)), "bce")
 

@@ -70,7 +70,7 @@ def _read(prefix: str, revisions: Sequence[str]) -> tuple[list[Experiment], dict
         lost = "".join(f"; {problem}" for problem in preflight.problems(Path()))
         if prefix:
             none = f"no evaluated experiment's name begins with {prefix!r}"
-            raise UserError(f"{none}; see `dvc exp show`{lost}")
+            raise UserError(f"{none}; see `dvc exp list --all-commits`{lost}")
         raise UserError(f"no experiment has an evaluation yet; run `dvc exp run`{lost}")
     kept, scored = [], {}
     with predictions.reader() as read:

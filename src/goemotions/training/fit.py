@@ -131,7 +131,7 @@ def _limited(split: Split, params: Params) -> Split:
     if rows > available:
         raise UserError(
             f"train.rows is {rows}; {params.data_folder} has {available} training rows: ask for "
-            f"at most {available}, or set it to null for all of them"
+            f"at most {available}, or give `-S train.rows=null` for all of them"
         )
     chosen = np.sort(np.random.default_rng(0).permutation(available)[:rows])
     ids, texts = ([values[index] for index in chosen] for values in (split.ids, split.texts))
