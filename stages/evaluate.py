@@ -14,6 +14,6 @@ if __name__ == "__main__":
         scores = evaluate(settings.data_folder, trained, Path("metrics"), settings.evaluate)
         print(
             f"{settings.loss}: test macro-F1 {scores['macro_f1']:.4f} "
-            f"[{scores['macro_f1_low']:.4f}, {scores['macro_f1_high']:.4f}]"
+            f"(bootstrap 95%: {scores['macro_f1_low']:.4f} to {scores['macro_f1_high']:.4f})"
             + "".join(f", {key} {value:g}" for key, value in scores.items() if "limited" in key)
         )
