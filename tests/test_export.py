@@ -169,7 +169,9 @@ def test_the_card_says_of_other_data_and_models_only_what_is_known(settings):
         dataset = goemotions.model_copy(update={"repo": repo})
         assert model_card.of_goemotions(dataset) is known
     found = {
-        name: model_card._licence(model_card._base(SimpleNamespace(model=name, models={name: one})))
+        name: model_card._licence(
+            model_card._base(SimpleNamespace(model=name, models={name: one})), known=True
+        )
         for name, one in (settings.models | {"deberta-v3-german": german}).items()
     }
     assert found == {
@@ -182,6 +184,7 @@ def test_the_card_says_of_other_data_and_models_only_what_is_known(settings):
         "deberta-v3-tiny": None,
         "deberta-v3-german": None,
     }
+    assert model_card._licence("microsoft/deberta-v3-large", known=False) is None
 
 
 def test_the_cards_code_runs_without_torch_and_transformers(exported):

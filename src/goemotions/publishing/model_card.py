@@ -69,7 +69,7 @@ def card(model: Published) -> str:
     name = f"{model.params.model}, {model.loss}"
     data = ModelCardData(
         language="en" if known else None,
-        license=_licence(base),
+        license=_licence(base, known=known),
         library_name="transformers",
         pipeline_tag="text-classification",
         base_model=base,
@@ -116,8 +116,14 @@ def _base(params: Params) -> str | None:
     return BASES.get(params.model, repo)
 
 
-def _licence(base: str | None) -> str | None:
-    """Of a base model that this project comes with; None of others."""
+def _licence(base: str | None, *, known: bool) -> str | None:
+    """Of a base model that this project comes with; None of others.
+
+    Args:
+        known: whether the data are GoEmotions; of other texts the licence is not known.
+    """
+    if not known:
+        return None
     if base is not None and base.startswith("microsoft/deberta-v3-"):
         return "mit"
     return "apache-2.0" if base in BASES.values() else None
