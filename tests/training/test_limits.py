@@ -93,7 +93,7 @@ def test_more_rows_than_there_are_is_an_error(workspace):
 def test_a_time_limit_ends_the_training_with_the_epoch(workspace, capfd):
     params = config.parse(limited(max_minutes=1e-6))
     fit.train(params, "bce")
-    assert "2 epoch(s), none begun after 1e-06 minute(s), 1 process" in capfd.readouterr().out
+    assert "2 epoch(s), none started after 1e-06 minute(s), 1 process" in capfd.readouterr().out
     validation = (workspace / "metrics/training/bce/validation.csv").read_text().splitlines()
     assert [line.split(",")[:2] for line in validation[1:]] == [["5", "1.0"]]
     assert summary(workspace)["limited_minutes"] == 1e-6

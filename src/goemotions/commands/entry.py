@@ -124,11 +124,11 @@ def _try(name: str, entry: dict[str, Any], folder: Path) -> Texts:
 
 def _files(path: Path) -> tuple[str, dict[str, list[Path]]]:
     """A name for the dataset, and the files of the splits that lie beside a file."""
-    stem = _SHARD.sub("", path.stem).lower()
-    found = {"train": _parts(path, _SHARD.sub("", path.stem))}
+    whole = _SHARD.sub("", path.stem)
+    stem, found = whole.lower(), {"train": _parts(path, whole)}
     for words in _SPLIT_WORDS.values():
         if word := re.search(rf"(?<![a-z])({'|'.join(words)})(?![a-z])", stem):
-            found = _siblings(path, *word.span()) or found
+            found = _siblings(path, whole, *word.span()) or found
             stem = stem[: word.start()] + stem[word.end() :]
             break
     parts = path.resolve().parent.parts
@@ -157,9 +157,8 @@ def _free(name: str, path: Path, look: Look) -> str:
     return free
 
 
-def _siblings(path: Path, start: int, end: int) -> dict[str, list[Path]]:
+def _siblings(path: Path, stem: str, start: int, end: int) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    stem = _SHARD.sub("", path.stem)
     for split, words in _SPLIT_WORDS.items():
         for word in words:
             for spelled in (word, word.capitalize(), word.upper()):
@@ -170,7 +169,7 @@ def _siblings(path: Path, start: int, end: int) -> dict[str, list[Path]]:
 
 
 def _parts(path: Path, stem: str) -> list[Path]:
-    """The files beside another one that have a name: one, or all parts where that is a part."""
+    """The file of this stem beside `path`, or all of its parts where `path` is a part of a file."""
     if _SHARD.search(path.stem):
         every = path.parent.glob(f"*{path.suffix}")
         return sorted(

@@ -354,15 +354,11 @@ def _pairs(
             Pair(a, b, difference, None, None, None, is_known)
             for (a, b), difference, is_known in zip(losses, differences, known, strict=True)
         ]
-    ps = statistics.holm(
-        [one.p() if is_known else 1.0 for one, is_known in zip(differences, known, strict=True)]
-    )
-    equivalent = statistics.holm(
-        [
-            statistics.equivalence(one, margin) if is_known else 1.0
-            for one, is_known in zip(differences, known, strict=True)
-        ]
-    )
+    tests = [
+        (one.p(), statistics.equivalence(one, margin)) if is_known else (1.0, 1.0)
+        for one, is_known in zip(differences, known, strict=True)
+    ]
+    ps, equivalent = (statistics.holm([test[which] for test in tests]) for which in (0, 1))
     found = []
     for (a, b), difference, p, same, is_known in zip(
         losses, differences, ps, equivalent, known, strict=True

@@ -203,7 +203,7 @@ def _most_helpful(
 def _open_to_seeds(family: Sequence[Pair], margin: float) -> set[frozenset[str]]:
     """The pairs of a family for Holm's correction that the noise of rows alone lets be decided.
 
-    Without the noise of seeds the difference would be another one: any in its interval for seeds.
+    With more seeds, a difference may turn out to be any that the noise of seeds allows.
     """
     largest, smallest = [], []
     for pair in family:

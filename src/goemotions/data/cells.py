@@ -13,7 +13,7 @@ from typing import Any, Literal
 from goemotions.config.dataset_settings import LabelCells
 from goemotions.data.faults import SHOWN, CellError
 from goemotions.data.notes import count_of
-from goemotions.data.table import walk
+from goemotions.data.table import walk, word_in
 
 Form = Literal["flags", "one", "joined", "list", "vector", "scores"]
 # What a cell says: label names; None: nobody has annotated the row.
@@ -128,10 +128,8 @@ def _word(item: Any, *, nested: bool = False) -> str:
         if SURROGATE.search(item):
             raise CellError(f"is {item!r}; half of a surrogate pair is not a character")
         return item.strip()
-    if isinstance(item, bool):
-        return "true" if item else "false"
     if isinstance(item, int):
-        return str(item)
+        return word_in(item)
     if isinstance(item, dict):
         raise CellError(f"holds an object; add one of its keys after a dot: {', '.join(item)}")
     if isinstance(item, list | tuple) and nested:

@@ -368,7 +368,7 @@ def _text(parts: Sequence[Any], columns: Sequence[str]) -> str:
 
 def _identity(cell: Any) -> str:
     if isinstance(cell, bool):
-        return "true" if cell else "false"
+        return word_in(cell)
     if isinstance(cell, str | int) and str(cell).strip() and not cells.SURROGATE.search(str(cell)):
         return str(cell)
     raise CellError(f"the id is {cell!r}; it must be text or a whole number")

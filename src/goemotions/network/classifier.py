@@ -120,8 +120,8 @@ def _start_as_mean(model: Any) -> None:
 
     all-MiniLM and all-MPNet were pretrained to be pooled by the mean, but transformers' classifiers
     read the first token only. A further layer that attends to every token alike, padding excepted,
-    makes its first token the mean; and as a layer of the model it loads anywhere and learns, except
-    that MPNet's goes on attending to every token alike.
+    makes its first token the mean; and as a layer of the model it loads anywhere and learns. In
+    MPNet its attention stays the mean, and only its other weights learn.
     """
     layer, hidden_size = model.base_model.encoder.layer[-1], model.config.hidden_size
     identity = torch.eye(hidden_size)

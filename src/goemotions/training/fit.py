@@ -205,8 +205,7 @@ def _train(run: _Run, arguments: TrainingArguments) -> None:
             raise UserError(
                 f"the GPU's memory is full after step {step}; end what else uses it and run the "
                 "same command again, which resumes from the last checkpoint. If nothing else uses "
-                "it, lower train.max_length, or set ACCELERATE_GRADIENT_ACCUMULATION_STEPS="
-                f"{2 * arguments.gradient_accumulation_steps}; both start again"
+                "it, lower train.max_length or train.batch_size, which starts over"
             ) from None
         loop.check_finite()
         seconds = clock.seconds
@@ -228,7 +227,7 @@ def _announce(run: _Run, arguments: TrainingArguments) -> None:
         rows = f"only {len(run.train.ids):,} of {run.available:,} rows"
     epochs = f"{recipe.epochs} epoch(s)"
     if settings.max_minutes is not None:
-        epochs = f"{epochs}, none begun after {settings.max_minutes:g} minute(s)"
+        epochs = f"{epochs}, none started after {settings.max_minutes:g} minute(s)"
     taught = "" if run.taught is None else f", taught by {run.params.teacher}"
     print(
         f"training {run.params.model} with {run.loss} on {rows} of {run.params.dataset}{taught}: "
